@@ -1,0 +1,75 @@
+/*
+ * limits.h - every bound of m57, with its unit and its reason.
+ *
+ * What a peer, a packet, a file or a user can send is bounded by one of these. A bound that is hit
+ * has a drop reason (drops.def), a counter (stats.def) or an error line; nothing else is lost.
+ */
+#ifndef M57_LIMITS_H
+#define M57_LIMITS_H
+
+/* --- node ------------------------------------------------------------------------------------ */
+#define QUEUES_MAX 64 /* workers; one tun queue, UDP socket and ring each. IFF_MULTI_QUEUE allows 256 */
+#define TUN_MTU_MIN 500  /* bytes; as Nebula's tun.routes check */
+#define TUN_MTU_MAX 8937 /* bytes; a stock peer reads datagrams into 9001 bytes, 64 go to a relayed frame */
+
+/* --- certificates (PROTOCOL.md 3) ------------------------------------------------------------- */
+#define CERT_BYTES_MAX     65536 /* one certificate, encoded */
+#define CERT_NAME_MAX      253	 /* bytes of a name we sign; decoding takes up to CERT_BYTES_MAX */
+#define CERT_NETWORKS_MAX  256	 /* networks, and unsafe networks, of one certificate */
+#define CERT_GROUPS_MAX	   1024	 /* groups of one certificate */
+#define PEM_BLOCK_MAX	   65536 /* bytes of one PEM block, decoded */
+#define CA_POOL_MAX	   1024	 /* CA certificates of one bundle */
+#define PEER_ADDRS_MAX	   16	 /* overlay addresses of one host that tables hold */
+#define PEER_PREFIXES_MAX  64	 /* unsafe networks of one host that the firewall compares */
+
+/* --- tunnels (PROTOCOL.md 2) ------------------------------------------------------------------- */
+#define TUNNELS_MAX	       65536 /* live and pending; slot arrays are reserved, not touched */
+#define TUNNELS_PER_HOST_MAX   5     /* as Nebula since 1.7; a sixth removes the oldest */
+#define UNCONFIRMED_MAX	       64    /* responder tunnels without an authenticated packet yet (2.11) */
+#define PENDING_MAX	       1024  /* handshakes we began and wait for */
+#define PENDING_PACKETS_MAX    100   /* segments held per pending handshake, as Nebula (2.6) */
+#define PENDING_BYTES_MAX      (256u << 10) /* bytes held per pending handshake */
+#define PENDING_TOTAL_BYTES_MAX (8u << 20) /* bytes held for all pending handshakes together */
+#define HANDSHAKE_BYTES_MAX    9001  /* a stock peer's buffer: larger stage 1 or 2 cannot be sent */
+#define STATIC_REMOTES_MAX     32    /* underlay addresses of one static_host_map entry */
+
+/* --- transport (PROTOCOL.md 1, 4) -------------------------------------------------------------- */
+#define REPLAY_WINDOW	  8192 /* packets; Nebula's main branch; older peers have 1024 */
+#define COUNTER_FIRST	  3ull /* the handshake used 1 and 2 */
+#define COUNTER_REHANDSHAKE_AT (1ull << 34)
+#define COUNTER_REFUSE_AT (UINT64_MAX - (1ull << 40)) /* no nonce at or above this is ever used */
+#define DATAGRAM_MAX	  9001 /* bytes; what a stock peer can receive */
+#define RECV_ERROR_PER_SECOND 100 /* answers of one worker to unknown indexes; burst of the same size */
+
+/* --- inner packets (PROTOCOL.md 5.2) ----------------------------------------------------------- */
+#define EXTENSION_HEADERS_MAX 8	  /* IPv6; more are reported as the protocol */
+#define INNER_HEADER_MAX      120 /* bytes of L3 + L4 header that segment and join rebuild */
+
+/* --- the dataplane's memory, per queue --------------------------------------------------------- */
+#define SLOT_BYTES	   (64u * 1024 + 512) /* one receive buffer: 64 KiB, virtio or recvmsg headers */
+#define TUN_SLOTS	   64  /* power of two; bulk touches every slot: 4 MiB */
+#define UDP_SLOTS	   128 /* power of two; 64 gave 14,650 re-arms in 4 s of small packets */
+#define SEND_SLOTS	   32  /* super-packets on their way to the UDP socket */
+#define WRITE_SLOTS	   32  /* super-packets on their way to the tun */
+#define GSO_SEGMENTS_MAX   64  /* of one UDP_SEGMENT send, on every kernel with GSO */
+#define GSO_BYTES_MAX	   65507 /* UDP payload of one send over IPv4 */
+#define TUN_GSO_BYTES_MAX  61000 /* link limit, so that one tun read plus tunnel headers fits one send */
+#define JOIN_BYTES_MAX	   65535 /* IP total length of one joined packet */
+#define JOIN_SEGMENTS_MAX  64
+#define TUN_READS_IN_FLIGHT 8  /* single-shot reads kept armed on kernels before 6.7 */
+
+/* --- messages between the planes --------------------------------------------------------------- */
+#define PUNT_BYTES	   9216 /* one punted packet: DATAGRAM_MAX and room */
+#define PUNT_HANDSHAKES	   64	/* pool of each worker for handshakes */
+#define PUNT_PACKETS	   64	/* pool of each worker for test, close and other opened messages */
+#define PUNT_WAITING	   16	/* pool of each worker for tun runs that wait for a tunnel; 64 KiB each */
+#define PUNT_EVENTS	   64	/* pool of each worker for small events: roam, recv_error, unconfirmed */
+#define ORDERS_MAX	   256	/* messages from control under way to one worker */
+
+/* --- firewall (PROTOCOL.md 5) ------------------------------------------------------------------ */
+#define RULES_MAX	      1024 /* per direction; the peer bit sets of a tunnel grow with it */
+#define CONNTRACK_WAYS	      8
+#define CONNTRACK_BUCKETS     (1u << 14) /* times 8 ways = 131,072 flows, about 8 MiB when all are used */
+#define ROUTES_MAX	      4096 /* overlay and unsafe routes together */
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * wire.h - the 16-byte Nebula header (PROTOCOL.md 1.1) and the table of message types.
+ *
+ * Both planes read and write it. All integers are big-endian on the wire and host order in
+ * struct wire_header.
+ */
+#ifndef M57_WIRE_H
+#define M57_WIRE_H
+
+#include <endian.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define WIRE_VERSION	  1
+#define WIRE_HEADER_BYTES 16
+#define WIRE_TAG_BYTES	  16
+#define WIRE_OVERHEAD	  (WIRE_HEADER_BYTES + WIRE_TAG_BYTES)
+
+enum wire_encryption { WIRE_CLEAR, WIRE_SEALED, WIRE_AUTHENTICATED };
+enum wire_road { WIRE_FAST, WIRE_PUNT };
+
+/* WIRE_MESSAGE, WIRE_HANDSHAKE, ...: (type << 8 | subtype), the key of every switch on messages. */
+enum wire_type {
+#define WIRE_TYPE(t, s, symbol, text, encryption, road) WIRE_##symbol = (t) << 8 | (s),
+#include "wire_types.def"
+#undef WIRE_TYPE
+};
+
+struct wire_header {
+	enum wire_type type;   /* type and subtype */
+	uint32_t remote_index; /* the receiver's index */
+	uint64_t counter;
+};
+
+/* The pair as wire_type, or -1 when version or pair do not exist (PROTOCOL.md 1.6 steps 2 and 3). */
+static inline int wire_type_of(const uint8_t *packet)
+{
+	if (packet[0] >> 4 != WIRE_VERSION)
+		return -1;
+	switch ((packet[0] & 15) << 8 | packet[1]) {
+#define WIRE_TYPE(t, s, symbol, text, encryption, road)                                            \
+	case WIRE_##symbol:                                                                        \
+		return WIRE_##symbol;
+#include "wire_types.def"
+#undef WIRE_TYPE
+	}
+	return -1;
+}
+
+static inline enum wire_encryption wire_encryption_of(enum wire_type type)
+{
+	switch (type) {
+#define WIRE_TYPE(t, s, symbol, text, encryption, road)                                            \
+	case WIRE_##symbol:                                                                        \
+		return WIRE_##encryption;
+#include "wire_types.def"
+#undef WIRE_TYPE
+	}
+	return WIRE_CLEAR;
+}
+
+static inline uint32_t wire_remote_index(const uint8_t *packet)
+{
+	uint32_t v;
+	memcpy(&v, packet + 4, 4);
+	return be32toh(v);
+}
+
+static inline uint64_t wire_counter(const uint8_t *packet)
+{
+	uint64_t v;
+	memcpy(&v, packet + 8, 8);
+	return be64toh(v);
+}
+
+/* Writes 16 bytes; the reserved bytes are 0. */
+static inline void wire_write(uint8_t *packet, enum wire_type type, uint32_t remote_index,
+			      uint64_t counter)
+{
+	uint64_t words[2] = {
+		htobe64((uint64_t)(WIRE_VERSION << 4 | type >> 8) << 56 |
+			(uint64_t)(type & 0xff) << 48 | remote_index),
+		htobe64(counter),
+	};
+	memcpy(packet, words, sizeof(words));
+}
+
+#endif

@@ -7,6 +7,8 @@
 #ifndef M57_LIMITS_H
 #define M57_LIMITS_H
 
+#include_next <limits.h> /* -Iinclude puts this file before the C library's, which others rely on */
+
 /* --- node ------------------------------------------------------------------------------------ */
 #define QUEUES_MAX 64 /* workers; one tun queue, UDP socket and ring each. IFF_MULTI_QUEUE allows 256 */
 #define TUN_MTU_MIN 500  /* bytes; as Nebula's tun.routes check */

@@ -1,0 +1,81 @@
+/*
+ * hostmap.h - the two tables that lead a worker to a tunnel, and the tunnels' memory.
+ *
+ * Control alone changes them, one entry at a time; workers look up under RCU. Neither table resizes
+ * itself (liburcu's lfht would allocate and start threads). Implemented by
+ * dataplane/lookup/hostmap.c on liburcu's lfht.
+ */
+#ifndef M57_HOSTMAP_H
+#define M57_HOSTMAP_H
+
+#include "rcu.h"
+#include "tunnel.h"
+
+struct hostmap; /* both tables and the tunnel slots */
+
+/* Local index -> tunnel, or pending: our stage 1 or stage 2 may already be on the wire. */
+struct index_entry {
+	struct cds_lfht_node node;
+	uint32_t index;
+	struct tunnel *tunnel; /* RCU; NULL while pending */
+};
+
+/* Overlay address -> primary tunnel. Present without a tunnel while runs wait for one. */
+struct host_entry {
+	struct cds_lfht_node node;
+	struct addr addr;
+	struct tunnel *tunnel; /* RCU; NULL: punt the run to control */
+	/*
+	 * Bit i: runs that worker i punted for this host are still with control, so newer ones must
+	 * queue behind them. Control sets it, worker i clears it on ORDER_RESUME_END.
+	 */
+	_Atomic uint64_t held_queues;
+};
+_Static_assert(QUEUES_MAX <= 64, "host_entry.held_queues has a bit per queue");
+
+/* --- workers (registered RCU readers, online) --- */
+
+/* NULL: unknown index. */
+struct index_entry *hostmap_by_index(struct hostmap *map, uint32_t index);
+struct host_entry *hostmap_by_addr(struct hostmap *map, const struct addr *addr);
+/* The published tunnel named by id, or NULL when it has gone. Callable by workers and control. */
+struct tunnel *hostmap_by_id(struct hostmap *map, struct tunnel_id id);
+
+/* --- control --- */
+
+/* NULL: no memory. The key arena is locked and kept out of dumps; *locked says if the lock held. */
+struct hostmap *hostmap_create(bool *locked);
+/* Every tunnel must have been freed; no worker may run. */
+void hostmap_destroy(struct hostmap *map);
+
+/*
+ * A tunnel with id, zeroed keys in the arena and a replay window that has 0, 1 and 2 marked; counter
+ * is 2, so the first packet has COUNTER_FIRST. NULL when TUNNELS_MAX are in use.
+ */
+struct tunnel *tunnel_allocate(struct hostmap *map);
+/* Wipes the keys, frees remote, rules and prefixes, gives the slot back. Only after a grace period
+ * behind the last unpublish, or when it was never published. */
+void tunnel_free(struct hostmap *map, struct tunnel *tunnel);
+
+/* Publishes index as pending. -EEXIST when taken, -EINVAL for 0, -ENOMEM. */
+int hostmap_index_reserve(struct hostmap *map, uint32_t index);
+/* Makes a reserved index lead to tunnel (its local_index). -ENOENT when it was not reserved. */
+int hostmap_index_publish(struct hostmap *map, struct tunnel *tunnel);
+/* Takes the index away; the entry is freed by hostmap_reap(). */
+void hostmap_index_remove(struct hostmap *map, uint32_t index);
+
+/* The entry of addr, made when absent. NULL: no memory. Stays valid until hostmap_host_remove. */
+struct host_entry *hostmap_host_obtain(struct hostmap *map, const struct addr *addr);
+void hostmap_host_remove(struct hostmap *map, const struct addr *addr);
+
+/*
+ * Hands garbage (removed entries, closed tunnels, replaced remotes, rules, snapshots) over: release(object)
+ * runs, on the thread that calls hostmap_reap(), once a grace period has passed since the call.
+ */
+void hostmap_defer(struct hostmap *map, void (*release)(struct hostmap *map, void *object), void *object);
+/* Takes what was deferred so far as one batch; NULL when there is none. Control thread. */
+struct garbage *hostmap_garbage_take(struct hostmap *map);
+/* Runs the releases of a batch after rcu_wait_for_readers(). Control thread. */
+void hostmap_garbage_release(struct hostmap *map, struct garbage *batch);
+
+#endif

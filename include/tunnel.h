@@ -1,0 +1,82 @@
+/*
+ * tunnel.h - one completed handshake with one peer, as the workers see it.
+ *
+ * Control allocates it (dataplane/lookup/hostmap.c), fills it, publishes it complete, and frees it
+ * after a grace period. Fields are grouped by writer; groups start on their own cache line.
+ *
+ * Life: allocated -> published (by local index; and by address when it is the host's primary)
+ *       -> unpublished -> grace period -> keys wiped, freed, the slot's generation raised.
+ */
+#ifndef M57_TUNNEL_H
+#define M57_TUNNEL_H
+
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+#include "addr.h"
+#include "aead.h"
+#include "limits.h"
+#include "rules.h"
+
+/* Names a tunnel across threads where RCU does not guard its life. */
+struct tunnel_id {
+	uint32_t slot;
+	uint32_t generation; /* 0 is no tunnel */
+};
+
+/* Both keys of a tunnel, in the locked arena (dataplane/crypto/arena.c). */
+struct tunnel_keys {
+	struct aead_key seal, open;
+};
+
+/* Where the peer is. Immutable but for the atomics; replaced as a whole when the peer roams. */
+struct remote {
+	struct endpoint to;
+	struct sockaddr_storage sockaddr; /* of the socket's family: v4-mapped on a dual-stack socket */
+	socklen_t sockaddr_bytes;
+	/* Largest segment, in UDP payload bytes, that may go as GSO; lowered on EMSGSIZE/EINVAL. */
+	_Atomic uint32_t gso_segment_max;
+};
+
+/* Anti-replay window (PROTOCOL.md 4.4); the rules stand in dataplane/crypto/replay.h. */
+struct replay {
+	_Atomic uint32_t lock; /* spin; held for one run's counters, never across AEAD work */
+	uint64_t current;      /* highest authenticated counter */
+	uint64_t bits[REPLAY_WINDOW / 64]; /* counter modulo window */
+};
+
+enum tunnel_state {
+	TUNNEL_UNCONFIRMED, /* responder side, nothing authenticated has come yet (2.11) */
+	TUNNEL_CONFIRMED,
+	TUNNEL_CLOSED, /* unpublished; packets already taken may still use it */
+};
+
+struct tunnel {
+	/* --- set once by control, before publication --- */
+	struct tunnel_id id;
+	uint32_t local_index;  /* the peer writes it into packets to us */
+	uint32_t remote_index; /* we write it into packets to the peer */
+	struct tunnel_keys *keys;
+	uint32_t addr_count;
+	uint32_t prefix_count;
+	struct addr addrs[PEER_ADDRS_MAX]; /* the peer's overlay addresses, in certificate order */
+	struct prefix *prefixes;	   /* its unsafe networks, owned by the tunnel */
+	bool initiator;			   /* we began the handshake */
+
+	/* --- control writes, workers read by RCU_READ or atomically --- */
+	_Alignas(64) struct remote *remote; /* NULL: no direct path */
+	struct peer_rules *rules;
+	_Atomic uint32_t state; /* enum tunnel_state */
+
+	/* --- workers write --- */
+	_Alignas(64) _Atomic uint64_t counter; /* last one used; reserve n: fetch_add(n) + 1 */
+	_Atomic uint32_t last_out_s; /* coarse monotonic seconds */
+	_Alignas(64) struct replay replay;
+	_Atomic uint32_t last_in_s;	  /* of the last authenticated packet */
+	_Atomic uint32_t event_in_flight; /* bits of enum tunnel_event_bit; control clears them */
+	_Atomic uint32_t recv_errors;	  /* seen for this tunnel; control judges */
+};
+
+enum tunnel_event_bit { TUNNEL_EVENT_ROAM = 1, TUNNEL_EVENT_CONFIRMED = 2, TUNNEL_EVENT_COUNTER = 4 };
+
+#endif

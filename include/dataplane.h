@@ -1,0 +1,82 @@
+/*
+ * dataplane.h - all that control may call of the dataplane.
+ *
+ * Order of calls: aead_select, hostmap_create, dataplane_create (probes the kernel, makes the rings,
+ * registers files and buffers), dataplane_publish (a snapshot), dataplane_start (threads), wait for
+ * PUNT_READY of every queue, then dataplane_post freely; dataplane_stop, dataplane_destroy.
+ * One caller: the control thread.
+ */
+#ifndef M57_DATAPLANE_H
+#define M57_DATAPLANE_H
+
+#include "aead.h"
+#include "counters.h"
+#include "hostmap.h"
+#include "message.h"
+#include "snapshot.h"
+
+/* What the kernel can do (design: tiers), lowered by the environment variable M57_TIER. */
+enum io_tier {
+	IO_TIER_NONE, /* no usable io_uring */
+	IO_TIER_6_1,  /* multishot recvmsg, DEFER_TASKRUN; tun reads re-armed one by one */
+	IO_TIER_6_7,  /* and multishot read on the tun */
+};
+
+struct dataplane;
+
+struct dataplane_options {
+	uint32_t queues;
+	const int *tun_fds; /* queues descriptors, or NULL with tun.disabled; stay owned by control */
+	const int *udp_fds; /* queues bound sockets in queue order; stay owned by control */
+	bool udp_v6;	    /* sockets are AF_INET6 (dual stack): IPv4 remotes are mapped */
+	bool tun_tso, tun_uso; /* TUNSETOFFLOAD accepted them: joined writes are possible */
+	bool tun_vnet_hdr;  /* false with tun.use_offloads: false: reads and writes carry no header */
+	bool udp_offloads;  /* UDP_SEGMENT sends are possible */
+	int control_ring_fd; /* ring that punts are sent to by MSG_RING */
+	struct hostmap *map;
+	enum io_tier tier;
+};
+
+/*
+ * Finds the tier of the running kernel. error gets one line that names cause and cure when it is
+ * IO_TIER_NONE. Makes and closes a small ring; touches nothing else.
+ */
+enum io_tier dataplane_probe_tier(char error[256]);
+const char *dataplane_tier_name(enum io_tier tier); /* "6.7", "6.1", "none" */
+
+/*
+ * Makes everything that can fail before a thread runs. NULL with one line in error.
+ */
+struct dataplane *dataplane_create(const struct dataplane_options *options, char error[256]);
+
+/* Publishes snapshot to the workers and returns the one before (NULL at first), which control may
+ * free after a grace period. */
+struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapshot);
+
+/* Starts the workers. 0 or -errno. */
+int dataplane_start(struct dataplane *d);
+
+/*
+ * Posts order to worker queue. 0; -EAGAIN when ORDERS_MAX are under way (keep it and try after the
+ * next PUNT_ORDER_DONE of that queue); -ENXIO when the worker has stopped. Orders of one queue are
+ * carried out in the order they were posted.
+ */
+int dataplane_post(struct dataplane *d, uint32_t queue, struct order *order);
+
+/* The punt that a completion on control's ring carries. */
+static inline struct punt *dataplane_punt_of(uint64_t user_data)
+{
+	return (struct punt *)(uintptr_t)user_data;
+}
+
+/* Sums of all workers since start; sum must be zeroed or hold what to add to. */
+void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS]);
+
+/*
+ * Stops and joins the workers: posts ORDER_STOP to each and waits until their reads are cancelled.
+ * Control must have taken what came in on its ring; punts that are still in flight die with the pools.
+ */
+void dataplane_stop(struct dataplane *d);
+void dataplane_destroy(struct dataplane *d);
+
+#endif

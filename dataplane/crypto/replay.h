@@ -1,0 +1,27 @@
+/*
+ * replay.h - the anti-replay window, taken once per run (PROTOCOL.md 4.4).
+ *
+ * Two steps, each atomic under the window's spin lock, which is never held across AEAD work:
+ * replay_check before opening (cheap refusal), replay_commit after authentication (the decision).
+ */
+#ifndef M57_REPLAY_H
+#define M57_REPLAY_H
+
+#include "tunnel.h"
+
+/* A window with 0, 1 and 2 marked. */
+void replay_init(struct replay *replay);
+
+/*
+ * For each of n counters: fresh[i] = it is new to the window and not equal to an earlier fresh one of the same
+ * call. Returns how many are fresh. Changes nothing.
+ */
+uint32_t replay_check(struct replay *replay, const uint64_t *counters, uint32_t n, bool *fresh);
+
+/*
+ * Marks counters[i] where fresh[i] (authenticated by now). One that another worker marked meanwhile gets
+ * fresh[i] = false. Returns how many stay fresh.
+ */
+uint32_t replay_commit(struct replay *replay, const uint64_t *counters, uint32_t n, bool *fresh);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * firewall.h - may this run pass? Decided once per run (PROTOCOL.md 5.1, 5.4).
+ */
+#ifndef M57_FIREWALL_H
+#define M57_FIREWALL_H
+
+#include "counters.h"
+#include "filter/conntrack.h"
+#include "tunnel.h"
+
+/*
+ * In order: the remote address belongs to the tunnel's peer, the local address to us, conntrack,
+ * the rules of direction. Returns DROP_NONE (then the flow is in conntrack) or the reason. rules is the
+ * tunnel's peer_rules read under RCU. Counts new and evicted flows in counters.
+ */
+enum drop firewall_check(struct conntrack *ct, const struct snapshot *snapshot,
+			 const struct tunnel *tunnel, const struct peer_rules *rules,
+			 const struct flow *flow, enum direction direction, uint32_t now_s,
+			 struct counters *counters);
+
+/* Do the rules of direction alone allow flow? Pure; for tests and for "why". *rule gets the index. */
+bool firewall_rules_match(const struct snapshot *snapshot, const struct peer_rules *rules,
+			  const struct flow *flow, enum direction direction, uint32_t *rule);
+
+#endif

@@ -21,7 +21,7 @@ endif
 
 # The two planes cannot see each other: each has its own include path.
 INC_dataplane := -Iinclude -Idataplane
-INC_control   := -Iinclude -Icontrol -I$(B)/gen
+INC_control   := -Iinclude -Icontrol -I$(B)/gen -I$(B)/gen/control
 INC_identity  := $(INC_control)
 
 PROTO     := $(shell find control -name '*.proto')

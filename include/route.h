@@ -1,7 +1,7 @@
 /*
  * route.h - which overlay host a destination belongs to (PROTOCOL.md 4.1 step 5, 4.2).
  *
- * Built by control, published inside the snapshot, read by dataplane/lookup/route.c. A destination
+ * Built by control, published inside the snapshot, read by dataplane/lookup/next_hop.c. A destination
  * in one of our own networks is its own next hop; otherwise the longest matching unsafe route
  * names the gateway.
  */

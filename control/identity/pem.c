@@ -30,8 +30,9 @@ static bool line_next(const char **at, const char *end, struct line *line)
 	line->text = *at;
 	line->len = (size_t)((newline != NULL ? newline : end) - *at);
 	*at = newline != NULL ? newline + 1 : end;
-	while (line->len > 0 && (line->text[line->len - 1] == '\r' ||
-				 line->text[line->len - 1] == ' ' || line->text[line->len - 1] == '\t'))
+	while (line->len > 0 &&
+	       (line->text[line->len - 1] == '\r' || line->text[line->len - 1] == ' ' ||
+		line->text[line->len - 1] == '\t'))
 		line->len--;
 	return true;
 }

@@ -6,7 +6,8 @@
 
 /*
  * Reads a whole file of at most PEM_FILE_MAX bytes into *text, terminated, in sodium_malloc memory
- * since it may be a key; the caller sodium_free()s it. Returns 0, -E2BIG, or what open or read said.
+ * since it may be a key; the caller sodium_free()s it. Returns 0, -E2BIG, or what open or read
+ * said.
  */
 int pem_file_read(const char *path, char **text, size_t *len);
 

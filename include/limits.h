@@ -14,6 +14,12 @@
 #define TUN_MTU_MIN 500  /* bytes; as Nebula's tun.routes check */
 #define TUN_MTU_MAX 8937 /* bytes; a stock peer reads datagrams into 9001 bytes, 64 go to a relayed frame */
 
+#define ERROR_LINE_MAX 512 /* bytes of one start-up error: what, where, cure */
+#define TUN_BUSY_RETRY_MS 3000 /* a killed predecessor's ring holds the tun name for about 100 ms */
+#define ORDERS_QUEUED_MAX 1024 /* orders that control keeps for one worker that has ORDERS_MAX in hand */
+#define CONTROL_TURN_MAX  256  /* completions that control takes before it looks at its timers */
+#define CLOSE_WAIT_MS	  1000 /* at exit: for the CloseTunnel messages to leave */
+
 /* --- certificates (PROTOCOL.md 3) ------------------------------------------------------------- */
 #define CERT_BYTES_MAX     65536 /* one certificate, encoded */
 #define CERT_NAME_MAX      253	 /* bytes of a name we sign; decoding takes up to CERT_BYTES_MAX */

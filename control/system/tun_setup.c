@@ -1,0 +1,182 @@
+/*
+ * tun_setup.c - see tun_setup.h.
+ *
+ * The offload mask belongs to the device and not to the queue: TUNSETOFFLOAD on a second queue
+ * replaces the mask for all of them. So the ladder of masks is climbed down once, on the first
+ * queue, and the mask that was taken is replayed on every other one.
+ *
+ * The descriptors stay blocking. io_uring then waits by poll when a read finds nothing; on a
+ * O_NONBLOCK file a single-shot read would complete with EAGAIN instead.
+ */
+#include "system/tun_setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Linux 6.2; Debian 12 compiles with the headers of 6.1. */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+#define TUN_PATH          "/dev/net/tun"
+#define TUN_RETRY_STEP_MS 50
+
+static const unsigned tso_mask = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+static const unsigned uso_mask = TUN_F_USO4 | TUN_F_USO6; /* one without the other is EINVAL */
+
+/* The character device, made when the file system lacks it (containers). A descriptor or -errno. */
+static int device_open(char *error)
+{
+	int fd = open(TUN_PATH, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT) {
+		(void)mkdir("/dev/net", 0755);
+		if (mknod(TUN_PATH, S_IFCHR | 0600, makedev(10, 200)) == 0)
+			fd = open(TUN_PATH, O_RDWR | O_CLOEXEC);
+		else
+			errno = ENOENT;
+	}
+	if (fd >= 0)
+		return fd;
+
+	int failure = errno;
+	const char *cure = "check the permissions of the file, or run as root";
+
+	if (failure == ENOENT)
+		cure = "run as root, or make it: mkdir -p /dev/net; mknod /dev/net/tun c 10 200";
+	else if (failure == ENODEV || failure == ENXIO)
+		cure = "load the kernel module: modprobe tun";
+	else if (failure == EPERM)
+		cure = "allow the container the device: --device /dev/net/tun --cap-add NET_ADMIN";
+	snprintf(error, ERROR_LINE_MAX, "cannot open %s: %s; %s", TUN_PATH, strerror(failure),
+		 cure);
+	return -failure;
+}
+
+static const char *attach_cure(int failure)
+{
+	switch (failure) {
+	case EPERM:
+	case EACCES:
+		return "run as root or with CAP_NET_ADMIN";
+	case EBUSY:
+		return "another process or interface has that name: stop it, or change tun.dev";
+	case EINVAL:
+		return "tun.dev must be an interface name of at most 15 characters";
+	default:
+		return "see the kernel log";
+	}
+}
+
+static int sleep_step(void)
+{
+	struct timespec step = {.tv_nsec = TUN_RETRY_STEP_MS * 1000000l};
+
+	return nanosleep(&step, NULL);
+}
+
+/* Opens one queue of device->name; the first makes the device and learns its name. */
+static int queue_open(struct tun_device *device, short flags, bool first, char *error)
+{
+	int fd = device_open(error);
+
+	if (fd < 0)
+		return fd;
+	for (unsigned waited_ms = 0;; waited_ms += TUN_RETRY_STEP_MS) {
+		struct ifreq request = {.ifr_flags = (short)(flags | (first ? IFF_TUN_EXCL : 0))};
+
+		memcpy(request.ifr_name, device->name, sizeof(request.ifr_name));
+		if (ioctl(fd, TUNSETIFF, &request) == 0) {
+			memcpy(device->name, request.ifr_name, sizeof(device->name));
+			return fd;
+		}
+		if (errno != EBUSY || waited_ms >= TUN_BUSY_RETRY_MS || sleep_step() != 0)
+			break;
+	}
+
+	int failure = errno;
+
+	snprintf(error, ERROR_LINE_MAX, "cannot %s tun device %s: %s; %s",
+		 first ? "create" : "add a queue to",
+		 device->name[0] ? device->name : "(tun.dev unset)", strerror(failure),
+		 attach_cure(failure));
+	close(fd);
+	return -failure;
+}
+
+/* The largest mask the kernel takes; sets tso and uso. */
+static unsigned offloads_choose(struct tun_device *device)
+{
+	if (ioctl(device->fds[0], TUNSETOFFLOAD, tso_mask | uso_mask) == 0) {
+		device->tso = device->uso = true;
+		return tso_mask | uso_mask;
+	}
+	if (ioctl(device->fds[0], TUNSETOFFLOAD, tso_mask) == 0) {
+		device->tso = true;
+		return tso_mask;
+	}
+	return 0;
+}
+
+int tun_open(struct tun_device *device, const struct tun_options *options,
+	     char error[ERROR_LINE_MAX])
+{
+	short flags = IFF_TUN | IFF_NO_PI;
+	unsigned mask = 0;
+
+	memset(device, 0, sizeof(*device));
+	if (strlen(options->name) >= sizeof(device->name)) {
+		snprintf(error, ERROR_LINE_MAX, "cannot create tun device %s: %s", options->name,
+			 attach_cure(EINVAL));
+		return -EINVAL;
+	}
+	strcpy(device->name, options->name);
+	device->vnet_hdr = options->offloads;
+	if (options->offloads)
+		flags |= IFF_VNET_HDR;
+	if (options->queues > 1)
+		flags |= IFF_MULTI_QUEUE;
+
+	for (uint32_t i = 0; i < options->queues; i++) {
+		int fd = queue_open(device, flags, i == 0, error);
+
+		if (fd < 0) {
+			tun_close(device);
+			return fd;
+		}
+		device->fds[device->queues++] = fd;
+		if (!options->offloads)
+			continue;
+		if (i == 0)
+			mask = offloads_choose(device);
+		else if (mask && ioctl(fd, TUNSETOFFLOAD, mask) != 0)
+			goto err_offload;
+	}
+	device->index = if_nametoindex(device->name);
+	return 0;
+
+err_offload:;
+	int failure = errno;
+
+	snprintf(error, ERROR_LINE_MAX,
+		 "cannot set the offloads of a queue of %s: %s; "
+		 "set tun.use_offloads: false",
+		 device->name, strerror(failure));
+	tun_close(device);
+	return -failure;
+}
+
+void tun_close(struct tun_device *device)
+{
+	while (device->queues)
+		close(device->fds[--device->queues]);
+}

@@ -1,0 +1,44 @@
+/*
+ * udp_setup.h - the UDP sockets of the underlay: one per queue, all on one port.
+ */
+#ifndef M57_UDP_SETUP_H
+#define M57_UDP_SETUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "addr.h"
+#include "limits.h"
+
+struct udp_options {
+	const char *host; /* listen.host: address or host name; "::" makes a dual-stack socket */
+	uint16_t port;    /* listen.port; 0: the kernel chooses, and all queues share its choice */
+	uint32_t queues;  /* 1..QUEUES_MAX */
+	uint32_t read_buffer; /* bytes; 0 leaves the system's */
+	uint32_t write_buffer;
+	uint32_t mark; /* listen.so_mark; 0: none */
+	bool offloads; /* listen.udp_offloads: GSO, and GRO unless single */
+	bool single;   /* listen.batch 1: no GRO */
+};
+
+struct udp_sockets {
+	uint32_t queues;
+	int fds[QUEUES_MAX]; /* in queue order: the order of the reuseport group; owned */
+	bool v6;             /* AF_INET6: IPv4 remotes are written as mapped addresses */
+	bool gso, gro;       /* the kernel has it, and the config wants it */
+	struct endpoint bound;
+	uint32_t read_buffer, write_buffer; /* of socket 0, as the kernel reports it */
+};
+
+/*
+ * Opens and binds them. A port that another program has is an error even though the sockets share
+ * it among themselves. 0, or -errno with one line of cause and cure in error and nothing left open.
+ */
+int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
+	     char error[ERROR_LINE_MAX]);
+void udp_close(struct udp_sockets *sockets);
+
+/* to as the socket address that a send on these sockets takes; returns its length. */
+uint32_t udp_sockaddr(bool v6, const struct endpoint *to, void *sockaddr_storage);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * node.h - the deciding part of the control plane: one node, as event + state + now -> actions.
+ *
+ * The control loop turns punts (message.h) into the calls below and fires node_tick(); the node
+ *acts through struct outside and on the hostmap. It never blocks, reads a clock or makes a system
+ *call itself. One thread.
+ *
+ * Which call for which punt:
+ *	PUNT_HANDSHAKE     node_on_handshake	PUNT_ROAM	   node_on_roam
+ *	PUNT_RECV_ERROR    node_on_recv_error	PUNT_CONFIRMED	   node_on_confirmed
+ *	PUNT_OPENED	   node_on_opened	PUNT_COUNTER	   node_on_counter
+ *	PUNT_WAITING	   node_on_waiting	PUNT_RESUME_AGAIN  node_on_resume_again
+ *
+ * After each batch of calls: arm a timer for node_next_deadline(), and hand the hostmap's garbage
+ *to the reaper (hostmap_garbage_take).
+ */
+#ifndef M57_NODE_H
+#define M57_NODE_H
+
+#include "aead.h"
+#include "hostmap.h"
+#include "identity/pki.h"
+#include "outside.h"
+#include "snapshot.h"
+
+struct node;
+
+/* One entry of static_host_map. */
+struct node_static_host {
+	struct addr addr;      /* overlay */
+	uint32_t remote_count; /* at most STATIC_REMOTES_MAX */
+	struct endpoint remotes[STATIC_REMOTES_MAX];
+};
+
+struct node_options {
+	enum aead_cipher cipher;
+	uint32_t queues;          /* workers, 1..QUEUES_MAX */
+	bool udp_v6;              /* sockets are AF_INET6: IPv4 remotes are mapped */
+	uint64_t try_interval_ns; /* handshakes.try_interval */
+	uint32_t retries;         /* handshakes.retries */
+	enum recv_error_policy accept_recv_error;    /* listen.accept_recv_error */
+	bool disconnect_invalid;                     /* pki.disconnect_invalid */
+	const struct node_static_host *static_hosts; /* copied */
+	size_t static_host_count;
+	/*
+	 * The peer's bits for every rule of the published snapshot, in one malloc'ed block or more
+	 * that tunnel_free() knows how to free; NULL: no memory. ca is the peer's issuer. May be
+	 * NULL itself: tunnels then have no rules (simulator).
+	 */
+	struct peer_rules *(*rules_for_peer)(void *context, const struct cert *peer,
+					     const struct cert *ca);
+	void *rules_context;
+};
+
+/*
+ * pki (complete and checked), map and outside are borrowed and outlive the node. NULL: no memory.
+ */
+struct node *node_create(const struct node_options *options, const struct pki *pki,
+			 struct hostmap *map, const struct outside *outside);
+
+/* Takes every tunnel and index out of the hostmap (deferred frees: reap them afterwards) and drops
+ * what waits. Sends nothing: see node_shutdown(). NULL is allowed. */
+void node_destroy(struct node *node);
+
+/* A handshake datagram, header included, as it came from source at worker queue. */
+void node_on_handshake(struct node *node, uint32_t queue, const struct endpoint *source,
+		       const uint8_t *bytes, size_t length);
+/* A recv_error datagram. */
+void node_on_recv_error(struct node *node, const struct endpoint *source, const uint8_t *bytes,
+			size_t length);
+/* An authenticated message of tunnel that is no inner packet; bytes is its plaintext. */
+void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id tunnel,
+		    const struct endpoint *source, enum wire_type wire, const uint8_t *bytes,
+		    size_t length);
+/* A run for overlay next hop host, which had no tunnel or has runs before it that still wait. */
+void node_on_waiting(struct node *node, uint32_t queue, const struct addr *host,
+		     const struct waiting_run *run);
+/* ORDER_RESUME_END came too early on that worker. */
+void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *host);
+/* An authenticated packet of tunnel came from source. Clears TUNNEL_EVENT_ROAM. */
+void node_on_roam(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
+/* The first authenticated packet of an unconfirmed tunnel. Clears TUNNEL_EVENT_CONFIRMED. */
+void node_on_confirmed(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
+/* The send counter has reached value. Clears TUNNEL_EVENT_COUNTER. */
+void node_on_counter(struct node *node, struct tunnel_id tunnel, uint64_t value);
+
+/* Does what is due. Cheap when nothing is. */
+void node_tick(struct node *node);
+/* Monotonic time of the next thing due; UINT64_MAX: nothing. */
+uint64_t node_next_deadline(const struct node *node);
+
+/* Sends CloseTunnel on every tunnel and begins nothing new. The tunnels stay published, so that the
+ * workers can carry the orders out; node_destroy() takes them away. */
+void node_shutdown(struct node *node);
+
+size_t node_tunnel_count(const struct node *node);
+size_t node_pending_count(const struct node *node);
+
+#endif

@@ -4,8 +4,25 @@ CC      ?= cc
 CFLAGS  ?= -O2 -g
 LDFLAGS ?=
 B       ?= build
+PREFIX  ?= /usr/local
 Q       := $(if $(V),,@)
 say      = $(if $(V),@:,@printf '  %-8s %s\n' $(1) $(2))
+
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+# What root builds belongs to the user behind sudo: every goal runs in a make below this one, and
+# the build directory is handed over whatever came of it.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),yes)
+ifneq ($(and $(AS_ROOT),$(filter-out 0,$(SUDO_UID)),$(if $(M57_INNER),,outer)),)
+GOALS := $(or $(MAKECMDGOALS),all)
+.PHONY: $(GOALS)
+.NOTPARALLEL:
+$(GOALS):
+	@code=0; $(MAKE) --no-print-directory M57_INNER=1 $@ || code=$$?; \
+	test ! -d $(B) || chown -Rh "$(SUDO_UID):$(SUDO_GID)" $(B); exit $$code
+else
 
 VERSION  := 0.1.0
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter $(WERROR)
@@ -18,11 +35,15 @@ ifeq ($(IPSEC_MB),yes)
 BASE     += -DHAVE_IPSEC_MB
 PKG_LIBS += -lIPSec_MB
 endif
+ifneq ($(LTO),)
+BASE     += -flto
+LTO_LD   := -flto=auto
+endif
+LINK      = $(CC) $(CFLAGS) $(LTO_LD) $(LDFLAGS) -pthread
 
 # The two planes cannot see each other: each has its own include path.
 INC_dataplane := -Iinclude -Idataplane
 INC_control   := -Iinclude -Icontrol -I$(B)/gen -I$(B)/gen/control
-INC_identity  := $(INC_control)
 
 PROTO     := $(shell find control -name '*.proto')
 PROTO_C   := $(PROTO:%.proto=$(B)/gen/%.pb-c.c)
@@ -35,23 +56,33 @@ obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 DATAPLANE_OBJ := $(call obj,$(DATAPLANE))
 PROTO_OBJ     := $(PROTO_C:$(B)/gen/%.c=$(B)/obj/gen/%.o)
 IDENTITY_OBJ  := $(call obj,$(IDENTITY)) $(PROTO_OBJ)
+CERT_TOOL_OBJ := $(call obj,$(CERT_TOOL))
 CONTROL_OBJ   := $(call obj,$(CONTROL))
 
-all: $(B)/m57 $(B)/m57-cert
+all: $(B)/m57 $(B)/m57-cert $(B)/perf/udp_blast
+
+# Everything is built again when the compiler or its flags change.
+FLAGS := $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) $(LTO_LD) $(PKG_CFLAGS) $(PKG_LIBS)
+$(B)/flags: FORCE
+	@pkg-config --exists $(PKGS) || { \
+	echo 'make: a library is missing (below); "sudo scripts/install-deps" installs what a build needs' >&2; \
+	pkg-config --print-errors --exists $(PKGS); exit 1; }
+	@mkdir -p $(B); printf '%s\n' "$$FLAGS_TEXT" | cmp -s - $@ || printf '%s\n' "$$FLAGS_TEXT" >$@
+$(B)/flags: export FLAGS_TEXT = $(FLAGS)
 
 $(B)/m57: $(call obj,control/main.c) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(PKG_LIBS)
+	$(Q)$(LINK) -o $@ $^ $(PKG_LIBS)
 
-$(B)/m57-cert: $(call obj,$(CERT_TOOL)) $(IDENTITY_OBJ)
+$(B)/m57-cert: $(CERT_TOOL_OBJ) $(IDENTITY_OBJ)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(PKG_LIBS)
+	$(Q)$(LINK) -o $@ $^ $(PKG_LIBS)
 
-$(B)/obj/dataplane/%.o: dataplane/%.c
+$(B)/obj/dataplane/%.o: dataplane/%.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_dataplane) $(PKG_CFLAGS) -c -o $@ $<
 
-$(B)/obj/control/%.o: control/%.c $(PROTO_C)
+$(B)/obj/control/%.o: control/%.c $(B)/flags | $(PROTO_C)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_control) $(PKG_CFLAGS) -c -o $@ $<
 
@@ -59,27 +90,114 @@ $(B)/gen/%.pb-c.c: %.proto
 	$(call say,PROTOC,$<)
 	$(Q)mkdir -p $(B)/gen && protoc-c --c_out=$(B)/gen $<
 
-$(B)/obj/gen/%.o: $(B)/gen/%.c
-	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) -Wno-unused-parameter -I$(B)/gen $(PKG_CFLAGS) -c -o $@ $<
+$(B)/obj/gen/%.o: $(B)/gen/%.c $(B)/flags
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) -I$(B)/gen $(PKG_CFLAGS) -c -o $@ $<
 
-# --- unit tests: one Criterion program per plane; filter with -- --filter 'suite/name'
+# --- tests: one Criterion program per plane, one for whole nodes on a fake network; a program per
+# --- kernel assumption; what the namespace tests need beside the node
 UNIT_DATAPLANE_OBJ := $(call obj,$(shell find tests/unit/dataplane -name '*.c'))
 UNIT_CONTROL_OBJ   := $(call obj,$(shell find tests/unit/control -name '*.c'))
+SIM_OBJ            := $(call obj,$(shell find tests/sim -name '*.c'))
+KERNEL_TESTS       := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/*.c))
+NETNS_PRELOADS     := $(patsubst tests/netns/%.c,$(B)/tests/netns/%.so,$(wildcard tests/netns/*.c))
+TEST_BASE          := $(BASE) -Wno-missing-prototypes
 
-$(B)/obj/tests/unit/dataplane/%.o: tests/unit/dataplane/%.c
+$(B)/obj/tests/unit/dataplane/%.o: tests/unit/dataplane/%.c $(B)/flags
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(BASE) -Wno-missing-prototypes $(CFLAGS) $(INC_dataplane) -Itests $(PKG_CFLAGS) -c -o $@ $<
-$(B)/obj/tests/unit/control/%.o: tests/unit/control/%.c $(PROTO_C)
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_dataplane) -Itests $(PKG_CFLAGS) -c -o $@ $<
+$(B)/obj/tests/unit/control/%.o: tests/unit/control/%.c $(B)/flags | $(PROTO_C)
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(BASE) -Wno-missing-prototypes $(CFLAGS) $(INC_control) -Itests $(PKG_CFLAGS) -c -o $@ $<
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_control) -Itests $(PKG_CFLAGS) -c -o $@ $<
+$(B)/obj/tests/sim/%.o: tests/sim/%.c $(B)/flags | $(PROTO_C)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_control) -Itests $(PKG_CFLAGS) -c -o $@ $<
+
 $(B)/tests/unit-dataplane: $(UNIT_DATAPLANE_OBJ) $(DATAPLANE_OBJ)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(PKG_LIBS) -lcriterion
-$(B)/tests/unit-control: $(UNIT_CONTROL_OBJ) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(PKG_LIBS) -lcriterion
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
+$(B)/tests/unit-control: $(UNIT_CONTROL_OBJ) $(CONTROL_OBJ) $(filter-out %/main.o,$(CERT_TOOL_OBJ)) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
+$(B)/tests/sim: $(SIM_OBJ) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
+$(B)/tests/kernel/%: tests/kernel/%.c $(B)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(LDFLAGS) $(INC_dataplane) -o $@ $< -luring
+$(B)/tests/netns/%.so: tests/netns/%.c $(B)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) -fPIC -shared -o $@ $< -ldl
+$(B)/perf/udp_blast: perf/udp_blast.c $(B)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $<
+
+UNIT_PROGRAMS := $(if $(UNIT_DATAPLANE_OBJ),$(B)/tests/unit-dataplane) \
+		 $(if $(UNIT_CONTROL_OBJ),$(B)/tests/unit-control) $(if $(SIM_OBJ),$(B)/tests/sim)
+test-programs: all $(UNIT_PROGRAMS) $(KERNEL_TESTS) $(NETNS_PRELOADS)
+unit-programs: $(UNIT_PROGRAMS)
+hot-objects: $(DATAPLANE_OBJ)
+
+# --- what is run rather than built. pkg-config is asked when make starts: so libraries that
+# --- install-deps has just brought are seen by a make below this one.
+SUB       = $(MAKE) --no-print-directory B=$(B)
+DEPS      = $(if $(AS_ROOT),scripts/install-deps,:)
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+debug:
+	+@$(SUB) B=$(B)/debug CFLAGS='-O1 -g $(SANITIZE)' LDFLAGS='$(SANITIZE) $(LDFLAGS)' $(or $(DEBUG_GOALS),all)
+
+test:
+	+@$(DEPS) && $(SUB) test-programs
+	@B=$(B) tests/run $(if $(T),'$(T)')
+
+test-debug:
+	+@$(SUB) debug DEBUG_GOALS=test-programs
+	@B=$(B)/debug tests/run $(if $(T),'$(T)')
+
+demo:
+	+@$(if $(AS_ROOT),scripts/install-deps $(if $(PEER),demo-$(PEER),demo),:) && $(SUB) all
+	@B=$(B) PEER='$(PEER)' ROUNDS='$(ROUNDS)' scripts/demo
+
+lint:
+	@scripts/lint_format
+	+@$(SUB) B=$(B)/lint WERROR=-Werror CFLAGS='-O2 -g' LDFLAGS= LTO= test-programs
+	@B=$(B)/lint scripts/check_layers
+	@B=$(B)/lint scripts/lint_code
+
+test-kernel-6.1:
+	+@$(DEPS) && $(SUB) test-programs
+	@B=$(B) scripts/test-kernel-6.1
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/m57
+	install -m 755 $(B)/m57 $(B)/m57-cert $(DESTDIR)$(PREFIX)/bin
+	sed 's|@BINDIR@|$(PREFIX)/bin|' scripts/dist/m57@.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/m57@.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/m57@.service
+	install -m 644 scripts/dist/example-config.yml $(DESTDIR)$(PREFIX)/share/doc/m57/config.yml
 
 clean:
 	rm -rf $(B)
 
-.PHONY: all clean
+help:
+	@echo 'make                     m57, m57-cert into $(B)/ (never calls apt: sudo scripts/install-deps does)'
+	@echo 'sudo make demo           two nodes, an encrypted tunnel, iperf3 and ping through it, one table'
+	@echo '                           PEER=nebula   against Debian'"'"'s nebula, every combination of ends'
+	@echo '                           ROUNDS=n      medians of n rounds (1)'
+	@echo 'sudo make test           every suite; closes with "N passed, N failed, N skipped"'
+	@echo '                           T=suite       one suite; T=suite/name one test; tests/run --list names them'
+	@echo 'make debug               address and undefined-behaviour sanitizers, into $(B)/debug/'
+	@echo 'sudo make test-debug     the suites with that build; T= as above'
+	@echo 'make test-kernel-6.1     boots Debian 12'"'"'s own kernel in qemu and tests there (minutes)'
+	@echo 'make lint                clang-format, cppcheck, -Werror build, layer check'
+	@echo 'make install             PREFIX=/usr/local DESTDIR=: programs, systemd unit, example config'
+	@echo 'make clean               removes $(B)/'
+	@echo 'V=1 shows commands; CC, CFLAGS, LDFLAGS are honoured; LTO=1 links with link-time optimisation;'
+	@echo 'B=dir builds elsewhere'
+
+FORCE:
+.PHONY: all debug test test-debug demo lint install clean help FORCE
+.PHONY: test-programs unit-programs hot-objects test-kernel-6.1
 .SECONDARY:
--include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+.DELETE_ON_ERROR:
+-include $(shell find $(B)/obj $(B)/tests -name '*.d' 2>/dev/null)
+endif

@@ -16,7 +16,6 @@
 
 #define ERROR_LINE_MAX 512 /* bytes of one start-up error: what, where, cure */
 #define TUN_BUSY_RETRY_MS 3000 /* a killed predecessor's ring holds the tun name for about 100 ms */
-#define ORDERS_QUEUED_MAX 1024 /* orders that control keeps for one worker that has ORDERS_MAX in hand */
 #define CONTROL_TURN_MAX  256  /* completions that control takes before it looks at its timers */
 #define CLOSE_WAIT_MS	  1000 /* at exit: for the CloseTunnel messages to leave */
 
@@ -69,11 +68,14 @@
 
 /* --- messages between the planes --------------------------------------------------------------- */
 #define PUNT_BYTES	   9216 /* one punted packet: DATAGRAM_MAX and room */
-#define PUNT_HANDSHAKES	   64	/* pool of each worker for handshakes */
-#define PUNT_PACKETS	   64	/* pool of each worker for test, close and other opened messages */
-#define PUNT_WAITING	   16	/* pool of each worker for tun runs that wait for a tunnel; 64 KiB each */
-#define PUNT_EVENTS	   64	/* pool of each worker for small events: roam, recv_error, unconfirmed */
-#define ORDERS_MAX	   256	/* messages from control under way to one worker */
+#define POOL_HANDSHAKES	   64	/* of each worker: PUNT_HANDSHAKE */
+#define POOL_OPENED	   64	/* of each worker: PUNT_OPENED and PUNT_RECV_ERROR */
+#define POOL_WAITING_SMALL 256	/* of each worker: runs up to WAITING_SMALL_BYTES that wait for a tunnel */
+#define POOL_WAITING_LARGE 16	/* of each worker: larger ones, up to 64 KiB each */
+#define WAITING_SMALL_BYTES 2048
+#define POOL_EVENTS	   256	/* of each worker: small events; orders that came back need one each */
+#define ORDERS_MAX	   128	/* messages from control under way to one worker */
+#define ORDERS_QUEUED_MAX  65536 /* kept back for one worker: at exit each tunnel gets a CloseTunnel */
 
 /* --- firewall (PROTOCOL.md 5) ------------------------------------------------------------------ */
 #define RULES_MAX	      1024 /* per direction; the peer bit sets of a tunnel grow with it */

@@ -96,8 +96,12 @@ static inline bool prefix_contains(const struct prefix *p, const struct addr *a)
 /* The network of p: p with its host bits cleared. */
 static inline struct prefix prefix_masked(struct prefix p)
 {
-	for (unsigned bit = p.bits; bit < 128; bit++)
-		p.addr.bytes[bit / 8] &= (uint8_t)~(0x80u >> (bit % 8));
+	unsigned full = p.bits / 8;
+
+	if (full < sizeof(p.addr.bytes)) {
+		p.addr.bytes[full] &= (uint8_t)(0xff00u >> (p.bits % 8));
+		memset(p.addr.bytes + full + 1, 0, sizeof(p.addr.bytes) - full - 1);
+	}
 	return p;
 }
 

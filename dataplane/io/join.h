@@ -24,10 +24,6 @@
 #include "limits.h"
 #include "lookup/inner.h"
 
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* USO; in the header since Linux 6.2 */
-#endif
-
 /* A chain: one flow's packets standing one behind the other at packet[0..length). */
 struct chain {
 	uint8_t *packet;   /* first packet's IP header; bytes before it: room for the vnet header */

@@ -15,10 +15,6 @@
 #include "limits.h"
 #include "lookup/inner.h"
 
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* USO; in the header since Linux 6.2 */
-#endif
-
 struct segmenter {
 	uint8_t *packet;        /* IP header of the super-packet; overwritten as segments are cut */
 	uint32_t length;        /* bytes of it */

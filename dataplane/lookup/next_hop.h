@@ -9,7 +9,8 @@
 
 /*
  * *next_hop: the destination itself inside our networks, else the gateway of the longest unsafe
- * route. Returns DROP_NONE, DROP_TUN_SELF, DROP_TUN_BROADCAST, DROP_TUN_MULTICAST or DROP_TUN_NO_ROUTE.
+ * route. Returns DROP_NONE, DROP_TUN_SELF, DROP_TUN_BROADCAST, DROP_TUN_MULTICAST or
+ * DROP_TUN_NO_ROUTE.
  */
 enum drop next_hop_lookup(const struct snapshot *snapshot, const struct addr *destination,
 			  struct addr *next_hop);

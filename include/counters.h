@@ -17,7 +17,7 @@ enum drop {
 	DROPS
 };
 
-enum stat {
+enum statistic {
 #define STAT(symbol, metric, help) STAT_##symbol,
 #include "stats.def"
 #undef STAT
@@ -40,7 +40,7 @@ static inline void count_drop(struct counters *c, enum drop reason, uint64_t pac
 	counter_add(&c->drops[reason], packets);
 }
 
-static inline void count_stat(struct counters *c, enum stat stat, uint64_t n)
+static inline void count_stat(struct counters *c, enum statistic stat, uint64_t n)
 {
 	counter_add(&c->stats[stat], n);
 }

@@ -61,7 +61,7 @@ void tunnel_free(struct hostmap *map, struct tunnel *tunnel);
 int hostmap_index_reserve(struct hostmap *map, uint32_t index);
 /* Makes a reserved index lead to tunnel (its local_index). -ENOENT when it was not reserved. */
 int hostmap_index_publish(struct hostmap *map, struct tunnel *tunnel);
-/* Takes the index away; the entry is freed by hostmap_reap(). */
+/* Takes the index away; the entry is freed with a later batch of garbage. */
 void hostmap_index_remove(struct hostmap *map, uint32_t index);
 
 /* The entry of addr, made when absent. NULL: no memory. Stays valid until hostmap_host_remove. */

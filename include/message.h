@@ -12,7 +12,7 @@
 #ifndef M57_MESSAGE_H
 #define M57_MESSAGE_H
 
-#include <linux/virtio_net.h>
+#include "vnet.h"
 
 #include "addr.h"
 #include "tunnel.h"

@@ -1,0 +1,358 @@
+/*
+ * udp_io.c - trains from and to the UDP socket.
+ *
+ * Theory of operation of sending. Order is a promise: datagrams leave in the order of io_send().
+ * Slots wait on the list unsent until the turn, which submits them as one chain of linked requests
+ * with MSG_DONTWAIT. A request of a chain begins only when the one before has succeeded; when one fails
+ * (socket buffer full), the rest is cancelled by the kernel, so none overtakes. What did not leave is kept, in order, in
+ * front of what has been queued meanwhile. No chain is submitted while another is in flight or the
+ * socket is full.
+ *
+ *   free -> (worker fills) -> unsent -> in flight -> free
+ *                                ^          | EAGAIN, ECANCELED, train refused
+ *                                +-- kept --+
+ */
+#include "io/uring.h"
+
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+#define UDP_SLOTS_BEGIN 32
+#define NAME_BYTES	sizeof(struct sockaddr_in6)
+#define CONTROL_BYTES	CMSG_SPACE(sizeof(int))
+
+_Static_assert(sizeof(struct io_uring_recvmsg_out) + NAME_BYTES + CONTROL_BYTES + 65535 <= SLOT_BYTES,
+	       "the largest datagram train fits a slot");
+
+static void list_init(struct send_list *list)
+{
+	list->head = NULL;
+	list->tail = &list->head;
+}
+
+static void list_append(struct send_list *list, struct send_slot *slot)
+{
+	slot->next = NULL;
+	*list->tail = slot;
+	list->tail = &slot->next;
+}
+
+int udp_io_create(struct io *io)
+{
+	size_t bytes = (size_t)SEND_SLOTS * BUFFER_STRIDE;
+
+	list_init(&io->unsent);
+	list_init(&io->kept);
+	io->gso = io->options.gso;
+	io->receive_template.msg_namelen = NAME_BYTES;
+	io->receive_template.msg_controllen = CONTROL_BYTES;
+	io->messages = calloc(SEND_SLOTS, sizeof(*io->messages));
+	io->send_memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (io->send_memory == MAP_FAILED)
+		io->send_memory = NULL;
+	if (!io->messages || !io->send_memory)
+		return -ENOMEM;
+	madvise(io->send_memory, bytes, MADV_NOHUGEPAGE);
+	madvise(io->send_memory, bytes, MADV_DONTDUMP);
+	for (uint32_t i = SEND_SLOTS; i-- > 0;) {
+		struct send_slot *slot = &io->send_slots[i];
+		slot->id = (uint16_t)i;
+		slot->bytes = io->send_memory + (size_t)i * BUFFER_STRIDE;
+		slot->next = io->free_sends;
+		io->free_sends = slot;
+		io->free_send_count++;
+	}
+	return buffers_create(&io->udp_buffers, &io->ring, GROUP_UDP, UDP_SLOTS, UDP_SLOTS_BEGIN);
+}
+
+void udp_io_destroy(struct io *io)
+{
+	free(io->messages);
+	if (io->send_memory)
+		munmap(io->send_memory, (size_t)SEND_SLOTS * BUFFER_STRIDE);
+	if (io->udp_buffers.memory)
+		buffers_destroy(&io->udp_buffers);
+}
+
+/* ---- receiving ------------------------------------------------------------------------------- */
+
+void udp_io_arm(struct io *io)
+{
+	if (io->udp_armed || io->udp_errors >= ERRORS_MAX || io->udp_buffers.in_ring == 0)
+		return;
+	struct io_uring_sqe *sqe = uring_sqe(io);
+	io_uring_prep_recvmsg_multishot(sqe, FILE_UDP, &io->receive_template, 0);
+	sqe->buf_group = GROUP_UDP;
+	sqe->flags |= IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE;
+	sqe->user_data = TAG(OP_UDP_RECEIVE, 0);
+	io->udp_armed = true;
+}
+
+static void receive_failed(struct io *io, int error)
+{
+	if (error == -ECANCELED)
+		return;
+	if (error == -ENOBUFS) {
+		buffers_grow(&io->udp_buffers);
+		return;
+	}
+	if (++io->udp_errors == ERRORS_MAX)
+		uring_note(io, &(struct io_event){.type = IO_NOTE, .note = NOTE_UDP_DEAD, .error = -error});
+}
+
+static struct endpoint endpoint_of(const void *name)
+{
+	const struct sockaddr_in6 *six = name;
+	const struct sockaddr_in *four = name;
+	struct endpoint e = {0};
+
+	if (six->sin6_family == AF_INET6) {
+		memcpy(e.addr.bytes, &six->sin6_addr, 16);
+		e.port = ntohs(six->sin6_port);
+	} else {
+		e.addr = addr_from_v4(ntohl(four->sin_addr.s_addr));
+		e.port = ntohs(four->sin_port);
+	}
+	return e;
+}
+
+/* Segment size of a train from the UDP_GRO control message; 0: one datagram. */
+static uint32_t gro_size(struct io_uring_recvmsg_out *out, struct msghdr *template)
+{
+	struct cmsghdr *c = io_uring_recvmsg_cmsg_firsthdr(out, template);
+
+	for (; c; c = io_uring_recvmsg_cmsg_nexthdr(out, template, c)) {
+		if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+			int size;
+			memcpy(&size, CMSG_DATA(c), sizeof(size));
+			return size > 0 ? (uint32_t)size : 0;
+		}
+	}
+	return 0;
+}
+
+bool udp_io_receive_done(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
+{
+	if (!(cqe->flags & IORING_CQE_F_MORE)) {
+		io->udp_armed = false;
+		count_stat(io->counters, STAT_REARM_UDP, 1);
+	}
+	if (cqe->res < 0) {
+		receive_failed(io, cqe->res);
+		return false;
+	}
+	if (!(cqe->flags & IORING_CQE_F_BUFFER))
+		return false;
+
+	uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+	struct io_uring_recvmsg_out *out = io_uring_recvmsg_validate(
+		buffers_slot(&io->udp_buffers, id), cqe->res, &io->receive_template);
+	buffers_taken(&io->udp_buffers);
+	io->udp_errors = 0;
+	if (!out || (out->flags & MSG_TRUNC)) {
+		buffers_release(&io->udp_buffers, id);
+		count_drop(io->counters, DROP_UDP_TRUNCATED, 1);
+		return false;
+	}
+	event->type = IO_UDP_TRAIN;
+	event->buffer = id;
+	event->packet = io_uring_recvmsg_payload(out, &io->receive_template);
+	event->length = io_uring_recvmsg_payload_length(out, cqe->res, &io->receive_template);
+	event->source = endpoint_of(io_uring_recvmsg_name(out));
+	event->segment_bytes = gro_size(out, &io->receive_template);
+	if (event->segment_bytes == 0 || event->segment_bytes > event->length)
+		event->segment_bytes = event->length;
+	return true;
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+bool io_gso(const struct io *io)
+{
+	return io->gso;
+}
+
+uint32_t io_send_slots_free(const struct io *io)
+{
+	return io->free_send_count;
+}
+
+struct send_slot *io_send_slot(struct io *io)
+{
+	struct send_slot *slot = io->free_sends;
+
+	if (!slot)
+		return NULL;
+	io->free_sends = slot->next;
+	io->free_send_count--;
+	slot->length = slot->count = slot->segment_bytes = 0;
+	slot->done = 0;
+	slot->singles = !io->gso;
+	return slot;
+}
+
+static void slot_free(struct io *io, struct send_slot *slot)
+{
+	slot->next = io->free_sends;
+	io->free_sends = slot;
+	io->free_send_count++;
+}
+
+void io_send(struct io *io, struct send_slot *slot)
+{
+	count_stat(io->counters, STAT_UDP_SENDS, 1);
+	count_stat(io->counters, STAT_UDP_SENT, slot->count);
+	list_append(&io->unsent, slot);
+}
+
+/* Requests that slot still needs: one for a train, one per datagram left for singles. */
+static uint32_t slot_requests(const struct send_slot *slot)
+{
+	return slot->singles ? slot->count - slot->done : 1;
+}
+
+static void prepare_request(struct io *io, struct send_slot *slot, uint32_t datagram)
+{
+	struct send_messages *m = &io->messages[slot->id];
+	struct msghdr *message = &m->message[datagram];
+	struct iovec *vector = &m->vector[datagram];
+	bool train = !slot->singles && slot->count > 1;
+	uint32_t offset = slot->singles ? datagram * slot->segment_bytes : 0;
+	uint32_t left = slot->length - offset;
+
+	vector->iov_base = slot->bytes + offset;
+	vector->iov_len = slot->singles && left > slot->segment_bytes ? slot->segment_bytes : left;
+	*message = (struct msghdr){
+		.msg_name = &slot->to,
+		.msg_namelen = slot->to_bytes,
+		.msg_iov = vector,
+		.msg_iovlen = 1,
+	};
+	if (train) {
+		uint16_t size = (uint16_t)slot->segment_bytes;
+		struct cmsghdr *c = &m->control.align;
+		c->cmsg_level = IPPROTO_UDP;
+		c->cmsg_type = UDP_SEGMENT;
+		c->cmsg_len = CMSG_LEN(sizeof(size));
+		memcpy(CMSG_DATA(c), &size, sizeof(size));
+		message->msg_control = m->control.bytes;
+		message->msg_controllen = sizeof(m->control.bytes);
+	}
+	struct io_uring_sqe *sqe = uring_sqe(io);
+	io_uring_prep_sendmsg(sqe, FILE_UDP, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	sqe->flags |= IOSQE_FIXED_FILE | IOSQE_IO_LINK;
+	sqe->user_data = TAG(OP_SEND, (uint32_t)slot->id << 8 | datagram);
+	io->send_slot_in_flight[slot->id]++;
+	io->sends_in_flight++;
+	io->inline_pending++;
+}
+
+void udp_io_prepare_sends(struct io *io)
+{
+	if (io->sends_in_flight > 0 || io->send_blocked || !io->unsent.head)
+		return;
+	if (io_uring_sq_space_left(&io->ring) < GSO_SEGMENTS_MAX)
+		io_uring_submit(&io->ring); /* a chain must not be cut by a submission */
+	while (io->unsent.head &&
+	       slot_requests(io->unsent.head) <= io_uring_sq_space_left(&io->ring)) {
+		struct send_slot *slot = io->unsent.head;
+		io->unsent.head = slot->next;
+		if (!io->unsent.head)
+			io->unsent.tail = &io->unsent.head;
+		if (!slot->singles)
+			prepare_request(io, slot, 0);
+		else
+			for (uint32_t i = slot->done; i < slot->count; i++)
+				prepare_request(io, slot, i);
+	}
+	/* the chain ends with its last request */
+	io->ring.sq.sqes[(io->ring.sq.sqe_tail - 1) & *io->ring.sq.kring_mask].flags &=
+		(uint8_t)~IOSQE_IO_LINK;
+}
+
+static void wait_until_writable(struct io *io)
+{
+	struct io_uring_sqe *sqe = uring_sqe(io);
+
+	io_uring_prep_poll_add(sqe, FILE_UDP, POLLOUT);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	sqe->user_data = TAG(OP_WRITABLE, 0);
+	io->send_blocked = true;
+	count_stat(io->counters, STAT_SEND_BUSY, 1);
+}
+
+void udp_io_writable(struct io *io)
+{
+	io->send_blocked = false;
+}
+
+/* The kernel refused a train that would pass as singles: say so, and do that from now on. */
+static bool train_refused(struct io *io, struct send_slot *slot, int error)
+{
+	if (slot->singles || slot->count == 1)
+		return false;
+	if (error == -EIO)
+		io->gso = false;
+	else if (error != -EMSGSIZE && error != -EINVAL)
+		return false;
+	slot->singles = true;
+	slot->done = 0;
+	count_stat(io->counters, STAT_GSO_REFUSED, 1);
+	uring_note(io, &(struct io_event){.type = IO_NOTE,
+					  .note = error == -EIO ? NOTE_GSO_OFF : NOTE_GSO_REMOTE,
+					  .error = -error,
+					  .tunnel = slot->tunnel,
+					  .bytes = slot->segment_bytes});
+	return true;
+}
+
+static void request_done(struct io *io, struct send_slot *slot, int result)
+{
+	if (result == -EAGAIN) {
+		if (!io->send_blocked && !io->stopping)
+			wait_until_writable(io);
+		return;
+	}
+	if (result == -ECANCELED)
+		return;
+	if (result < 0 && train_refused(io, slot, result))
+		return;
+	uint32_t datagrams = slot->singles ? 1 : slot->count;
+	if (result < 0)
+		count_drop(io->counters, DROP_SEND_ERROR, datagrams);
+	slot->done = (uint8_t)(slot->done + datagrams);
+}
+
+void udp_io_send_done(struct io *io, uint64_t value, int result)
+{
+	struct send_slot *slot = &io->send_slots[value >> 8];
+
+	io->inline_pending--;
+	io->sends_in_flight--;
+	request_done(io, slot, result);
+	if (--io->send_slot_in_flight[slot->id] > 0)
+		return;
+	if (slot->done >= slot->count || io->stopping)
+		slot_free(io, slot);
+	else
+		list_append(&io->kept, slot);
+	if (io->sends_in_flight == 0 && io->kept.head) {
+		*io->kept.tail = io->unsent.head;
+		if (io->unsent.head)
+			io->kept.tail = io->unsent.tail;
+		io->unsent = io->kept;
+		if (!io->unsent.head->next)
+			io->unsent.tail = &io->unsent.head->next;
+		list_init(&io->kept);
+	}
+}

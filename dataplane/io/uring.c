@@ -1,0 +1,218 @@
+/*
+ * uring.c - one queue on one io_uring: its life, its turns, its events.
+ *
+ * Theory of operation. The ring is made disabled by control, which also registers the two files and
+ * the two buffer rings (afterwards nobody but the submitter may). The worker enables it, which makes
+ * the worker its single issuer, and arms the reads. From then on the worker's only system call is
+ * one io_uring_enter per turn: it submits the prepared writes and sends, runs the ring's deferred
+ * work and waits.
+ *
+ * Sends and tun writes complete while they are submitted, so their completions would end every wait
+ * at once. Their number is known (inline_pending): the turn waits for one completion more.
+ */
+#include "io/uring.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int io_ring_fd(const struct io *io)
+{
+	return io->ring.ring_fd;
+}
+
+uint64_t io_order_tag(struct order *order)
+{
+	return TAG(OP_ORDER, (uintptr_t)order);
+}
+
+static int ring_create(struct io *io)
+{
+	struct io_uring_params p = {
+		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
+			 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
+		.cq_entries = CQ_ENTRIES,
+	};
+	int err = io_uring_queue_init_params(SQ_ENTRIES, &io->ring, &p);
+	if (err)
+		return err;
+
+	int files[2] = {[FILE_TUN] = io->options.tun_fd, [FILE_UDP] = io->options.udp_fd};
+	err = io_uring_register_files(&io->ring, files, 2);
+	if (err)
+		io_uring_queue_exit(&io->ring);
+	return err;
+}
+
+int io_create(struct io **out, const struct io_options *options, char error[256])
+{
+	struct io *io = aligned_alloc(64, (sizeof(*io) + 63) & ~63ul);
+	int err = -ENOMEM;
+
+	*out = NULL;
+	if (!io)
+		goto err_say;
+	memset(io, 0, sizeof(*io));
+	io->options = *options;
+	io->counters = options->counters;
+	err = ring_create(io);
+	if (err) {
+		free(io);
+		goto err_say;
+	}
+	err = tun_io_create(io);
+	if (!err)
+		err = udp_io_create(io);
+	if (err) {
+		io_destroy(io);
+		goto err_say;
+	}
+	*out = io;
+	return 0;
+
+err_say:
+	snprintf(error, 256, "queue %u: cannot set up its io_uring: %s; raise the memory-lock limit or use fewer routines",
+		 options->queue, strerror(-err));
+	return err;
+}
+
+void io_destroy(struct io *io)
+{
+	if (!io)
+		return;
+	io_uring_queue_exit(&io->ring);
+	tun_io_destroy(io);
+	udp_io_destroy(io);
+	free(io);
+}
+
+int io_enable(struct io *io)
+{
+	int err = compat_enable_rings(&io->ring);
+	if (err)
+		return err;
+	tun_io_arm(io);
+	udp_io_arm(io);
+	return 0;
+}
+
+struct io_uring_sqe *uring_sqe(struct io *io)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
+
+	while (!sqe) {
+		io_uring_submit(&io->ring);
+		sqe = io_uring_get_sqe(&io->ring);
+	}
+	return sqe;
+}
+
+bool io_ready(const struct io *io)
+{
+	return io_uring_cq_ready(&io->ring) > 0 || io->note_count > 0 ||
+	       (io->unsent.head && !io->send_blocked && io->sends_in_flight == 0);
+}
+
+void io_turn(struct io *io, bool sleep)
+{
+	if (!io->stopping) {
+		buffers_refill(&io->tun_buffers);
+		buffers_refill(&io->udp_buffers);
+		tun_io_arm(io);
+		udp_io_arm(io);
+	}
+	udp_io_prepare_sends(io);
+	if (sleep)
+		io_uring_submit_and_wait(&io->ring, io->inline_pending + 1);
+	else
+		io_uring_submit_and_get_events(&io->ring);
+}
+
+void uring_note(struct io *io, const struct io_event *note)
+{
+	if (io->note_count == NOTES_MAX)
+		return; /* notes are said once each: a full queue loses repetitions */
+	io->notes[(io->note_head + io->note_count++) % NOTES_MAX] = *note;
+}
+
+/* One completion; true when it is an event for the worker. */
+static bool completion(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
+{
+	uint64_t tag = cqe->user_data;
+
+	switch (TAG_OP(tag)) {
+	case OP_TUN_READ:
+		return tun_io_read_done(io, cqe, event);
+	case OP_UDP_RECEIVE:
+		return udp_io_receive_done(io, cqe, event);
+	case OP_SEND:
+		udp_io_send_done(io, TAG_VALUE(tag), cqe->res);
+		return false;
+	case OP_WRITE:
+		tun_io_write_done(io, TAG_VALUE(tag), cqe->res);
+		return false;
+	case OP_WRITABLE:
+		udp_io_writable(io);
+		return false;
+	case OP_ORDER:
+		event->type = IO_ORDER;
+		event->order = TAG_POINTER(tag);
+		return true;
+	case OP_PUNT: { /* only failures complete: control's ring is full or gone */
+		struct punt *punt = TAG_POINTER(tag);
+		punt_release(punt);
+		count_drop(io->counters, DROP_PUNT_POOL, 1);
+		return false;
+	}
+	case OP_NONE:
+		break;
+	}
+	return false;
+}
+
+bool io_next(struct io *io, struct io_event *event)
+{
+	struct io_uring_cqe *cqe;
+
+	if (io->note_count > 0) {
+		*event = io->notes[io->note_head];
+		io->note_head = (io->note_head + 1) % NOTES_MAX;
+		io->note_count--;
+		return true;
+	}
+	while (io_uring_peek_cqe(&io->ring, &cqe) == 0) {
+		bool is_event = completion(io, cqe, event);
+		io_uring_cqe_seen(&io->ring, cqe);
+		if (is_event)
+			return true;
+	}
+	return false;
+}
+
+void io_release(struct io *io, const struct io_event *event)
+{
+	buffers_release(event->type == IO_TUN_RUN ? &io->tun_buffers : &io->udp_buffers,
+			event->buffer);
+}
+
+void io_punt(struct io *io, struct punt *punt)
+{
+	struct io_uring_sqe *sqe = uring_sqe(io);
+
+	io_uring_prep_msg_ring(sqe, io->options.control_ring_fd, 0, (uint64_t)(uintptr_t)punt, 0);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	sqe->user_data = TAG(OP_PUNT, (uintptr_t)punt);
+}
+
+void io_stop(struct io *io)
+{
+	struct io_uring_sqe *sqe = uring_sqe(io);
+
+	io->stopping = true;
+	io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+	sqe->user_data = TAG(OP_NONE, 0);
+}
+
+bool io_stopped(const struct io *io)
+{
+	return io->stopping && io->tun_reads == 0 && !io->udp_armed && io->sends_in_flight == 0;
+}

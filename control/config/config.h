@@ -1,0 +1,133 @@
+/*
+ * config.h - one configuration: read, merged, checked, typed; immutable afterwards
+ * (PROTOCOL.md 9).
+ *
+ * The road: yaml.c makes a tree of each file, yaml_merge.c makes one tree of several, keys.c
+ * compares it with the table keys.def (unknown keys, keys without effect, types), config.c fills
+ * this structure. check.c adds what only certificate and key can tell. A reload builds the next one
+ * and swaps.
+ *
+ * Every time is in nanoseconds unless its name says otherwise. Strings and arrays belong to the
+ * configuration and die with it.
+ */
+#ifndef M57_CONFIG_H
+#define M57_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "addr.h"
+#include "aead.h"
+#include "config/finding.h"
+#include "config/rules.h"
+#include "limits.h"
+#include "log.h"
+#include "snapshot.h" /* enum recv_error_policy */
+
+/* A text and where it stands. text is NULL when the key is absent. */
+struct config_text {
+	const char *text;
+	struct where where;
+};
+
+/* One entry of static_host_map. */
+struct static_host {
+	struct addr overlay;
+	struct where where;
+	uint32_t remote_count;
+	struct endpoint remotes[STATIC_REMOTES_MAX];
+};
+
+/* One entry of tun.routes: a part of our own networks with its own MTU. */
+struct config_route {
+	struct prefix to; /* masked */
+	uint32_t mtu;     /* bytes */
+	struct where where;
+};
+
+/* One entry of tun.unsafe_routes. */
+struct config_unsafe_route {
+	struct prefix to;    /* masked */
+	struct addr gateway; /* overlay address */
+	uint32_t mtu;        /* bytes; 0: the device's */
+	uint32_t metric;     /* 0: the kernel's default */
+	bool install;        /* into the kernel's routing table too */
+	struct where where;
+};
+
+enum firewall_action { FIREWALL_DROP, FIREWALL_REJECT };
+
+struct config {
+	struct {
+		struct config_text ca, cert,
+			key; /* path, or PEM text with "-----BEGIN"; key: secure memory */
+		uint32_t blocklist_count;
+		struct config_text *blocklist; /* fingerprints in hex */
+		bool disconnect_invalid;
+	} pki;
+
+	enum aead_cipher cipher;
+	uint32_t static_host_count;
+	struct static_host *static_hosts;
+	uint32_t routines; /* 1..QUEUES_MAX, resolved as PROTOCOL.md 9.3 */
+
+	struct {
+		const char *host; /* address or host name, "0.0.0.0" by default; "[::]" is given as
+				     "::" */
+		struct where host_where;
+		uint16_t port; /* 0: the kernel chooses */
+		struct where port_where;
+		uint32_t batch;                     /* 1: no UDP GRO */
+		uint32_t read_buffer, write_buffer; /* bytes; 0 leaves the system's */
+		uint32_t so_mark;                   /* 0: none */
+		bool udp_offloads;
+		enum recv_error_policy send_recv_error, accept_recv_error;
+	} listen;
+
+	struct {
+		bool disabled;
+		const char *dev; /* "": the kernel chooses a name */
+		struct where dev_where;
+		uint32_t mtu;      /* bytes, at most TUN_MTU_MAX */
+		uint32_t tx_queue; /* packets */
+		bool drop_local_broadcast, drop_multicast;
+		bool use_offloads;
+		uint32_t route_count;
+		struct config_route *routes;
+		uint32_t unsafe_route_count;
+		struct config_unsafe_route *unsafe_routes;
+	} tun;
+
+	struct {
+		uint64_t try_interval_ns;
+		uint32_t retries;
+		uint32_t trigger_buffer, query_buffer; /* size channels that m57 does not have */
+	} handshakes;
+
+	struct {
+		struct firewall_rules rules[2]; /* by enum direction */
+		bool default_local_cidr_any;
+		enum firewall_action
+			action[2]; /* by enum direction; reject behaves as drop so far */
+		uint32_t tcp_timeout_s, udp_timeout_s, default_timeout_s;
+	} firewall;
+
+	struct log_options logging;
+	bool allow_incomplete; /* m57.allow_incomplete */
+
+	struct config_memory *memory; /* config.c only */
+};
+
+/*
+ * Reads the file or directory at path. findings collects every error and warning. Returns the
+ * configuration even when there are errors, as complete as it could be read, so that further
+ * checks can go on; it may be used only if findings->errors is 0. NULL when nothing could be read
+ * (no file, not YAML), with the reason in findings.
+ */
+struct config *config_load(const char *path, struct findings *findings);
+
+/* Frees everything; the private key and all other texts are wiped. NULL is allowed. */
+void config_free(struct config *config);
+
+#endif

@@ -139,9 +139,9 @@ static int sign_write(const struct sign_options *options, const struct signer *s
 	if (error != CERT_OK)
 		return tool_error("refusing to sign, root certificate constraints violated: %s%s%s",
 				  cert_error_text(error), detail[0] != '\0' ? ": " : "", detail);
-	if (private_key != NULL && tool_check_absent(key_file.path, "key") != 0)
-		return 1;
 	if (tool_check_absent(cert_file.path, "cert") != 0)
+		return 1;
+	if (private_key != NULL && tool_check_absent(key_file.path, "key") != 0)
 		return 1;
 	error = cert_sign(unsigned_cert, signer->key.bytes, signer->key.len, &cert);
 	if (error != CERT_OK)

@@ -13,14 +13,14 @@
 void replay_init(struct replay *replay);
 
 /*
- * For each of n counters: fresh[i] = it is new to the window and not equal to an earlier fresh one of the same
- * call. Returns how many are fresh. Changes nothing.
+ * For each of n counters: fresh[i] = it is new to the window and not equal to an earlier fresh one
+ * of the same call. Returns how many are fresh. Changes nothing.
  */
 uint32_t replay_check(struct replay *replay, const uint64_t *counters, uint32_t n, bool *fresh);
 
 /*
- * Marks counters[i] where fresh[i] (authenticated by now). One that another worker marked meanwhile gets
- * fresh[i] = false. Returns how many stay fresh.
+ * Marks counters[i] where fresh[i] (authenticated by now). One that another worker marked meanwhile
+ * gets fresh[i] = false. Returns how many stay fresh.
  */
 uint32_t replay_commit(struct replay *replay, const uint64_t *counters, uint32_t n, bool *fresh);
 

@@ -1,0 +1,125 @@
+/*
+ * replay.c - the anti-replay window (PROTOCOL.md 4.4).
+ *
+ * Bit `counter % REPLAY_WINDOW` of the map belongs to the one counter of that residue in
+ * (current - REPLAY_WINDOW, current]. Moving current up by d therefore hands d residues over to new
+ * counters: their bits are cleared, whole words at a time, and all of them when d covers the
+ * window.
+ */
+#include "crypto/replay.h"
+#include "spin.h"
+
+#define WORDS (REPLAY_WINDOW / 64)
+
+_Static_assert((REPLAY_WINDOW & (REPLAY_WINDOW - 1)) == 0 && WORDS >= 2,
+	       "positions are masked, and a cleared range may wrap at a word's edge");
+_Static_assert(COUNTER_FIRST == 3, "replay_init marks the counters of the handshake");
+
+static uint32_t position(uint64_t counter)
+{
+	return (uint32_t)(counter & (REPLAY_WINDOW - 1));
+}
+
+static bool is_marked(const struct replay *replay, uint64_t counter)
+{
+	uint32_t at = position(counter);
+
+	return replay->bits[at / 64] >> (at % 64) & 1;
+}
+
+static void mark(struct replay *replay, uint64_t counter)
+{
+	uint32_t at = position(counter);
+
+	replay->bits[at / 64] |= (uint64_t)1 << (at % 64);
+}
+
+/* Under the lock. */
+static bool is_fresh(const struct replay *replay, uint64_t counter)
+{
+	if (counter > replay->current)
+		return true;
+	return replay->current - counter < REPLAY_WINDOW && !is_marked(replay, counter);
+}
+
+/* Clears the bits of (current, counter]; under the lock, counter > current. */
+static void advance(struct replay *replay, uint64_t counter)
+{
+	uint64_t distance = counter - replay->current;
+	uint32_t at = position(replay->current + 1);
+
+	replay->current = counter;
+	if (distance >= REPLAY_WINDOW) {
+		memset(replay->bits, 0, sizeof(replay->bits));
+		return;
+	}
+	while (distance > 0) {
+		uint32_t shift = at % 64;
+		uint64_t n = 64 - shift < distance ? 64 - shift : distance;
+		uint64_t mask = n == 64 ? UINT64_MAX : (((uint64_t)1 << n) - 1) << shift;
+
+		replay->bits[at / 64] &= ~mask;
+		at = (at + (uint32_t)n) & (REPLAY_WINDOW - 1);
+		distance -= n;
+	}
+}
+
+void replay_init(struct replay *replay)
+{
+	memset(replay, 0, sizeof(*replay));
+	for (uint64_t counter = 0; counter < COUNTER_FIRST; counter++)
+		mark(replay, counter);
+	replay->current = COUNTER_FIRST - 1;
+}
+
+/* Is counters[i] equal to an earlier one that is fresh? A run comes in order, so hardly ever looks.
+ */
+static bool is_repeated(const uint64_t *counters, const bool *fresh, uint32_t i)
+{
+	for (uint32_t k = 0; k < i; k++)
+		if (fresh[k] && counters[k] == counters[i])
+			return true;
+	return false;
+}
+
+uint32_t replay_check(struct replay *replay, const uint64_t *counters, uint32_t n, bool *fresh)
+{
+	uint64_t highest = 0;
+	uint32_t count = 0;
+
+	spin_lock(&replay->lock);
+	for (uint32_t i = 0; i < n; i++)
+		fresh[i] = is_fresh(replay, counters[i]);
+	spin_unlock(&replay->lock);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (!fresh[i])
+			continue;
+		if (counters[i] > highest)
+			highest = counters[i];
+		else
+			fresh[i] = !is_repeated(counters, fresh, i);
+		count += fresh[i];
+	}
+	return count;
+}
+
+uint32_t replay_commit(struct replay *replay, const uint64_t *counters, uint32_t n, bool *fresh)
+{
+	uint32_t count = 0;
+
+	spin_lock(&replay->lock);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!fresh[i])
+			continue;
+		fresh[i] = is_fresh(replay, counters[i]);
+		if (!fresh[i])
+			continue;
+		if (counters[i] > replay->current)
+			advance(replay, counters[i]);
+		mark(replay, counters[i]);
+		count++;
+	}
+	spin_unlock(&replay->lock);
+	return count;
+}

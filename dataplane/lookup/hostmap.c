@@ -1,0 +1,332 @@
+/*
+ * hostmap.c - the tables by index and by address, the tunnel slots, and the way out of all of them.
+ *
+ * Theory of operation.
+ *
+ * Writers. Control is the only thread that adds, removes and frees. liburcu asks callers of
+ * lfht's add and del to be registered readers, for one reason: a node they stand on while they walk
+ * a chain must not be freed under them. Nodes are freed by hostmap_garbage_release(), on control's
+ * own thread, so that cannot happen and control stays unregistered; no grace period ever waits for
+ * it, and it may sleep as it likes. (lfht's other uses of the flavour, resizing and its worker
+ * thread, are switched off.) Whoever else wants to change a table must become a registered reader
+ * first.
+ *
+ * Readers. Workers are registered QSBR readers and online; what they look up stays until their next
+ * quiescent state.
+ *
+ * Life. Unlink (remove, publish NULL), hand over (hostmap_defer), take a batch, have the reaper
+ * wait for a grace period, release the batch. The batch may hold only what was unlinked before the
+ * wait began, hence take before wait.
+ *
+ * A tunnel's slot pointer is set and cleared together with its index, so that an id leads to a
+ * tunnel exactly as long as a packet does.
+ */
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "crypto/arena.h"
+#include "crypto/replay.h"
+#include "hostmap.h"
+
+#define BUCKETS 16384 /* of each table: chains of four at TUNNELS_MAX; 256 KiB of dummy nodes */
+
+_Static_assert(sizeof(struct tunnel) <= 2048, "an idle tunnel costs under 2 KB beside its keys");
+_Static_assert(sizeof(struct tunnel_keys) % 64 == 0, "arena slots stay aligned");
+
+struct garbage {
+	struct garbage *next;
+	void (*release)(struct hostmap *map, void *object);
+	void *object;
+};
+
+struct hostmap {
+	struct cds_lfht *by_index;
+	struct cds_lfht *by_addr;
+	struct addr hash_key;              /* random; set once */
+	struct arena *keys;                /* slot i: the keys of tunnel slot i */
+	struct tunnel *slots[TUNNELS_MAX]; /* RCU; published tunnels */
+	/* control only */
+	uint32_t generations[TUNNELS_MAX]; /* of the next tunnel in the slot */
+	uint32_t free_slots[TUNNELS_MAX];  /* stack: the last one used comes back first */
+	uint32_t free_count;
+	uint32_t used_high; /* slots below were in use before */
+	struct garbage *first, **last;
+};
+
+/* Mixed with the map's key so that addresses cannot be picked for one chain. */
+static unsigned long hash_addr(const struct hostmap *map, const struct addr *addr)
+{
+	struct addr mixed;
+
+	for (unsigned i = 0; i < sizeof(mixed.bytes); i++)
+		mixed.bytes[i] = addr->bytes[i] ^ map->hash_key.bytes[i];
+	return addr_hash(&mixed);
+}
+
+/* Indexes are our own random choice; the multiplication only spreads them over all bits. */
+static unsigned long hash_index(uint32_t index)
+{
+	uint64_t x = index * 0x9e3779b97f4a7c15u;
+
+	return x ^ x >> 32;
+}
+
+static int match_index(struct cds_lfht_node *node, const void *key)
+{
+	return caa_container_of(node, struct index_entry, node)->index == *(const uint32_t *)key;
+}
+
+static int match_addr(struct cds_lfht_node *node, const void *key)
+{
+	return addr_equal(&caa_container_of(node, struct host_entry, node)->addr, key);
+}
+
+struct index_entry *hostmap_by_index(struct hostmap *map, uint32_t index)
+{
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+
+	cds_lfht_lookup(map->by_index, hash_index(index), match_index, &index, &iter);
+	node = cds_lfht_iter_get_node(&iter);
+	if (!node)
+		return NULL;
+	RCU_TSAN_ACQUIRE(node);
+	return caa_container_of(node, struct index_entry, node);
+}
+
+struct host_entry *hostmap_by_addr(struct hostmap *map, const struct addr *addr)
+{
+	struct cds_lfht_iter iter;
+	struct cds_lfht_node *node;
+
+	cds_lfht_lookup(map->by_addr, hash_addr(map, addr), match_addr, addr, &iter);
+	node = cds_lfht_iter_get_node(&iter);
+	if (!node)
+		return NULL;
+	RCU_TSAN_ACQUIRE(node);
+	return caa_container_of(node, struct host_entry, node);
+}
+
+struct tunnel *hostmap_by_id(struct hostmap *map, struct tunnel_id id)
+{
+	struct tunnel *tunnel;
+
+	if (id.slot >= TUNNELS_MAX || id.generation == 0)
+		return NULL;
+	tunnel = RCU_READ(map->slots[id.slot]);
+	return tunnel && tunnel->id.generation == id.generation ? tunnel : NULL;
+}
+
+struct hostmap *hostmap_create(bool *locked)
+{
+	struct hostmap *map = calloc(1, sizeof(*map)); /* large: untouched pages cost nothing */
+
+	if (!map)
+		return NULL;
+	randombytes_buf(&map->hash_key, sizeof(map->hash_key));
+	map->last = &map->first;
+	map->by_index = cds_lfht_new_flavor(BUCKETS, BUCKETS, BUCKETS, 0, &urcu_qsbr_flavor, NULL);
+	if (!map->by_index)
+		goto err_map;
+	map->by_addr = cds_lfht_new_flavor(BUCKETS, BUCKETS, BUCKETS, 0, &urcu_qsbr_flavor, NULL);
+	if (!map->by_addr)
+		goto err_by_index;
+	map->keys = arena_create(TUNNELS_MAX, sizeof(struct tunnel_keys));
+	if (!map->keys)
+		goto err_by_addr;
+	arena_take(map->keys, 0); /* tries a lock, so that its failure is known at start-up */
+	*locked = arena_lock_failures(map->keys) == 0;
+	return map;
+
+err_by_addr:
+	cds_lfht_destroy(map->by_addr, NULL);
+err_by_index:
+	cds_lfht_destroy(map->by_index, NULL);
+err_map:
+	free(map);
+	return NULL;
+}
+
+static void release_index_entry(struct hostmap *map, void *object)
+{
+	free(object);
+}
+
+static void release_host_entry(struct hostmap *map, void *object)
+{
+	free(object);
+}
+
+void hostmap_destroy(struct hostmap *map)
+{
+	struct cds_lfht_iter iter;
+	struct index_entry *index;
+	struct host_entry *host;
+
+	cds_lfht_for_each_entry (map->by_index, &iter, index, node) {
+		cds_lfht_del(map->by_index, &index->node);
+		hostmap_defer(map, release_index_entry, index);
+	}
+	cds_lfht_for_each_entry (map->by_addr, &iter, host, node) {
+		cds_lfht_del(map->by_addr, &host->node);
+		hostmap_defer(map, release_host_entry, host);
+	}
+	hostmap_garbage_release(map, hostmap_garbage_take(map));
+	cds_lfht_destroy(map->by_index, NULL);
+	cds_lfht_destroy(map->by_addr, NULL);
+	arena_destroy(map->keys);
+	free(map);
+}
+
+/* --- tunnels -----------------------------------------------------------------------------------
+ */
+
+struct tunnel *tunnel_allocate(struct hostmap *map)
+{
+	struct tunnel *tunnel;
+	uint32_t slot;
+
+	if (map->free_count == 0 && map->used_high == TUNNELS_MAX)
+		return NULL;
+	tunnel = aligned_alloc(64, (sizeof(*tunnel) + 63) / 64 * 64);
+	if (!tunnel)
+		return NULL;
+	slot = map->free_count > 0 ? map->free_slots[--map->free_count] : map->used_high++;
+	if (map->generations[slot] == 0)
+		map->generations[slot] = 1;
+
+	memset(tunnel, 0, sizeof(*tunnel));
+	tunnel->id = (struct tunnel_id){slot, map->generations[slot]};
+	tunnel->keys = arena_take(map->keys, slot);
+	atomic_init(&tunnel->counter, COUNTER_FIRST - 1);
+	replay_init(&tunnel->replay);
+	return tunnel;
+}
+
+void tunnel_free(struct hostmap *map, struct tunnel *tunnel)
+{
+	uint32_t slot = tunnel->id.slot;
+
+	aead_key_wipe(&tunnel->keys->seal);
+	aead_key_wipe(&tunnel->keys->open);
+	arena_give_back(map->keys, slot);
+	map->generations[slot]++; /* a wrap to 0 becomes 1 in tunnel_allocate */
+	map->free_slots[map->free_count++] = slot;
+	free(tunnel->remote);
+	free(tunnel->rules);
+	free(tunnel->prefixes);
+	free(tunnel);
+}
+
+/* --- by index ----------------------------------------------------------------------------------
+ */
+
+int hostmap_index_reserve(struct hostmap *map, uint32_t index)
+{
+	struct index_entry *entry;
+
+	if (index == 0)
+		return -EINVAL;
+	if (hostmap_by_index(map, index))
+		return -EEXIST;
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return -ENOMEM;
+	entry->index = index;
+	cds_lfht_node_init(&entry->node);
+	RCU_TSAN_RELEASE(&entry->node);
+	cds_lfht_add(map->by_index, hash_index(index), &entry->node);
+	return 0;
+}
+
+int hostmap_index_publish(struct hostmap *map, struct tunnel *tunnel)
+{
+	struct index_entry *entry = hostmap_by_index(map, tunnel->local_index);
+
+	if (!entry)
+		return -ENOENT;
+	RCU_PUBLISH(map->slots[tunnel->id.slot], tunnel);
+	RCU_PUBLISH(entry->tunnel, tunnel);
+	return 0;
+}
+
+void hostmap_index_remove(struct hostmap *map, uint32_t index)
+{
+	struct index_entry *entry = hostmap_by_index(map, index);
+
+	if (!entry)
+		return;
+	if (entry->tunnel)
+		RCU_PUBLISH(map->slots[entry->tunnel->id.slot], NULL);
+	cds_lfht_del(map->by_index, &entry->node);
+	hostmap_defer(map, release_index_entry, entry);
+}
+
+/* --- by address --------------------------------------------------------------------------------
+ */
+
+struct host_entry *hostmap_host_obtain(struct hostmap *map, const struct addr *addr)
+{
+	struct host_entry *entry = hostmap_by_addr(map, addr);
+
+	if (entry)
+		return entry;
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return NULL;
+	entry->addr = *addr;
+	cds_lfht_node_init(&entry->node);
+	RCU_TSAN_RELEASE(&entry->node);
+	cds_lfht_add(map->by_addr, hash_addr(map, addr), &entry->node);
+	return entry;
+}
+
+void hostmap_host_remove(struct hostmap *map, const struct addr *addr)
+{
+	struct host_entry *entry = hostmap_by_addr(map, addr);
+
+	if (!entry)
+		return;
+	cds_lfht_del(map->by_addr, &entry->node);
+	hostmap_defer(map, release_host_entry, entry);
+}
+
+/* --- garbage -----------------------------------------------------------------------------------
+ */
+
+void hostmap_defer(struct hostmap *map, void (*release)(struct hostmap *map, void *object),
+		   void *object)
+{
+	struct garbage *piece = malloc(sizeof(*piece));
+
+	if (!piece) {
+		/* Out of memory: control waits for the workers itself, this once. */
+		rcu_wait_for_readers();
+		release(map, object);
+		return;
+	}
+	*piece = (struct garbage){NULL, release, object};
+	*map->last = piece;
+	map->last = &piece->next;
+}
+
+struct garbage *hostmap_garbage_take(struct hostmap *map)
+{
+	struct garbage *batch = map->first;
+
+	map->first = NULL;
+	map->last = &map->first;
+	return batch;
+}
+
+void hostmap_garbage_release(struct hostmap *map, struct garbage *batch)
+{
+	while (batch) {
+		struct garbage *piece = batch;
+
+		batch = piece->next;
+		piece->release(map, piece->object);
+		free(piece);
+	}
+}

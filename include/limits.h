@@ -83,4 +83,14 @@
 #define CONNTRACK_BUCKETS     (1u << 14) /* times 8 ways = 131,072 flows, about 8 MiB when all are used */
 #define ROUTES_MAX	      4096 /* overlay and unsafe routes together */
 
+/* --- configuration (PROTOCOL.md 9) -------------------------------------------------------------- */
+#define CONFIG_FILE_MAX	  (8u << 20) /* bytes of one file; an inline CA bundle is its largest part */
+#define CONFIG_FILES_MAX  1024	     /* files of a configuration directory */
+#define CONFIG_FOLDERS_MAX 16	     /* depth of folders in a configuration directory */
+#define CONFIG_DEPTH_MAX  32	     /* lists and maps inside each other; Nebula's keys need 5 */
+#define CONFIG_NODES_MAX  200000     /* values of all files, aliases counted as often as they are used */
+#define FINDINGS_MAX	  200	     /* errors and warnings kept of one check; the rest is counted */
+#define LOG_LINE_MAX	  4096	     /* bytes of one log line; longer ones are cut */
+#define LOG_FIELDS_MAX	  24	     /* key=value fields of one log line */
+
 #endif

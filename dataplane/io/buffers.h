@@ -1,9 +1,10 @@
 /*
  * buffers.h - receive buffers that the kernel picks from (a provided-buffer ring and its slots).
  *
- * The kernel takes slots in the order they were put in, so under bulk every slot in the ring becomes
- * resident memory. Therefore only target slots are in the ring; the rest wait on a last-in-first-out
- * list, and the target grows when the kernel has run dry (a re-arm by ENOBUFS) and never beyond all slots.
+ * The kernel takes slots in the order they were put in, so under bulk every slot in the ring
+ * becomes resident memory. Therefore only target slots are in the ring; the rest wait on a
+ * last-in-first-out list, and the target grows when the kernel has run dry (a re-arm by ENOBUFS)
+ * and never beyond all slots.
  */
 #ifndef M57_BUFFERS_H
 #define M57_BUFFERS_H
@@ -15,7 +16,7 @@
 struct buffers {
 	struct io_uring_buf_ring *ring;
 	uint8_t *memory;
-	uint32_t slots;	 /* power of two */
+	uint32_t slots;   /* power of two */
 	uint32_t in_ring; /* handed to the kernel and not come back */
 	uint32_t target;
 	uint32_t free_count;

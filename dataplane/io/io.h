@@ -3,12 +3,13 @@
  *
  * A queue is a tun descriptor, a UDP socket and an engine that completes work on both. Today's
  * engine is io_uring (uring.c); another one must fit behind these verbs. Only the worker that owns
- * the queue calls them, except io_create and io_destroy (control, before and after the worker's life).
+ * the queue calls them, except io_create and io_destroy (control, before and after the worker's
+ * life).
  *
  * Life of a receive buffer: the kernel fills it, io_next() hands it out inside an event, the worker
- * gives it back with io_release(). Life of a send slot: io_send_slot() -> filled -> io_send() -> the
- * engine frees it when the kernel is done with it. A write slot holds several packets and is freed when
- * all of them are written and the worker has let go of it with io_write_slot_done().
+ * gives it back with io_release(). Life of a send slot: io_send_slot() -> filled -> io_send() ->
+ * the engine frees it when the kernel is done with it. A write slot holds several packets and is
+ * freed when all of them are written and the worker has let go of it with io_write_slot_done().
  */
 #ifndef M57_IO_H
 #define M57_IO_H
@@ -53,22 +54,22 @@ enum io_event_type {
 	IO_TUN_RUN,   /* packet: one tun read, after its virtio header */
 	IO_UDP_TRAIN, /* packet: datagrams of segment_bytes each, from source */
 	IO_ORDER,
-	IO_NOTE,      /* something for control to say */
+	IO_NOTE, /* something for control to say */
 };
 
 struct io_event {
 	enum io_event_type type;
-	uint16_t buffer;	/* of the two receive events; give back with io_release */
+	uint16_t buffer; /* of the two receive events; give back with io_release */
 	uint8_t *packet;
 	uint32_t length;
-	uint32_t segment_bytes; /* IO_UDP_TRAIN; length when it is one datagram */
+	uint32_t segment_bytes;     /* IO_UDP_TRAIN; length when it is one datagram */
 	struct virtio_net_hdr vnet; /* IO_TUN_RUN */
-	struct endpoint source; /* IO_UDP_TRAIN */
+	struct endpoint source;     /* IO_UDP_TRAIN */
 	struct order *order;
 	enum note note;
-	int error; /* IO_NOTE: errno */
+	int error;               /* IO_NOTE: errno */
 	struct tunnel_id tunnel; /* IO_NOTE about a remote */
-	uint32_t bytes;		 /* IO_NOTE_GSO_REMOTE: segment size refused */
+	uint32_t bytes;          /* IO_NOTE_GSO_REMOTE: segment size refused */
 };
 
 /*
@@ -85,14 +86,15 @@ void io_release(struct io *io, const struct io_event *event);
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-/* A train on its way to the UDP socket: count datagrams of segment_bytes, the last may be shorter. */
+/* A train on its way to the UDP socket: count datagrams of segment_bytes, the last may be shorter.
+ */
 struct send_slot {
 	uint8_t *bytes; /* GSO_BYTES_MAX of room */
 	uint32_t length;
 	uint32_t segment_bytes;
 	uint32_t count;
-	bool singles;	/* GSO is off or was refused: one datagram each */
-	uint8_t done;	/* singles: datagrams that have left */
+	bool singles; /* GSO is off or was refused: one datagram each */
+	uint8_t done; /* singles: datagrams that have left */
 	uint16_t id;
 	struct tunnel_id tunnel; /* for remembering a refused segment size */
 	struct sockaddr_storage to;
@@ -103,6 +105,8 @@ struct send_slot {
 /* A free slot, emptied, or NULL when all are on their way (io_turn(io, false) may free some). */
 struct send_slot *io_send_slot(struct io *io);
 uint32_t io_send_slots_free(const struct io *io);
+/* The socket's buffer is full; the next event after it drains wakes the worker. */
+bool io_send_blocked(const struct io *io);
 /* Queues the slot; datagrams leave in the order of these calls. */
 void io_send(struct io *io, struct send_slot *slot);
 /* False once the kernel has refused GSO on this socket for good. */
@@ -114,18 +118,19 @@ bool io_gso(const struct io *io);
 
 /* One area for opened packets; the worker places them, several in one slot. */
 struct write_slot {
-	uint8_t *bytes;	   /* SLOT_BYTES */
-	uint32_t used;	   /* worker's cursor */
+	uint8_t *bytes;     /* SLOT_BYTES */
+	uint32_t used;      /* worker's cursor */
 	uint32_t in_flight; /* writes not completed */
-	bool held;	   /* the worker may still place packets here */
+	bool held;          /* the worker may still place packets here */
 	uint16_t id;
 };
 
 /* A free slot, held, or NULL when all are in use (io_turn(io, false) may free some). */
 struct write_slot *io_write_slot(struct io *io);
+uint32_t io_write_slots_free(const struct io *io);
 /*
- * Queues packet, which lies in slot with WRITE_HEADROOM bytes before it, for the tun. Written in the
- * order of these calls. A joined packet that the kernel refuses is cut and written as singles.
+ * Queues packet, which lies in slot with WRITE_HEADROOM bytes before it, for the tun. Written in
+ * the order of these calls. A joined packet that the kernel refuses is cut and written as singles.
  */
 void io_write(struct io *io, struct write_slot *slot, uint8_t *packet, uint32_t length,
 	      const struct virtio_net_hdr *vnet);

@@ -49,34 +49,46 @@ static int sysctl_io_uring_disabled(void)
 static void explain(int err, char error[256])
 {
 	if (err == -EPERM && sysctl_io_uring_disabled() > 0)
-		snprintf(error, 256, "io_uring is switched off by the sysctl kernel.io_uring_disabled=%d; set it to 0",
+		snprintf(error, 256,
+			 "io_uring is switched off by the sysctl kernel.io_uring_disabled=%d; set "
+			 "it to 0",
 			 sysctl_io_uring_disabled());
 	else if (err == -EPERM || err == -EACCES)
-		snprintf(error, 256, "io_uring is denied to this process (a container's seccomp profile?); allow the io_uring system calls");
+		snprintf(error, 256,
+			 "io_uring is denied to this process (a container's seccomp profile?); "
+			 "allow the io_uring system calls");
 	else if (err == -ENOSYS)
-		snprintf(error, 256, "this kernel has no io_uring, or a seccomp profile hides it; use Linux 6.1 or newer and allow the io_uring system calls");
+		snprintf(error, 256,
+			 "this kernel has no io_uring, or a seccomp profile hides it; use Linux "
+			 "6.1 or newer and allow the io_uring system calls");
 	else if (err == -EINVAL)
-		snprintf(error, 256, "this kernel's io_uring lacks DEFER_TASKRUN; use Linux 6.1 or newer");
+		snprintf(error, 256,
+			 "this kernel's io_uring lacks DEFER_TASKRUN; use Linux 6.1 or newer");
 	else
-		snprintf(error, 256, "io_uring cannot be set up: %s; use Linux 6.1 or newer", strerror(-err));
+		snprintf(error, 256, "io_uring cannot be set up: %s; use Linux 6.1 or newer",
+			 strerror(-err));
 }
 
 enum io_tier dataplane_probe_tier(char error[256])
 {
 	struct io_uring ring;
 	struct io_uring_params p = {
-		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
+			 IORING_SETUP_DEFER_TASKRUN,
 	};
 	int err = io_uring_queue_init_params(4, &ring, &p);
 	if (err) {
 		explain(err, error);
 		return IO_TIER_NONE;
 	}
-	enum io_tier tier = has_operation(&ring, COMPAT_OP_READ_MULTISHOT) ? IO_TIER_6_7 : IO_TIER_6_1;
+	enum io_tier tier =
+		has_operation(&ring, COMPAT_OP_READ_MULTISHOT) ? IO_TIER_6_7 : IO_TIER_6_1;
 	io_uring_queue_exit(&ring);
 
 	tier = lowered(tier);
 	if (tier == IO_TIER_NONE)
-		snprintf(error, 256, "io_uring is switched off by the environment variable M57_TIER=none; unset it");
+		snprintf(error, 256,
+			 "io_uring is switched off by the environment variable M57_TIER=none; "
+			 "unset it");
 	return tier;
 }

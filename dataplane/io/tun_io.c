@@ -2,8 +2,8 @@
  * tun_io.c - reads from and writes to the tun queue.
  *
  * A read delivers one packet or super-packet behind a virtio header. On 6.7+ one multishot read
- * serves until it ends (no buffer, an error); before, a few single reads are kept in flight. They are
- * re-armed whenever one is missing, never by a timer.
+ * serves until it ends (no buffer, an error); before, a few single reads are kept in flight. They
+ * are re-armed whenever one is missing, never by a timer.
  *
  * Writes complete while they are submitted. One that the kernel refuses because it does not take
  * joined packets of that kind is cut and written as singles; the worker is told to stop joining.
@@ -15,7 +15,8 @@
 
 #include "io/segment.h"
 
-#define TUN_SLOTS_BEGIN 32 /* in the ring at first: bulk needs no more, small packets make it grow */
+#define TUN_SLOTS_BEGIN                                                                            \
+	32 /* in the ring at first: bulk needs no more, small packets make it grow */
 
 int tun_io_create(struct io *io)
 {
@@ -78,7 +79,8 @@ static void read_failed(struct io *io, int error)
 		return;
 	}
 	if (++io->tun_errors == ERRORS_MAX)
-		uring_note(io, &(struct io_event){.type = IO_NOTE, .note = NOTE_TUN_DEAD, .error = -error});
+		uring_note(io, &(struct io_event){
+				       .type = IO_NOTE, .note = NOTE_TUN_DEAD, .error = -error});
 }
 
 bool tun_io_read_done(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
@@ -114,6 +116,11 @@ bool tun_io_read_done(struct io *io, const struct io_uring_cqe *cqe, struct io_e
 	else
 		memset(&event->vnet, 0, VNET_BYTES);
 	return true;
+}
+
+uint32_t io_write_slots_free(const struct io *io)
+{
+	return io->free_write_count;
 }
 
 struct write_slot *io_write_slot(struct io *io)
@@ -206,9 +213,10 @@ void tun_io_write_done(struct io *io, uint64_t value, int result)
 			memcpy(&vnet, packet - VNET_BYTES, VNET_BYTES);
 		if (vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE && result == -EINVAL) {
 			enum note note = vnet.gso_type == VIRTIO_NET_HDR_GSO_UDP_L4 ? NOTE_USO_OFF
-										     : NOTE_TSO_OFF;
+										    : NOTE_TSO_OFF;
 			count_stat(io->counters, STAT_TSO_REFUSED, 1);
-			uring_note(io, &(struct io_event){.type = IO_NOTE, .note = note, .error = -result});
+			uring_note(io, &(struct io_event){
+					       .type = IO_NOTE, .note = note, .error = -result});
 			write_singles(io, packet, length, &vnet);
 		} else {
 			count_drop(io->counters, DROP_WRITE_ERROR, 1);

@@ -3,10 +3,10 @@
  *
  * Theory of operation of sending. Order is a promise: datagrams leave in the order of io_send().
  * Slots wait on the list unsent until the turn, which submits them as one chain of linked requests
- * with MSG_DONTWAIT. A request of a chain begins only when the one before has succeeded; when one fails
- * (socket buffer full), the rest is cancelled by the kernel, so none overtakes. What did not leave is kept, in order, in
- * front of what has been queued meanwhile. No chain is submitted while another is in flight or the
- * socket is full.
+ * with MSG_DONTWAIT. A request of a chain begins only when the one before has succeeded; when one
+ * fails (socket buffer full), the rest is cancelled by the kernel, so none overtakes. What did not
+ * leave is kept, in order, in front of what has been queued meanwhile. No chain is submitted while
+ * another is in flight or the socket is full.
  *
  *   free -> (worker fills) -> unsent -> in flight -> free
  *                                ^          | EAGAIN, ECANCELED, train refused
@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "sockaddr.h"
+
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
@@ -27,10 +29,11 @@
 #endif
 
 #define UDP_SLOTS_BEGIN 32
-#define NAME_BYTES	sizeof(struct sockaddr_in6)
-#define CONTROL_BYTES	CMSG_SPACE(sizeof(int))
+#define NAME_BYTES      sizeof(struct sockaddr_in6)
+#define CONTROL_BYTES   CMSG_SPACE(sizeof(int))
 
-_Static_assert(sizeof(struct io_uring_recvmsg_out) + NAME_BYTES + CONTROL_BYTES + 65535 <= SLOT_BYTES,
+_Static_assert(sizeof(struct io_uring_recvmsg_out) + NAME_BYTES + CONTROL_BYTES + 65535 <=
+		       SLOT_BYTES,
 	       "the largest datagram train fits a slot");
 
 static void list_init(struct send_list *list)
@@ -107,23 +110,8 @@ static void receive_failed(struct io *io, int error)
 		return;
 	}
 	if (++io->udp_errors == ERRORS_MAX)
-		uring_note(io, &(struct io_event){.type = IO_NOTE, .note = NOTE_UDP_DEAD, .error = -error});
-}
-
-static struct endpoint endpoint_of(const void *name)
-{
-	const struct sockaddr_in6 *six = name;
-	const struct sockaddr_in *four = name;
-	struct endpoint e = {0};
-
-	if (six->sin6_family == AF_INET6) {
-		memcpy(e.addr.bytes, &six->sin6_addr, 16);
-		e.port = ntohs(six->sin6_port);
-	} else {
-		e.addr = addr_from_v4(ntohl(four->sin_addr.s_addr));
-		e.port = ntohs(four->sin_port);
-	}
-	return e;
+		uring_note(io, &(struct io_event){
+				       .type = IO_NOTE, .note = NOTE_UDP_DEAD, .error = -error});
 }
 
 /* Segment size of a train from the UDP_GRO control message; 0: one datagram. */
@@ -168,7 +156,7 @@ bool udp_io_receive_done(struct io *io, const struct io_uring_cqe *cqe, struct i
 	event->buffer = id;
 	event->packet = io_uring_recvmsg_payload(out, &io->receive_template);
 	event->length = io_uring_recvmsg_payload_length(out, cqe->res, &io->receive_template);
-	event->source = endpoint_of(io_uring_recvmsg_name(out));
+	event->source = endpoint_from_sockaddr(io_uring_recvmsg_name(out));
 	event->segment_bytes = gro_size(out, &io->receive_template);
 	if (event->segment_bytes == 0 || event->segment_bytes > event->length)
 		event->segment_bytes = event->length;
@@ -185,6 +173,11 @@ bool io_gso(const struct io *io)
 uint32_t io_send_slots_free(const struct io *io)
 {
 	return io->free_send_count;
+}
+
+bool io_send_blocked(const struct io *io)
+{
+	return io->send_blocked;
 }
 
 struct send_slot *io_send_slot(struct io *io)

@@ -2,10 +2,10 @@
  * uring.c - one queue on one io_uring: its life, its turns, its events.
  *
  * Theory of operation. The ring is made disabled by control, which also registers the two files and
- * the two buffer rings (afterwards nobody but the submitter may). The worker enables it, which makes
- * the worker its single issuer, and arms the reads. From then on the worker's only system call is
- * one io_uring_enter per turn: it submits the prepared writes and sends, runs the ring's deferred
- * work and waits.
+ * the two buffer rings (afterwards nobody but the submitter may). The worker enables it, which
+ * makes the worker its single issuer, and arms the reads. From then on the worker's only system
+ * call is one io_uring_enter per turn: it submits the prepared writes and sends, runs the ring's
+ * deferred work and waits.
  *
  * Sends and tun writes complete while they are submitted, so their completions would end every wait
  * at once. Their number is known (inline_pending): the turn waits for one completion more.
@@ -70,7 +70,9 @@ int io_create(struct io **out, const struct io_options *options, char error[256]
 	return 0;
 
 err_say:
-	snprintf(error, 256, "queue %u: cannot set up its io_uring: %s; raise the memory-lock limit or use fewer routines",
+	snprintf(error, 256,
+		 "queue %u: cannot set up its io_uring: %s; raise the memory-lock limit or use "
+		 "fewer routines",
 		 options->queue, strerror(-err));
 	return err;
 }

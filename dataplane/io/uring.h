@@ -1,7 +1,8 @@
 /*
  * uring.h - inside of the io_uring engine; only files of dataplane/io include it.
  *
- * user_data is  operation << 56 | value : a pointer for orders, packed numbers for sends and writes.
+ * user_data is  operation << 56 | value : a pointer for orders, packed numbers for sends and
+ * writes.
  */
 #ifndef M57_URING_H
 #define M57_URING_H
@@ -20,9 +21,9 @@ enum operation {
 	OP_PUNT, /* punt pointer: its MSG_RING failed */
 };
 
-#define TAG(op, value)	 ((uint64_t)(op) << 56 | (uint64_t)(value))
-#define TAG_OP(tag)	 ((enum operation)((tag) >> 56))
-#define TAG_VALUE(tag)	 ((tag) & ((1ull << 56) - 1))
+#define TAG(op, value)   ((uint64_t)(op) << 56 | (uint64_t)(value))
+#define TAG_OP(tag)      ((enum operation)((tag) >> 56))
+#define TAG_VALUE(tag)   ((tag) & ((1ull << 56) - 1))
 #define TAG_POINTER(tag) ((void *)(uintptr_t)TAG_VALUE(tag))
 
 enum { FILE_TUN, FILE_UDP }; /* indexes of registered files */
@@ -37,13 +38,14 @@ enum { GROUP_TUN, GROUP_UDP };
 #define VNET_BYTES sizeof(struct virtio_net_hdr)
 _Static_assert(VNET_BYTES == 10, "the legacy virtio header, PROTOCOL.md 11.1");
 _Static_assert(WRITE_HEADROOM >= VNET_BYTES, "a packet has room for its virtio header");
-_Static_assert(SEND_SLOTS * GSO_SEGMENTS_MAX < 1 << 16, "sends fit their tag");
+_Static_assert(SEND_SLOTS *GSO_SEGMENTS_MAX < 1 << 16, "sends fit their tag");
 
 struct send_list {
 	struct send_slot *head, **tail;
 };
 
-/* What sendmsg needs to live until completion; [0] serves a train, all serve its datagrams as singles. */
+/* What sendmsg needs to live until completion; [0] serves a train, all serve its datagrams as
+ * singles. */
 struct send_messages {
 	struct msghdr message[GSO_SEGMENTS_MAX];
 	struct iovec vector[GSO_SEGMENTS_MAX];
@@ -72,7 +74,7 @@ struct io {
 	struct send_slot *free_sends;
 	uint32_t free_send_count;
 	uint32_t sends_in_flight; /* datagrams or trains submitted */
-	bool send_blocked;	  /* socket buffer full: waiting for POLLOUT */
+	bool send_blocked;        /* socket buffer full: waiting for POLLOUT */
 	bool gso;
 	uint8_t *send_memory;
 	struct send_messages *messages;

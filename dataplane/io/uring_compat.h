@@ -1,5 +1,6 @@
 /*
- * uring_compat.h - what liburing 2.3 (Debian 12) lacks, each with the version that makes it obsolete.
+ * uring_compat.h - what liburing 2.3 (Debian 12) lacks, each with the version that makes it
+ * obsolete.
  */
 #ifndef M57_URING_COMPAT_H
 #define M57_URING_COMPAT_H
@@ -22,7 +23,8 @@ static inline void compat_prep_read_multishot(struct io_uring_sqe *sqe, int fd, 
 /* liburing 2.4: exported. 2.3 declares io_uring_enable_rings but its .so lacks it. */
 static inline int compat_enable_rings(struct io_uring *ring)
 {
-	long r = syscall(__NR_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+	long r = syscall(__NR_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
+			 0);
 	return r < 0 ? -errno : 0;
 }
 

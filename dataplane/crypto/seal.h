@@ -1,0 +1,43 @@
+/*
+ * seal.h - one transport packet: header, AEAD, tag (PROTOCOL.md 1.1, 1.4).
+ */
+#ifndef M57_SEAL_H
+#define M57_SEAL_H
+
+#include "tunnel.h"
+#include "wire.h"
+
+/*
+ * Writes header, ciphertext and tag, length + WIRE_OVERHEAD bytes, to out. in and out are disjoint.
+ * The counter must be one that was reserved for this packet alone.
+ */
+static inline void seal_packet(const struct tunnel *tunnel, enum wire_type type, uint64_t counter,
+			       const uint8_t *in, uint32_t length, uint8_t *out)
+{
+	wire_write(out, type, tunnel->remote_index, counter);
+	aead_seal(&tunnel->keys->seal, counter, out, WIRE_HEADER_BYTES, in, length,
+		  out + WIRE_HEADER_BYTES);
+}
+
+/* Opens packet, bytes >= WIRE_OVERHEAD, into out (bytes - WIRE_OVERHEAD). 0 or -EBADMSG. */
+static inline int seal_open(const struct tunnel *tunnel, const uint8_t *packet, uint32_t bytes,
+			    uint8_t *out)
+{
+	return aead_open(&tunnel->keys->open, wire_counter(packet), packet, WIRE_HEADER_BYTES,
+			 packet + WIRE_HEADER_BYTES, bytes - WIRE_OVERHEAD, out);
+}
+
+/*
+ * Reserves n counters for sending; *first gets the first. DROP_COUNTER_LIMIT, and none is reserved
+ * for good, when the nonce space nears its end (PROTOCOL.md 1.5).
+ */
+static inline bool seal_reserve(struct tunnel *tunnel, uint32_t n, uint64_t *first)
+{
+	*first = atomic_fetch_add_explicit(&tunnel->counter, n, memory_order_relaxed) + 1;
+	if (*first + n < COUNTER_REFUSE_AT)
+		return true;
+	atomic_fetch_sub_explicit(&tunnel->counter, n, memory_order_relaxed);
+	return false;
+}
+
+#endif

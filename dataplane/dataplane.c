@@ -1,0 +1,161 @@
+/*
+ * dataplane.c - what control calls: makes workers, publishes to them, posts to them, stops them.
+ */
+#include "dataplane.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "io/post.h"
+#include "worker.h"
+
+struct dataplane {
+	uint32_t queues;
+	uint32_t started;
+	struct snapshot *snapshot; /* RCU */
+	struct conntrack *conntrack;
+	struct post *post;
+	struct worker *workers;
+	struct counters *counters;
+	pthread_t threads[QUEUES_MAX];
+	struct order stop[QUEUES_MAX];
+};
+
+static int fifo_create(struct event_fifo *fifo, uint32_t size)
+{
+	fifo->size = size;
+	fifo->events = calloc(size, sizeof(*fifo->events));
+	return fifo->events ? 0 : -ENOMEM;
+}
+
+static int worker_create(struct dataplane *d, uint32_t queue, const struct dataplane_options *o,
+			 char error[256])
+{
+	struct worker *w = &d->workers[queue];
+	struct io_options io = {
+		.queue = queue,
+		.tun_fd = o->tun_fds ? o->tun_fds[queue] : -1,
+		.udp_fd = o->udp_fds[queue],
+		.control_ring_fd = o->control_ring_fd,
+		.tier = o->tier,
+		.tun_vnet_hdr = o->tun_vnet_hdr,
+		.gso = o->udp_offloads,
+		.counters = &d->counters[queue],
+	};
+
+	w->queue = queue;
+	w->counters = &d->counters[queue];
+	w->map = o->map;
+	w->conntrack = d->conntrack;
+	w->snapshot_slot = &d->snapshot;
+	w->udp_v6 = o->udp_v6;
+	w->has_tun = o->tun_fds != NULL;
+	w->tso = o->tun_tso;
+	w->uso = o->tun_uso;
+	if (punt_pools_create(w) || fifo_create(&w->tun_runs, FIFO_TUN) ||
+	    fifo_create(&w->udp_trains, FIFO_UDP)) {
+		snprintf(error, 256, "queue %u: no memory for its pools", queue);
+		return -ENOMEM;
+	}
+	return io_create(&w->io, &io, error);
+}
+
+struct dataplane *dataplane_create(const struct dataplane_options *options, char error[256])
+{
+	struct dataplane *d = calloc(1, sizeof(*d));
+
+	snprintf(error, 256, "no memory for the dataplane");
+	if (!d)
+		return NULL;
+	d->queues = options->queues;
+	d->workers = calloc(d->queues, sizeof(*d->workers));
+	d->counters = aligned_alloc(64, d->queues * sizeof(*d->counters));
+	d->conntrack = conntrack_create();
+	d->post = post_create();
+	if (!d->workers || !d->counters || !d->conntrack || !d->post)
+		goto err_destroy;
+	memset(d->counters, 0, d->queues * sizeof(*d->counters));
+	for (uint32_t i = 0; i < d->queues; i++)
+		if (worker_create(d, i, options, error))
+			goto err_destroy;
+	return d;
+
+err_destroy:
+	dataplane_destroy(d);
+	return NULL;
+}
+
+struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapshot)
+{
+	struct snapshot *before = d->snapshot;
+
+	RCU_PUBLISH(d->snapshot, snapshot);
+	return before;
+}
+
+int dataplane_start(struct dataplane *d)
+{
+	sigset_t all, before;
+	int err = 0;
+
+	sigfillset(&all); /* signals are control's */
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	while (d->started < d->queues && !err) {
+		err = pthread_create(&d->threads[d->started], NULL, worker_main,
+				     &d->workers[d->started]);
+		d->started += !err;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -err;
+}
+
+int dataplane_post(struct dataplane *d, uint32_t queue, struct order *order)
+{
+	order->queue = queue;
+	return post_send(d->post, io_ring_fd(d->workers[queue].io), io_order_tag(order));
+}
+
+void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS])
+{
+	for (uint32_t q = 0; q < d->queues; q++) {
+		for (int i = 0; i < DROPS; i++)
+			drops[i] += atomic_load_explicit(&d->counters[q].drops[i],
+							 memory_order_relaxed);
+		for (int i = 0; i < STATS; i++)
+			stats[i] += atomic_load_explicit(&d->counters[q].stats[i],
+							 memory_order_relaxed);
+	}
+}
+
+void dataplane_stop(struct dataplane *d)
+{
+	for (uint32_t i = 0; i < d->started; i++) {
+		d->stop[i].type = ORDER_STOP;
+		dataplane_post(d, i, &d->stop[i]);
+	}
+	for (uint32_t i = 0; i < d->started; i++)
+		pthread_join(d->threads[i], NULL);
+	d->started = 0;
+}
+
+void dataplane_destroy(struct dataplane *d)
+{
+	if (!d)
+		return;
+	for (uint32_t i = 0; d->workers && i < d->queues; i++) {
+		struct worker *w = &d->workers[i];
+		io_destroy(w->io);
+		punt_pools_destroy(w);
+		free(w->tun_runs.events);
+		free(w->udp_trains.events);
+	}
+	post_destroy(d->post);
+	if (d->conntrack)
+		conntrack_destroy(d->conntrack);
+	free(d->workers);
+	free(d->counters);
+	free(d);
+}

@@ -1,0 +1,394 @@
+/*
+ * inbound.c - the road from the socket to the tun (PROTOCOL.md 1.6, 4.3).
+ *
+ * A train is what one receive brought: datagrams of one size from one source. GRO looks at the
+ * first datagram only, so a train is first split into runs of one message type and one index. Exits
+ * of a datagram: UDP_*, INDEX_*, REPLAY, AUTHENTICATION, RELAY_UNKNOWN, INNER_PARSE, FIREWALL_*,
+ * punted, or written to the tun.
+ *
+ * The straight road. The first packet of a run is opened into a write slot, parsed and judged. The
+ * next is opened so that its payload lands behind the first one's (join.h); when its header
+ * continues the chain, that is all: no lookup, no firewall, no copy. The replay window is asked
+ * once for all counters of the run before anything is opened and told once at the end which were
+ * authentic. It must be told before anything that cannot be taken back (a write, a punt, a decision
+ * on another chain), so settle() stands in front of those. Should another worker have been told of
+ * the same counter meanwhile, the chain goes back to where it stood at the last settle().
+ */
+#include "worker.h"
+
+#include <errno.h>
+
+#include "crypto/replay.h"
+#include "crypto/seal.h"
+#include "filter/firewall.h"
+
+#define RUN_MAX 64 /* datagrams judged together; UDP GRO joins no more */
+
+struct inbound_run {
+	struct tunnel *tunnel;
+	const struct endpoint *source;
+	uint32_t count;
+	uint32_t settled; /* datagrams before this one are in the replay window */
+	uint8_t *datagram[RUN_MAX];
+	uint32_t bytes[RUN_MAX];
+	uint64_t counter[RUN_MAX];
+	bool fresh[RUN_MAX];     /* new to the replay window; false once it failed to open */
+	struct open_chain *tail; /* the chain that grew since the last settle */
+	struct chain mark;       /* and how it stood then */
+};
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static bool recv_error_permitted(struct worker *w, const struct endpoint *source)
+{
+	uint32_t v4 = addr_v4(&source->addr);
+
+	switch (w->snapshot->send_recv_error) {
+	case RECV_ERROR_NEVER:
+		return false;
+	case RECV_ERROR_PRIVATE:
+		if (!addr_is_v4(&source->addr))
+			return (source->addr.bytes[0] & 0xfe) == 0xfc;
+		return v4 >> 24 == 10 || v4 >> 20 == 0xac1 || v4 >> 16 == 0xc0a8;
+	case RECV_ERROR_ALWAYS:
+		break;
+	}
+	return true;
+}
+
+/* Tells source that its index means nothing here (PROTOCOL.md 4.6), within the bucket of the
+ * worker. */
+static void recv_error(struct worker *w, const struct endpoint *source, uint32_t index)
+{
+	uint8_t answer[WIRE_HEADER_BYTES];
+
+	if (w->now_s != w->recv_error_refill_s) {
+		w->recv_error_refill_s = w->now_s;
+		w->recv_error_tokens = RECV_ERROR_PER_SECOND;
+	}
+	if (w->recv_error_tokens == 0 || !recv_error_permitted(w, source)) {
+		count_stat(w->counters, STAT_RECV_ERROR_LIMITED, 1);
+		return;
+	}
+	w->recv_error_tokens--;
+	wire_write(answer, WIRE_RECV_ERROR, index, 0);
+	if (train_send_single(w, source, (struct tunnel_id){0}, answer, sizeof(answer)) == 0)
+		count_stat(w->counters, STAT_RECV_ERROR_SENT, 1);
+}
+
+static void punt_datagram(struct worker *w, enum pool_class class, enum punt_type type,
+			  const struct endpoint *source, const uint8_t *datagram, uint32_t bytes)
+{
+	struct punt *punt = bytes <= PUNT_BYTES ? punt_take(w, class, type) : NULL;
+
+	if (!punt) {
+		count_drop(w->counters, DROP_PUNT_POOL, 1);
+		return;
+	}
+	punt->source = *source;
+	punt->length = bytes;
+	memcpy(punt->bytes, datagram, bytes);
+	punt_send(w, punt);
+}
+
+/* ---- authentication -------------------------------------------------------------------------- */
+
+/* What an authenticated datagram says about the tunnel itself. */
+static void tunnel_is_alive(struct worker *w, struct tunnel *tunnel, const struct endpoint *source)
+{
+	const struct remote *remote = RCU_READ(tunnel->remote);
+
+	if (atomic_load_explicit(&tunnel->last_in_s, memory_order_relaxed) != w->now_s)
+		atomic_store_explicit(&tunnel->last_in_s, w->now_s, memory_order_relaxed);
+	if (atomic_load_explicit(&tunnel->state, memory_order_relaxed) == TUNNEL_UNCONFIRMED)
+		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_CONFIRMED, PUNT_CONFIRMED, source, 0);
+	if (!remote || !endpoint_equal(&remote->to, source))
+		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, source, 0);
+}
+
+/* Tells the replay window of datagrams up to, not including, end. */
+static void settle(struct worker *w, struct inbound_run *run, uint32_t end)
+{
+	uint32_t first = run->settled, authentic = 0;
+
+	for (uint32_t i = first; i < end; i++)
+		authentic += run->fresh[i];
+	run->settled = end;
+	if (authentic > 0) {
+		uint32_t kept = replay_commit(&run->tunnel->replay, run->counter + first,
+					      end - first, run->fresh + first);
+		if (kept < authentic) {
+			if (run->tail && run->tail->slot)
+				run->tail->chain = run->mark;
+			count_drop(w->counters, DROP_REPLAY, authentic - kept);
+		}
+		if (kept > 0)
+			tunnel_is_alive(w, run->tunnel, run->source);
+	}
+	run->tail = w->chains.last;
+	if (run->tail)
+		run->mark = run->tail->chain;
+}
+
+static bool open_datagram(struct worker *w, struct inbound_run *run, uint32_t i, uint8_t *out)
+{
+	if (seal_open(run->tunnel, run->datagram[i], run->bytes[i], out) == 0)
+		return true;
+	run->fresh[i] = false;
+	count_drop(w->counters, DROP_AUTHENTICATION, 1);
+	return false;
+}
+
+/* ---- messages: inner packets ----------------------------------------------------------------- */
+
+static bool allowed(struct worker *w, struct tunnel *tunnel, const struct inner *inner)
+{
+	struct judged *judged = &w->judged;
+
+	if (judged->tunnel == tunnel &&
+	    memcmp(&judged->flow, &inner->flow, sizeof(inner->flow)) == 0)
+		return true;
+	enum drop reason =
+		firewall_check(w->conntrack, w->snapshot, tunnel, RCU_READ(tunnel->rules),
+			       &inner->flow, INBOUND, w->now_s, w->counters);
+	if (reason != DROP_NONE) {
+		count_drop(w->counters, reason, 1);
+		return false;
+	}
+	*judged = (struct judged){.tunnel = tunnel, .flow = inner->flow};
+	return true;
+}
+
+/* The straight road: true when datagram i has become part of the last chain, or has failed to open.
+ */
+static bool message_continues(struct worker *w, struct inbound_run *run, uint32_t i,
+			      struct write_slot **slot, uint8_t **packet)
+{
+	struct open_chain *last = w->chains.last;
+	uint32_t length = run->bytes[i] - WIRE_OVERHEAD;
+	uint8_t saved[INNER_HEADER_MAX];
+	struct inner inner;
+
+	if (!last || last->tunnel != run->tunnel)
+		return false;
+	uint8_t *place = join_place(&last->chain, length, saved);
+	if (!place)
+		return false;
+	if (!open_datagram(w, run, i, place)) {
+		join_restore(&last->chain, saved);
+		return true;
+	}
+	if (inner_parse(place, length, INBOUND, &inner) == DROP_NONE &&
+	    join_accept(&last->chain, place, length, &inner,
+			join_classify(place, length, &inner, w->tso, w->uso), saved))
+		return true;
+
+	/* it belongs elsewhere: the one copy, then the chain gets its bytes back */
+	*packet = chains_room(w, length, slot);
+	if (*packet) {
+		memcpy(*packet, place, length);
+		count_stat(w->counters, STAT_COPIED_BYTES, length);
+	}
+	join_restore(&last->chain, saved);
+	if (!*packet) {
+		count_drop(w->counters, DROP_WRITE_ERROR, 1);
+		return true;
+	}
+	return false;
+}
+
+static void message(struct worker *w, struct inbound_run *run, uint32_t i)
+{
+	uint32_t length = run->bytes[i] - WIRE_OVERHEAD;
+	struct write_slot *slot = NULL;
+	uint8_t *packet = NULL;
+	struct inner inner;
+
+	if (message_continues(w, run, i, &slot, &packet))
+		return;
+	if (!packet) {
+		packet = chains_room(w, length, &slot);
+		if (!packet) {
+			run->fresh[i] = false;
+			count_drop(w->counters, DROP_WRITE_ERROR, 1);
+			return;
+		}
+		if (!open_datagram(w, run, i, packet))
+			return;
+	}
+	settle(w, run, i + 1);
+	if (!run->fresh[i])
+		return;
+	enum drop reason = inner_parse(packet, length, INBOUND, &inner);
+	if (reason != DROP_NONE)
+		count_drop(w->counters, reason, 1);
+	else if (allowed(w, run->tunnel, &inner)) {
+		chains_add(w, slot, packet, inner.ip_length, &inner, run->tunnel);
+		run->tail = w->chains.last;
+		if (run->tail)
+			run->mark = run->tail->chain;
+	}
+}
+
+/* ---- the other encrypted types: opened for control ------------------------------------------- */
+
+static void punted(struct worker *w, struct inbound_run *run, uint32_t i, enum wire_type type)
+{
+	struct punt *punt =
+		run->bytes[i] <= PUNT_BYTES ? punt_take(w, POOL_CLASS_OPENED, PUNT_OPENED) : NULL;
+
+	if (!punt) {
+		run->fresh[i] = false;
+		count_drop(w->counters, DROP_PUNT_POOL, 1);
+		return;
+	}
+	if (open_datagram(w, run, i, punt->bytes))
+		settle(w, run, i + 1);
+	if (!run->fresh[i]) {
+		punt_release(punt);
+		return;
+	}
+	punt->wire = type;
+	punt->tunnel = run->tunnel->id;
+	punt->source = *run->source;
+	punt->length = run->bytes[i] - WIRE_OVERHEAD;
+	punt_send(w, punt);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static void inbound_run(struct worker *w, struct inbound_run *run, enum wire_type type,
+			uint32_t index)
+{
+	struct index_entry *entry = hostmap_by_index(w->map, index);
+
+	if (!entry) {
+		count_drop(w->counters, DROP_INDEX_UNKNOWN, run->count);
+		recv_error(w, run->source, index);
+		return;
+	}
+	run->tunnel = RCU_READ(entry->tunnel);
+	if (!run->tunnel) {
+		count_drop(w->counters, DROP_INDEX_PENDING, run->count);
+		return;
+	}
+	uint32_t fresh = replay_check(&run->tunnel->replay, run->counter, run->count, run->fresh);
+	if (fresh < run->count)
+		count_drop(w->counters, DROP_REPLAY, run->count - fresh);
+	run->settled = 0;
+	run->tail = w->chains.last;
+	if (run->tail)
+		run->mark = run->tail->chain;
+	for (uint32_t i = 0; i < run->count; i++) {
+		if (!run->fresh[i])
+			continue;
+		if (type == WIRE_MESSAGE)
+			message(w, run, i);
+		else
+			punted(w, run, i, type);
+	}
+	settle(w, run, run->count);
+}
+
+/* Is this source one of our own overlay addresses' networks? Then a routing loop has brought it. */
+static bool from_overlay(const struct worker *w, const struct endpoint *source)
+{
+	for (uint32_t i = 0; i < w->snapshot->network_count; i++)
+		if (prefix_contains(&w->snapshot->networks[i], &source->addr))
+			return true;
+	return false;
+}
+
+static void clear_datagram(struct worker *w, const struct endpoint *source, enum wire_type type,
+			   const uint8_t *datagram, uint32_t bytes)
+{
+	if (type == WIRE_HANDSHAKE)
+		punt_datagram(w, POOL_CLASS_HANDSHAKE, PUNT_HANDSHAKE, source, datagram, bytes);
+	else
+		punt_datagram(w, POOL_CLASS_OPENED, PUNT_RECV_ERROR, source, datagram, bytes);
+}
+
+/* Datagrams of this length and first bytes, before any tunnel is known: DROP_NONE and the type. */
+static enum drop classify(const uint8_t *datagram, uint32_t bytes, enum wire_type *type)
+{
+	if (bytes == 0)
+		return DROP_UDP_EMPTY;
+	if (bytes == 1)
+		return DROP_UDP_PUNCH;
+	if (bytes < WIRE_HEADER_BYTES)
+		return DROP_UDP_SHORT;
+	int found = wire_type_of(datagram);
+	if (found < 0)
+		return DROP_UDP_TYPE;
+	*type = (enum wire_type)found;
+	return DROP_NONE;
+}
+
+/* Takes datagrams from *at on that are one run; returns false at one that is no encrypted packet.
+ */
+static bool gather(const struct io_event *train, uint32_t *at, struct inbound_run *run,
+		   enum wire_type type, uint32_t index)
+{
+	run->count = 0;
+	while (*at < train->length && run->count < RUN_MAX) {
+		uint8_t *datagram = train->packet + *at;
+		uint32_t bytes = train->length - *at;
+		if (bytes > train->segment_bytes)
+			bytes = train->segment_bytes;
+		if (bytes < WIRE_OVERHEAD || wire_type_of(datagram) != (int)type ||
+		    wire_remote_index(datagram) != index)
+			break;
+		run->datagram[run->count] = datagram;
+		run->bytes[run->count] = bytes;
+		run->counter[run->count] = wire_counter(datagram);
+		run->count++;
+		*at += bytes;
+	}
+	return run->count > 0;
+}
+
+void inbound_train(struct worker *w, const struct io_event *train)
+{
+	struct inbound_run run;
+	uint32_t at = 0;
+	uint32_t packets = train->length ? (train->length - 1) / train->segment_bytes + 1 : 1;
+
+	count_stat(w->counters, STAT_UDP_RECEIVES, 1);
+	count_stat(w->counters, STAT_UDP_RECEIVED, packets);
+	if (train->length == 0) {
+		count_drop(w->counters, DROP_UDP_EMPTY, 1);
+		return;
+	}
+	if (from_overlay(w, &train->source)) {
+		count_drop(w->counters, DROP_UDP_FROM_OVERLAY, packets);
+		return;
+	}
+	run.source = &train->source;
+	while (at < train->length) {
+		const uint8_t *datagram = train->packet + at;
+		uint32_t bytes = train->length - at;
+		enum wire_type type = WIRE_HANDSHAKE;
+		if (bytes > train->segment_bytes)
+			bytes = train->segment_bytes;
+
+		enum drop reason = classify(datagram, bytes, &type);
+		if (reason == DROP_NONE && type == WIRE_RELAY)
+			reason = DROP_RELAY_UNKNOWN;
+		if (reason != DROP_NONE) {
+			count_drop(w->counters, reason, 1);
+		} else if (wire_encryption_of(type) == WIRE_CLEAR) {
+			clear_datagram(w, &train->source, type, datagram, bytes);
+		} else if (gather(train, &at, &run, type, wire_remote_index(datagram))) {
+			inbound_run(w, &run, type, wire_remote_index(datagram));
+			continue;
+		} else if (!hostmap_by_index(w->map, wire_remote_index(datagram))) {
+			/* too short for a tag, but a bare header with an unknown index is answered
+			 * too */
+			count_drop(w->counters, DROP_INDEX_UNKNOWN, 1);
+			recv_error(w, &train->source, wire_remote_index(datagram));
+		} else {
+			count_drop(w->counters, DROP_UDP_SHORT, 1);
+		}
+		at += bytes;
+	}
+}

@@ -1,0 +1,187 @@
+/*
+ * loop.c - READ FIRST: the turns of a worker.
+ *
+ * One turn: collect what has completed; orders of control; inbound trains, then outbound runs, as
+ * far as there are slots for what they become; close what is open; one io_uring_enter that submits
+ * all of it and, when nothing is left to do, waits. Nothing is held back for a later turn to make a
+ * batch fuller.
+ *
+ *   io_next --> udp_trains --> inbound.c --> chains.c --> io_write   (tun)
+ *          \--> tun_runs ----> outbound.c --> train.c --> io_send    (UDP)
+ *          \--> orders ------> inbox.c
+ *
+ * RCU: the worker is a registered reader, offline while it is inside io_turn(). Pointers that came
+ * from tables do not live longer than a turn.
+ */
+#include "worker.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+
+/* Free write slots that a train may need at worst: a chain each, one more, and what fills up. */
+#define TRAIN_SLOTS (CHAINS_MAX + 4)
+/* Super-packets worked on before they are submitted: more would only wait, and leave the cache. */
+#define BATCH_RUNS 16
+
+static uint32_t coarse_now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* vDSO, no system call */
+	return (uint32_t)now.tv_sec;
+}
+
+static void fifo_put(struct event_fifo *fifo, const struct io_event *event)
+{
+	/* there are no more receive buffers than places */
+	fifo->events[(fifo->head + fifo->count++) % fifo->size] = *event;
+}
+
+static struct io_event *fifo_first(struct event_fifo *fifo)
+{
+	return fifo->count ? &fifo->events[fifo->head] : NULL;
+}
+
+static void fifo_drop_first(struct event_fifo *fifo)
+{
+	fifo->head = (fifo->head + 1) % fifo->size;
+	fifo->count--;
+}
+
+static void noted(struct worker *w, const struct io_event *event)
+{
+	if (event->note == NOTE_TSO_OFF)
+		w->tso = false;
+	if (event->note == NOTE_USO_OFF)
+		w->uso = false;
+	if (event->note == NOTE_GSO_REMOTE) {
+		struct tunnel *tunnel = hostmap_by_id(w->map, event->tunnel);
+		struct remote *remote = tunnel ? RCU_READ(tunnel->remote) : NULL;
+		if (remote && atomic_load(&remote->gso_segment_max) >= event->bytes)
+			atomic_store(&remote->gso_segment_max, event->bytes - 1);
+	}
+	punt_note(w, event);
+}
+
+static void collect(struct worker *w)
+{
+	struct io_event event;
+
+	while (io_next(w->io, &event)) {
+		switch (event.type) {
+		case IO_TUN_RUN:
+			fifo_put(&w->tun_runs, &event);
+			break;
+		case IO_UDP_TRAIN:
+			fifo_put(&w->udp_trains, &event);
+			break;
+		case IO_ORDER:
+			inbox_order(w, event.order);
+			break;
+		case IO_NOTE:
+			noted(w, &event);
+			break;
+		}
+	}
+}
+
+static void inbound(struct worker *w)
+{
+	struct io_event *event;
+
+	for (int n = 0; n < BATCH_RUNS && (event = fifo_first(&w->udp_trains)); n++) {
+		if (w->has_tun && io_write_slots_free(w->io) < TRAIN_SLOTS)
+			break;
+		inbound_train(w, event);
+		io_release(w->io, event);
+		fifo_drop_first(&w->udp_trains);
+	}
+	chains_flush(w);
+}
+
+static void outbound(struct worker *w)
+{
+	struct io_event *event;
+
+	for (int n = 0; n < BATCH_RUNS && (event = fifo_first(&w->tun_runs)); n++) {
+		uint32_t packets = run_packets(event->length, &event->vnet);
+		if (!train_possible(w, packets,
+				    event->length + packets * (INNER_HEADER_MAX + WIRE_OVERHEAD)))
+			break;
+		outbound_run(w, event->packet, event->length, &event->vnet);
+		io_release(w->io, event);
+		fifo_drop_first(&w->tun_runs);
+	}
+	train_close(w);
+}
+
+/* Work that can go on now; runs that wait for a full socket are woken by its completion. */
+static bool has_work(const struct worker *w)
+{
+	return w->udp_trains.count > 0 || io_ready(w->io) ||
+	       ((w->tun_runs.count > 0 || w->order_count > 0) && !io_send_blocked(w->io));
+}
+
+static void turn(struct worker *w)
+{
+	count_stat(w->counters, STAT_LOOPS, 1);
+	collect(w);
+	w->snapshot = RCU_READ(*w->snapshot_slot);
+	w->now_s = coarse_now_s();
+	w->judged.tunnel = NULL;
+
+	inbox_work(w);
+	inbound(w);
+	outbound(w);
+
+	bool sleep = !has_work(w);
+	if (sleep)
+		count_stat(w->counters, STAT_WAITS, 1);
+	rcu_worker_offline();
+	io_turn(w->io, sleep);
+	rcu_worker_online();
+}
+
+static void say(struct worker *w, enum punt_type type, int result)
+{
+	struct punt *punt = punt_take(w, POOL_CLASS_ORDER, type);
+
+	if (!punt)
+		return;
+	punt->result = result;
+	punt_send(w, punt);
+}
+
+void *worker_main(void *argument)
+{
+	struct worker *w = argument;
+	char name[16];
+
+	snprintf(name, sizeof(name), "m57-w%u", w->queue);
+	pthread_setname_np(pthread_self(), name);
+	urcu_qsbr_register_thread();
+	int err = io_enable(w->io);
+	say(w, PUNT_READY, err);
+	if (err == 0) {
+		while (!w->stopping)
+			turn(w);
+		chains_flush(w);
+		train_close(w);
+		io_stop(w->io);
+		rcu_worker_offline();
+		while (!io_stopped(w->io)) {
+			struct io_event event;
+			io_turn(w->io, false);
+			while (io_next(w->io, &event))
+				if (event.type == IO_TUN_RUN || event.type == IO_UDP_TRAIN)
+					io_release(w->io, &event);
+		}
+		rcu_worker_online();
+	}
+	say(w, PUNT_STOPPED, 0);
+	rcu_worker_offline();
+	io_turn(w->io, false);
+	urcu_qsbr_unregister_thread();
+	return NULL;
+}

@@ -1,0 +1,122 @@
+/*
+ * punt.c - from the worker to control: bounded pools, one per class of message.
+ *
+ * A punt's busy flag is its owner: the worker sets it when it takes the punt, control clears it
+ * when it is done. Control finishes them roughly in order, so the next free one is nearly always
+ * the next in the pool; a few places are tried before the pool counts as empty.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define TRIES 4
+
+static const struct {
+	uint32_t count, bytes;
+} pool_sizes[POOL_CLASSES] = {
+	[POOL_CLASS_HANDSHAKE] = {POOL_HANDSHAKES, PUNT_BYTES},
+	[POOL_CLASS_OPENED] = {POOL_OPENED, PUNT_BYTES},
+	[POOL_CLASS_WAITING_SMALL] = {POOL_WAITING_SMALL, WAITING_SMALL_BYTES},
+	[POOL_CLASS_WAITING_LARGE] = {POOL_WAITING_LARGE, SLOT_BYTES},
+	[POOL_CLASS_EVENT] = {POOL_EVENTS, 0},
+	[POOL_CLASS_ORDER] = {ORDERS_MAX + 2, 0}, /* and PUNT_READY, PUNT_STOPPED */
+};
+
+int punt_pools_create(struct worker *w)
+{
+	for (int i = 0; i < POOL_CLASSES; i++) {
+		struct pool *pool = &w->pools[i];
+		pool->count = pool_sizes[i].count;
+		pool->bytes = pool_sizes[i].bytes;
+		pool->stride = (uint32_t)(sizeof(struct punt) + pool->bytes + 63) & ~63u;
+		void *memory =
+			mmap(NULL, (size_t)pool->count * pool->stride, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (memory == MAP_FAILED)
+			return -ENOMEM;
+		pool->memory = memory;
+	}
+	return 0;
+}
+
+void punt_pools_destroy(struct worker *w)
+{
+	for (int i = 0; i < POOL_CLASSES; i++)
+		if (w->pools[i].memory)
+			munmap(w->pools[i].memory, (size_t)w->pools[i].count * w->pools[i].stride);
+}
+
+struct punt *punt_take(struct worker *w, enum pool_class class, enum punt_type type)
+{
+	struct pool *pool = &w->pools[class];
+
+	for (int i = 0; i < TRIES; i++) {
+		struct punt *punt =
+			(struct punt *)(pool->memory + (size_t)pool->cursor * pool->stride);
+		pool->cursor = pool->cursor + 1 < pool->count ? pool->cursor + 1 : 0;
+		if (__atomic_load_n(&punt->busy, __ATOMIC_ACQUIRE))
+			continue;
+		punt->busy = 1;
+		punt->type = type;
+		punt->queue = w->queue;
+		punt->length = 0;
+		return punt;
+	}
+	return NULL;
+}
+
+void punt_send(struct worker *w, struct punt *punt)
+{
+	count_stat(w->counters, STAT_PUNTS, 1);
+	io_punt(w->io, punt);
+}
+
+bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_event_bit bit,
+		       enum punt_type type, const struct endpoint *source, uint64_t value)
+{
+	if (atomic_fetch_or(&tunnel->event_in_flight, bit) & bit)
+		return false;
+	struct punt *punt = punt_take(w, POOL_CLASS_EVENT, type);
+	if (!punt) {
+		atomic_fetch_and(&tunnel->event_in_flight, ~(uint32_t)bit);
+		return false;
+	}
+	punt->tunnel = tunnel->id;
+	if (source)
+		punt->source = *source;
+	punt->value = value;
+	punt_send(w, punt);
+	return true;
+}
+
+enum drop punt_waiting(struct worker *w, const struct addr *host, const uint8_t *packet,
+		       uint32_t length, const struct virtio_net_hdr *vnet)
+{
+	enum pool_class class =
+		length <= WAITING_SMALL_BYTES ? POOL_CLASS_WAITING_SMALL : POOL_CLASS_WAITING_LARGE;
+	struct punt *punt = punt_take(w, class, PUNT_WAITING);
+
+	if (!punt)
+		return DROP_PUNT_POOL;
+	punt->addr = *host;
+	punt->vnet = *vnet;
+	punt->length = length;
+	memcpy(punt->bytes, packet, length);
+	count_stat(w->counters, STAT_COPIED_BYTES, length);
+	w->waiting_punted++;
+	punt_send(w, punt);
+	return DROP_NONE;
+}
+
+void punt_note(struct worker *w, const struct io_event *event)
+{
+	struct punt *punt = punt_take(w, POOL_CLASS_EVENT, PUNT_NOTE);
+
+	if (!punt)
+		return;
+	punt->note = event->note;
+	punt->value = (uint64_t)event->error;
+	punt->tunnel = event->tunnel;
+	punt_send(w, punt);
+}

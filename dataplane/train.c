@@ -1,0 +1,101 @@
+/*
+ * train.c - sealed datagrams of one size to one endpoint stand one behind the other and leave as
+ * one send.
+ *
+ * A train ends when the endpoint or the size changes, behind a shorter datagram (the kernel takes
+ * one short segment, at the end), when it is full, and at the end of the turn: nothing waits for
+ * more.
+ */
+#include "worker.h"
+
+#include <errno.h>
+
+#include "sockaddr.h"
+
+void train_close(struct worker *w)
+{
+	struct train *train = &w->train;
+
+	if (train->slot)
+		io_send(w->io, train->slot);
+	train->slot = NULL;
+}
+
+static bool train_takes(const struct train *train, const struct remote *remote, uint32_t bytes)
+{
+	const struct send_slot *slot = train->slot;
+
+	return slot && train->remote == remote && !train->ended && bytes <= slot->segment_bytes &&
+	       slot->count < train->count_max && slot->length + bytes <= GSO_BYTES_MAX;
+}
+
+static bool train_begin(struct worker *w, const struct tunnel *tunnel, const struct remote *remote,
+			uint32_t bytes)
+{
+	struct train *train = &w->train;
+	struct send_slot *slot = io_send_slot(w->io);
+
+	if (!slot)
+		return false;
+	slot->to = remote->sockaddr;
+	slot->to_bytes = remote->sockaddr_bytes;
+	slot->tunnel = tunnel->id;
+	slot->segment_bytes = bytes;
+	if (bytes >
+	    atomic_load_explicit(&((struct remote *)remote)->gso_segment_max, memory_order_relaxed))
+		slot->singles = true;
+	train->slot = slot;
+	train->remote = remote;
+	train->count_max = GSO_SEGMENTS_MAX;
+	train->ended = false;
+	return true;
+}
+
+uint8_t *train_room(struct worker *w, const struct tunnel *tunnel, const struct remote *remote,
+		    uint32_t bytes)
+{
+	struct train *train = &w->train;
+
+	if (!train_takes(train, remote, bytes)) {
+		train_close(w);
+		if (!train_begin(w, tunnel, remote, bytes))
+			return NULL;
+	}
+	struct send_slot *slot = train->slot;
+	uint8_t *room = slot->bytes + slot->length;
+	slot->length += bytes;
+	slot->count++;
+	train->ended = bytes < slot->segment_bytes;
+	return room;
+}
+
+bool train_possible(const struct worker *w, uint32_t packets, uint32_t bytes)
+{
+	/* a run may have to close the open train, and its first and last datagrams may not fit
+	 * either */
+	uint32_t slots = packets / GSO_SEGMENTS_MAX + bytes / GSO_BYTES_MAX + 3;
+
+	return io_send_slots_free(w->io) >= slots;
+}
+
+int train_send_single(struct worker *w, const struct endpoint *to, struct tunnel_id tunnel,
+		      const uint8_t *bytes, uint32_t length)
+{
+	struct sockaddr_storage address;
+	socklen_t address_bytes = endpoint_to_sockaddr(to, w->udp_v6, &address);
+
+	if (address_bytes == 0)
+		return -EAFNOSUPPORT;
+	train_close(w);
+	struct send_slot *slot = io_send_slot(w->io);
+	if (!slot)
+		return -ENOBUFS;
+	slot->to = address;
+	slot->to_bytes = address_bytes;
+	slot->tunnel = tunnel;
+	slot->segment_bytes = slot->length = length;
+	slot->count = 1;
+	memcpy(slot->bytes, bytes, length);
+	io_send(w->io, slot);
+	return 0;
+}

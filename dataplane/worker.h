@@ -1,0 +1,173 @@
+/*
+ * worker.h - the state of one worker. It belongs to one thread; nobody else looks inside.
+ *
+ * The files that work on it, in the order a packet meets them: loop.c (the turns), outbound.c and
+ * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), punt.c (to control), inbox.c (from
+ * control).
+ */
+#ifndef M57_WORKER_H
+#define M57_WORKER_H
+
+#include "aead.h"
+#include "counters.h"
+#include "filter/conntrack.h"
+#include "hostmap.h"
+#include "io/io.h"
+#include "io/join.h"
+#include "message.h"
+#include "snapshot.h"
+
+#define CHAINS_MAX  8 /* flows that are joined at the same time */
+#define SCRATCH_MAX (CHAINS_MAX + 1)
+#define FIFO_TUN    TUN_SLOTS
+#define FIFO_UDP    UDP_SLOTS
+
+/* Events taken from the engine and not worked on yet. */
+struct event_fifo {
+	uint32_t head, count, size;
+	struct io_event *events;
+};
+
+/* The train that is being filled. */
+struct train {
+	struct send_slot *slot;      /* NULL: none */
+	const struct remote *remote; /* same turn only */
+	uint32_t count_max;
+	bool ended; /* a shorter datagram has ended it */
+};
+
+/* A chain that is being joined, and where. */
+struct open_chain {
+	struct chain chain;
+	struct write_slot *slot; /* NULL: this place is free */
+	const struct tunnel *tunnel;
+	uint64_t order; /* of opening */
+};
+
+struct chains {
+	struct open_chain open[CHAINS_MAX];
+	struct open_chain *last; /* the likeliest to continue */
+	uint64_t opened;
+	/* held slots that no chain is growing in */
+	struct write_slot *scratch[SCRATCH_MAX];
+	uint32_t scratch_count;
+};
+
+enum pool_class {
+	POOL_CLASS_HANDSHAKE,
+	POOL_CLASS_OPENED,
+	POOL_CLASS_WAITING_SMALL,
+	POOL_CLASS_WAITING_LARGE,
+	POOL_CLASS_EVENT,
+	POOL_CLASS_ORDER,
+	POOL_CLASSES
+};
+
+struct pool {
+	uint8_t *memory;
+	uint32_t stride, count, cursor;
+	uint32_t bytes; /* room for bytes[] */
+};
+
+/* The flow that passed the firewall last, valid for the turn: a run is judged once. */
+struct judged {
+	const struct tunnel *tunnel;
+	struct flow flow;
+};
+
+struct worker {
+	/* --- set once --- */
+	uint32_t queue;
+	struct io *io;
+	struct counters *counters;
+	struct hostmap *map;
+	struct conntrack *conntrack;
+	struct snapshot *const *snapshot_slot; /* RCU */
+	bool udp_v6;
+	bool has_tun;
+
+	/* --- per turn --- */
+	const struct snapshot *snapshot;
+	uint32_t now_s; /* coarse monotonic */
+	struct judged judged;
+
+	/* --- between turns --- */
+	struct event_fifo tun_runs, udp_trains;
+	struct train train;
+	struct chains chains;
+	bool tso, uso; /* the tun takes joined TCP, UDP */
+
+	struct order *orders[ORDERS_MAX + 1]; /* and ORDER_STOP */
+	uint32_t order_head, order_count;
+	uint64_t waiting_punted; /* PUNT_WAITING sent so far */
+	bool stopping;
+
+	uint32_t recv_error_tokens;
+	uint32_t recv_error_refill_s;
+
+	struct pool pools[POOL_CLASSES];
+};
+
+/* loop.c */
+void *worker_main(void *worker);
+
+/* punt.c */
+int punt_pools_create(struct worker *w);
+void punt_pools_destroy(struct worker *w);
+/* A free punt of the class with room for bytes, or NULL (the caller counts DROP_PUNT_POOL). */
+struct punt *punt_take(struct worker *w, enum pool_class class, enum punt_type type);
+/* Hands it to control. */
+void punt_send(struct worker *w, struct punt *punt);
+/* A small event about a tunnel; at most one of the kind is in flight (bit); true when it was sent.
+ */
+bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_event_bit bit,
+		       enum punt_type type, const struct endpoint *source, uint64_t value);
+/* A tun run that has no tunnel yet goes to control by copy. */
+enum drop punt_waiting(struct worker *w, const struct addr *host, const uint8_t *packet,
+		       uint32_t length, const struct virtio_net_hdr *vnet);
+void punt_note(struct worker *w, const struct io_event *event);
+
+/* train.c */
+/*
+ * Where the next sealed datagram of bytes for remote goes. Continues the open train when it may,
+ * else begins another. NULL only when the caller did not ask train_possible() before.
+ */
+uint8_t *train_room(struct worker *w, const struct tunnel *tunnel, const struct remote *remote,
+		    uint32_t bytes);
+void train_close(struct worker *w);
+/* Are there send slots for packets datagrams of bytes in all? */
+bool train_possible(const struct worker *w, uint32_t packets, uint32_t bytes);
+/* A datagram on its own, to anywhere: 0 or -ENOBUFS. */
+int train_send_single(struct worker *w, const struct endpoint *to, struct tunnel_id tunnel,
+		      const uint8_t *bytes, uint32_t length);
+
+/* outbound.c */
+uint32_t run_packets(uint32_t length, const struct virtio_net_hdr *vnet);
+void outbound_run(struct worker *w, uint8_t *packet, uint32_t length,
+		  const struct virtio_net_hdr *vnet);
+/* The rest of the road once the tunnel is known; also for runs that waited. */
+enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *packet,
+			     uint32_t length, const struct virtio_net_hdr *vnet,
+			     const struct inner *inner);
+/* Seals one message of control's and sends it; remote overrides. 0 or -errno. */
+int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type type,
+		     const struct endpoint *remote, const uint8_t *bytes, uint32_t length);
+
+/* inbound.c */
+void inbound_train(struct worker *w, const struct io_event *train);
+
+/* chains.c */
+/* WRITE_HEADROOM behind it there are at least length bytes; nothing is taken yet. NULL: none free.
+ */
+uint8_t *chains_room(struct worker *w, uint32_t length, struct write_slot **slot);
+/* An opened and allowed packet at chains_room(): joined, begun as a chain, or queued verbatim. */
+void chains_add(struct worker *w, struct write_slot *slot, uint8_t *packet, uint32_t length,
+		const struct inner *inner, const struct tunnel *tunnel);
+/* Writes out all chains, oldest first, and lets go of the slots. End of a turn. */
+void chains_flush(struct worker *w);
+
+/* inbox.c */
+void inbox_order(struct worker *w, struct order *order);
+void inbox_work(struct worker *w);
+
+#endif

@@ -48,8 +48,8 @@ INC_control   := -Iinclude -Icontrol -I$(B)/gen -I$(B)/gen/control
 PROTO     := $(shell find control -name '*.proto')
 PROTO_C   := $(PROTO:%.proto=$(B)/gen/%.pb-c.c)
 DATAPLANE := $(shell find dataplane -name '*.c')
-IDENTITY  := $(shell find control/identity -name '*.c') control/addr_text.c
-CERT_TOOL := $(shell find control/cert_tool -name '*.c')
+IDENTITY  := $(shell find control/identity -name '*.c') control/addr_text.c control/cert_tool/flags.c
+CERT_TOOL := $(filter-out $(IDENTITY),$(shell find control/cert_tool -name '*.c'))
 CONTROL   := $(filter-out $(IDENTITY) $(CERT_TOOL) control/main.c, $(shell find control -name '*.c'))
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 

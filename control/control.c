@@ -1,0 +1,238 @@
+/*
+ * control.c - the control thread's loop; see control.h.
+ *
+ * Completions are of two kinds: small numbers are our own polls, everything else is the address of
+ * a punt (MSG_RING of a worker). The ring has room in its completion queue for every punt that the
+ * pools and the orders of all workers can hold, so a worker's message is never refused while
+ * control is busy.
+ *
+ * A turn takes in at most CONTROL_TURN_MAX completions, lets the node do what is due, hands garbage
+ * to the reaper, and sleeps until the next deadline or completion. With nothing due it sleeps for
+ * ever.
+ */
+#include "control.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "system/signals.h"
+
+enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_END };
+
+/* READY, STOPPED and a note of each kind per worker come beside what the pools hold. */
+#define PUNTS_PER_QUEUE                                                                            \
+	(POOL_HANDSHAKES + POOL_OPENED + POOL_WAITING_SMALL + POOL_WAITING_LARGE + POOL_EVENTS +   \
+	 ORDERS_MAX + NOTES + 2)
+#define SUBMISSIONS 16
+
+static int post(void *context, uint32_t queue, struct order *order)
+{
+	struct control *control = context;
+
+	return dataplane_post(control->dataplane, queue, order);
+}
+
+int control_init(struct control *control, uint32_t queues, char error[ERROR_LINE_MAX])
+{
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER |
+			 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CLAMP,
+		.cq_entries = queues * PUNTS_PER_QUEUE + TAG_END,
+	};
+	int result = io_uring_queue_init_params(SUBMISSIONS, &control->ring, &params);
+
+	if (result) {
+		snprintf(error, ERROR_LINE_MAX, "cannot make control's io_uring: %s%s",
+			 strerror(-result),
+			 result == -ENOMEM ? "; raise the limit of locked memory (ulimit -l)" : "");
+		return result;
+	}
+	control->queues = queues;
+	control->orders.post = post;
+	control->orders.context = control;
+	outside_live_init(control);
+	return 0;
+}
+
+int control_ring_fd(const struct control *control)
+{
+	return control->ring.ring_fd;
+}
+
+static void poll_arm(struct control *control, int fd, enum poll_tag tag)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&control->ring);
+
+	io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+	io_uring_sqe_set_data64(sqe, tag);
+}
+
+static void close_begin(struct control *control)
+{
+	control->state = CONTROL_CLOSING;
+	control->close_deadline_ns =
+		control->outside.now_ns(control) + (uint64_t)CLOSE_WAIT_MS * 1000000u;
+	node_shutdown(control->node);
+}
+
+static void signals_take(struct control *control)
+{
+	struct stats stats;
+	int number;
+
+	while ((number = signals_next(control->signal_fd)) != 0) {
+		switch (number) {
+		case SIGHUP:
+			log_warning("SIGHUP: reloading is not supported, restart to apply changes");
+			break;
+		case SIGUSR1:
+			control_stats(control, &stats);
+			stats_log(&stats, &control->outside, true);
+			break;
+		default:
+			log_info("Caught signal, shutting down",
+				 LOG_STR("signal", number == SIGINT ? "interrupt" : "terminated"));
+			if (control->state < CONTROL_CLOSING)
+				close_begin(control);
+			else
+				control->state = CONTROL_ENDED; /* asked twice: do not wait */
+		}
+	}
+}
+
+static void garbage_turn(struct control *control)
+{
+	struct garbage *batch;
+
+	if (reaper_busy(control->reaper))
+		return;
+	batch = hostmap_garbage_take(control->map);
+	if (batch)
+		reaper_submit(control->reaper, batch);
+}
+
+static void completion_take(struct control *control, uint64_t tag, uint32_t flags)
+{
+	struct garbage *batch;
+
+	if (tag >= TAG_END) {
+		dispatch_punt(control, dataplane_punt_of(tag));
+		return;
+	}
+	if (tag == TAG_SIGNAL) {
+		signals_take(control);
+		if (!(flags & IORING_CQE_F_MORE))
+			poll_arm(control, control->signal_fd, TAG_SIGNAL);
+	} else if (tag == TAG_REAPER) {
+		batch = reaper_collect(control->reaper);
+		if (batch)
+			hostmap_garbage_release(control->map, batch);
+		if (!(flags & IORING_CQE_F_MORE))
+			poll_arm(control, reaper_fd(control->reaper), TAG_REAPER);
+	}
+}
+
+/* At most CONTROL_TURN_MAX; what is left is there at once in the next turn. */
+static unsigned completions_take(struct control *control)
+{
+	unsigned taken = 0;
+	struct io_uring_cqe *cqe;
+
+	while (taken < CONTROL_TURN_MAX && control->state != CONTROL_ENDED &&
+	       io_uring_peek_cqe(&control->ring, &cqe) == 0) {
+		uint64_t tag = cqe->user_data;
+		uint32_t flags = cqe->flags;
+
+		/* Given back first: what it names is ours, and dispatching may make more come. */
+		io_uring_cqe_seen(&control->ring, cqe);
+		completion_take(control, tag, flags);
+		taken++;
+	}
+	return taken;
+}
+
+/* Submits, and sleeps until a completion is there or deadline_ns has come. */
+static void turn_wait(struct control *control, uint64_t deadline_ns)
+{
+	struct __kernel_timespec timeout;
+	struct io_uring_cqe *cqe;
+	uint64_t now = control->outside.now_ns(control);
+	uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
+
+	timeout.tv_sec = (long long)(left / 1000000000u);
+	timeout.tv_nsec = (long long)(left % 1000000000u);
+	(void)io_uring_submit_and_wait_timeout(&control->ring, &cqe, 1,
+					       deadline_ns == UINT64_MAX ? NULL : &timeout, NULL);
+}
+
+static uint64_t next_deadline(const struct control *control)
+{
+	uint64_t deadline = node_next_deadline(control->node);
+
+	if (control->state == CONTROL_CLOSING && control->close_deadline_ns < deadline)
+		deadline = control->close_deadline_ns;
+	return deadline;
+}
+
+static bool closing_over(const struct control *control)
+{
+	return control->state == CONTROL_CLOSING &&
+	       (orders_idle(&control->orders) ||
+		control->outside.now_ns(control->outside.context) >= control->close_deadline_ns);
+}
+
+int control_run(struct control *control)
+{
+	poll_arm(control, control->signal_fd, TAG_SIGNAL);
+	poll_arm(control, reaper_fd(control->reaper), TAG_REAPER);
+
+	while (control->state != CONTROL_ENDED) {
+		turn_wait(control, next_deadline(control));
+		completions_take(control);
+		if (control->state == CONTROL_ENDED)
+			break;
+		node_tick(control->node);
+		garbage_turn(control);
+		if (closing_over(control))
+			control->state = CONTROL_ENDED;
+	}
+	return control->exit_status;
+}
+
+void control_drain(struct control *control)
+{
+	struct io_uring_cqe *cqe;
+
+	control->state = CONTROL_ENDED;
+	/* With DEFER_TASKRUN a message becomes a completion only when its owner asks. */
+	(void)io_uring_get_events(&control->ring);
+	while (io_uring_peek_cqe(&control->ring, &cqe) == 0) {
+		uint64_t tag = cqe->user_data;
+
+		io_uring_cqe_seen(&control->ring, cqe);
+		if (tag >= TAG_END) {
+			struct punt *punt = dataplane_punt_of(tag);
+
+			if (punt->type == PUNT_ORDER_DONE)
+				orders_done(&control->orders, punt->order);
+			punt_release(punt);
+		}
+	}
+	orders_discard(&control->orders);
+}
+
+void control_close(struct control *control)
+{
+	io_uring_queue_exit(&control->ring);
+}
+
+void control_stats(struct control *control, struct stats *stats)
+{
+	memset(stats, 0, sizeof(*stats));
+	memcpy(stats->drops, control->drops, sizeof(stats->drops));
+	dataplane_read_counters(control->dataplane, stats->drops, stats->stats);
+}

@@ -1,0 +1,79 @@
+/*
+ * control.h - the control thread's loop: one io_uring that brings punts from the workers, signals
+ * and the reaper's bell, and sleeps until the node's next deadline.
+ *
+ * Everything here belongs to the control thread.
+ */
+#ifndef M57_CONTROL_H
+#define M57_CONTROL_H
+
+#include <liburing.h>
+#include <stdbool.h>
+
+#include "dataplane.h"
+#include "orders.h"
+#include "outside.h"
+#include "peers/node.h"
+#include "reaper.h"
+#include "stats.h"
+
+enum control_state {
+	CONTROL_STARTING, /* not every worker has said PUNT_READY */
+	CONTROL_RUNNING,
+	CONTROL_CLOSING, /* CloseTunnel is on its way to every peer */
+	CONTROL_ENDED,
+};
+
+struct control {
+	/* set once by the caller of control_run() */
+	struct dataplane *dataplane;
+	struct hostmap *map;
+	struct node *node;
+	struct reaper *reaper;
+	uint32_t queues;
+	int udp_fd; /* socket 0: raw UDP leaves here */
+	bool udp_v6;
+	int signal_fd;
+	void (*on_ready)(struct control *control); /* every worker runs */
+	void *context;                             /* on_ready's own */
+
+	/* the loop's own */
+	struct io_uring ring;
+	enum control_state state;
+	int exit_status; /* of the process: 0, or 2 when the tun or the socket died */
+	uint64_t close_deadline_ns;
+	uint64_t workers_ready;             /* a bit per queue */
+	uint64_t waiting_taken[QUEUES_MAX]; /* PUNT_WAITING that the node has got, by queue */
+	uint32_t notes_said;                /* a bit per enum note */
+	struct orders orders;
+	struct outside outside; /* the real one: outside_live.c */
+	uint64_t drops[DROPS];  /* control's own */
+};
+
+/*
+ * Makes the ring, with room for every punt that the workers' pools can hold. 0, or -errno with one
+ * line in error. Fills outside and orders too, so that the node can be made.
+ */
+int control_init(struct control *control, uint32_t queues, char error[ERROR_LINE_MAX]);
+int control_ring_fd(const struct control *control);
+
+/*
+ * Runs until a signal ends it or a worker's files die. The workers have been started. On return all
+ * tunnels have been told and the workers still run. Returns the exit status.
+ */
+int control_run(struct control *control);
+
+/* Takes in what the stopped workers left on the ring. After dataplane_stop(). */
+void control_drain(struct control *control);
+void control_close(struct control *control);
+
+/* Sums of the workers' and control's counters. */
+void control_stats(struct control *control, struct stats *stats);
+
+/* dispatch.c: what a worker punted, turned into a call of the node. Takes over punt. */
+void dispatch_punt(struct control *control, struct punt *punt);
+
+/* outside_live.c: fills in the functions that act on the real world; context is control. */
+void outside_live_init(struct control *control);
+
+#endif

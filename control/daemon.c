@@ -1,0 +1,375 @@
+/*
+ * daemon.c - see daemon.h.
+ *
+ * Order of the start: what needs no privilege and leaves no trace comes first (kernel tier, rings,
+ * tables), then the socket, then the tun, then the workers; READY=1 when the last worker runs.
+ * daemon_close() undoes whatever was made, from any point on.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "addr_text.h"
+#include "config/snapshot_build.h"
+#include "control.h"
+#include "log.h"
+#include "system/interface.h"
+#include "system/notify.h"
+#include "system/signals.h"
+#include "system/tun_setup.h"
+#include "system/udp_setup.h"
+
+#define RULES_VERSION_FIRST 1
+
+struct daemon {
+	const struct config *config;
+	const struct pki *pki;
+	enum io_tier tier;
+	struct tun_device tun;
+	struct udp_sockets udp;
+	struct snapshot *snapshot; /* until it is published, and again once the workers are gone */
+	struct control control;
+	bool has_control, has_signals;
+};
+
+static int fail(const char *error)
+{
+	log_error(error);
+	return -EIO;
+}
+
+static int fail_errno(const char *what, int failure)
+{
+	log_error(what, LOG_STR("error", strerror(failure)));
+	return -failure;
+}
+
+/* --- the parts, in the order they are made -----------------------------------------------------
+ */
+
+static int tables_make(struct daemon *daemon)
+{
+	struct control *control = &daemon->control;
+	char error[ERROR_LINE_MAX] = "";
+	bool locked = false;
+	int fd;
+
+	aead_select();
+	daemon->tier = dataplane_probe_tier(error);
+	if (daemon->tier == IO_TIER_NONE)
+		return fail(error);
+	fd = signals_open();
+	if (fd < 0)
+		return fail_errno("Cannot receive signals", -fd);
+	control->signal_fd = fd;
+	daemon->has_signals = true;
+	if (control_init(control, daemon->config->routines, error) != 0)
+		return fail(error);
+	daemon->has_control = true;
+	control->map = hostmap_create(&locked);
+	if (!control->map)
+		return fail_errno("Cannot make the tunnel tables", ENOMEM);
+	if (!locked)
+		log_warning("Tunnel keys could not be locked in memory and may reach the swap; "
+			    "raise the "
+			    "limit of locked memory (ulimit -l)");
+	control->reaper = reaper_start();
+	if (!control->reaper)
+		return fail_errno("Cannot start a thread", errno);
+	return 0;
+}
+
+static int sockets_make(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+	struct udp_options options = {
+		.host = config->listen.host,
+		.port = config->listen.port,
+		.queues = config->routines,
+		.read_buffer = config->listen.read_buffer,
+		.write_buffer = config->listen.write_buffer,
+		.mark = config->listen.so_mark,
+		.offloads = config->listen.udp_offloads,
+		.single = config->listen.batch <= 1,
+	};
+	char error[ERROR_LINE_MAX] = "";
+
+	if (udp_open(&daemon->udp, &options, error) != 0)
+		return fail(error);
+	daemon->control.udp_fd = daemon->udp.fds[0];
+	daemon->control.udp_v6 = daemon->udp.v6;
+	/* The kernel reports twice what it was asked for; half counts as what an operator asked. */
+	if ((options.read_buffer && daemon->udp.read_buffer / 2 < options.read_buffer) ||
+	    (options.write_buffer && daemon->udp.write_buffer / 2 < options.write_buffer))
+		log_warning("The kernel granted smaller socket buffers than listen.read_buffer and "
+			    "listen.write_buffer ask for",
+			    LOG_U64("readBuffer", daemon->udp.read_buffer),
+			    LOG_U64("writeBuffer", daemon->udp.write_buffer));
+	return 0;
+}
+
+/* tun.routes, and the tun.unsafe_routes that are to be installed. *count of them, malloc'ed. */
+static struct interface_route *routes_collect(const struct config *config, uint32_t *count)
+{
+	struct interface_route *routes = calloc(
+		config->tun.route_count + config->tun.unsafe_route_count + 1, sizeof(*routes));
+
+	*count = 0;
+	if (!routes)
+		return NULL;
+	for (uint32_t i = 0; i < config->tun.route_count; i++) {
+		const struct config_route *route = &config->tun.routes[i];
+
+		routes[(*count)++] = (struct interface_route){
+			.to = route->to, .mtu = route->mtu, .line = route->where.line};
+	}
+	for (uint32_t i = 0; i < config->tun.unsafe_route_count; i++) {
+		const struct config_unsafe_route *route = &config->tun.unsafe_routes[i];
+
+		if (route->install)
+			routes[(*count)++] = (struct interface_route){.to = route->to,
+								      .mtu = route->mtu,
+								      .metric = route->metric,
+								      .line = route->where.line};
+	}
+	return routes;
+}
+
+static int tun_make(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+	const struct cert *own = pki_own_cert(daemon->pki);
+	struct tun_options options = {.name = config->tun.dev,
+				      .queues = config->routines,
+				      .offloads = config->tun.use_offloads};
+	char error[ERROR_LINE_MAX] = "";
+	uint32_t route_count;
+	struct interface_route *routes;
+	int result;
+
+	if (config->tun.disabled)
+		return 0;
+	if (tun_open(&daemon->tun, &options, error) != 0)
+		return fail(error);
+	routes = routes_collect(config, &route_count);
+	if (!routes)
+		return fail_errno("Cannot collect the routes", ENOMEM);
+
+	struct interface_plan plan = {
+		.name = daemon->tun.name,
+		.index = daemon->tun.index,
+		.mtu = config->tun.mtu,
+		.tx_queue = config->tun.tx_queue,
+		.offloads = daemon->tun.tso,
+		.network_count = own->network_count,
+		.networks = own->networks,
+		.route_count = route_count,
+		.routes = routes,
+	};
+
+	result = interface_configure(&plan, error);
+	free(routes);
+	return result ? fail(error) : 0;
+}
+
+static struct peer_rules *peer_rules_build(void *context, const struct cert *peer,
+					   const struct cert *ca)
+{
+	const struct daemon *daemon = context;
+
+	return rules_for_peer(daemon->config->firewall.rules, RULES_VERSION_FIRST, peer,
+			      ca ? ca->name : NULL);
+}
+
+static int node_make(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+	struct node_static_host *hosts = calloc(config->static_host_count + 1, sizeof(*hosts));
+	struct node_options options = {
+		.cipher = config->cipher,
+		.queues = config->routines,
+		.udp_v6 = daemon->udp.v6,
+		.try_interval_ns = config->handshakes.try_interval_ns,
+		.retries = config->handshakes.retries,
+		.accept_recv_error = config->listen.accept_recv_error,
+		.disconnect_invalid = config->pki.disconnect_invalid,
+		.static_hosts = hosts,
+		.static_host_count = config->static_host_count,
+		.rules_for_peer = peer_rules_build,
+		.rules_context = daemon,
+	};
+
+	if (!hosts)
+		return fail_errno("Cannot collect the static hosts", ENOMEM);
+	for (uint32_t i = 0; i < config->static_host_count; i++) {
+		hosts[i].addr = config->static_hosts[i].overlay;
+		hosts[i].remote_count = config->static_hosts[i].remote_count;
+		memcpy(hosts[i].remotes, config->static_hosts[i].remotes, sizeof(hosts[i].remotes));
+	}
+	daemon->control.node =
+		node_create(&options, daemon->pki, daemon->control.map, &daemon->control.outside);
+	free(hosts);
+	return daemon->control.node ? 0 : fail_errno("Cannot make the node", ENOMEM);
+}
+
+static int dataplane_make(struct daemon *daemon)
+{
+	struct dataplane_options options = {
+		.queues = daemon->config->routines,
+		.tun_fds = daemon->config->tun.disabled ? NULL : daemon->tun.fds,
+		.udp_fds = daemon->udp.fds,
+		.udp_v6 = daemon->udp.v6,
+		.tun_tso = daemon->tun.tso,
+		.tun_uso = daemon->tun.uso,
+		.tun_vnet_hdr = daemon->tun.vnet_hdr,
+		.udp_offloads = daemon->udp.gso,
+		.control_ring_fd = control_ring_fd(&daemon->control),
+		.map = daemon->control.map,
+		.tier = daemon->tier,
+	};
+	char error[ERROR_LINE_MAX] = "";
+	int result;
+
+	daemon->snapshot =
+		snapshot_build(daemon->config, pki_own_cert(daemon->pki), RULES_VERSION_FIRST);
+	if (!daemon->snapshot)
+		return fail_errno("Cannot build the firewall and routes", ENOMEM);
+	daemon->control.dataplane = dataplane_create(&options, error);
+	if (!daemon->control.dataplane)
+		return fail(error);
+	dataplane_publish(daemon->control.dataplane, daemon->snapshot);
+	daemon->snapshot = NULL;
+	result = dataplane_start(daemon->control.dataplane);
+	return result ? fail_errno("Cannot start the workers", -result) : 0;
+}
+
+/* --- what is said ------------------------------------------------------------------------------
+ */
+
+static void networks_text(const struct cert *own, char *text, size_t size)
+{
+	char one[PREFIX_TEXT_MAX];
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (uint16_t i = 0; i < own->network_count && used + PREFIX_TEXT_MAX + 2 < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? " " : "",
+					 prefix_format(&own->networks[i], one));
+}
+
+/* Every worker runs: the node works. */
+static void ready(struct control *control)
+{
+	struct daemon *daemon = control->context;
+	const struct aead_backend *aead = aead_chosen(daemon->config->cipher);
+	char networks[8 * PREFIX_TEXT_MAX];
+
+	networks_text(pki_own_cert(daemon->pki), networks, sizeof(networks));
+	log_info("Nebula interface is active",
+		 LOG_STR("interface", daemon->config->tun.disabled ? "disabled" : daemon->tun.name),
+		 LOG_STR("networks", networks), LOG_STR("build", M57_VERSION),
+		 LOG_ENDPOINT("udpAddr", &daemon->udp.bound),
+		 LOG_U64("routines", daemon->udp.queues),
+		 LOG_STR("ioUring", dataplane_tier_name(daemon->tier)), LOG_STR("aead", aead->name),
+		 LOG_STR("aeadArchitecture", aead->architecture),
+		 LOG_U64("aeadMegabytesPerSecond", aead_chosen_speed(daemon->config->cipher)),
+		 LOG_STR("tunOffloads", daemon->tun.uso   ? "tso,uso"
+					: daemon->tun.tso ? "tso"
+							  : "none"),
+		 LOG_STR("udpOffloads", daemon->udp.gso && daemon->udp.gro ? "gso,gro"
+					: daemon->udp.gso                  ? "gso"
+									   : "none"),
+		 LOG_U64("readBuffer", daemon->udp.read_buffer),
+		 LOG_U64("writeBuffer", daemon->udp.write_buffer));
+
+	int result = notify_send("READY=1");
+
+	if (result)
+		log_warning("Cannot tell the service manager that the node is ready",
+			    LOG_STR("error", strerror(-result)));
+}
+
+static void started_log(const struct daemon *daemon)
+{
+	char hash[RULES_HASH_TEXT_MAX];
+
+	log_info("Firewall started",
+		 LOG_STR("firewallHashes", rules_hash(daemon->config->firewall.rules, hash)));
+	if (daemon->config->routines > 1)
+		log_info("Using multiple routines", LOG_U64("routines", daemon->config->routines));
+}
+
+/* --- the end -----------------------------------------------------------------------------------
+ */
+
+/* No reader is left, so garbage needs no grace period any more. */
+static void garbage_release_all(struct control *control)
+{
+	struct garbage *batch;
+
+	if (control->reaper) {
+		batch = reaper_stop(control->reaper);
+		if (batch)
+			hostmap_garbage_release(control->map, batch);
+	}
+	while ((batch = hostmap_garbage_take(control->map)) != NULL)
+		hostmap_garbage_release(control->map, batch);
+}
+
+static void daemon_close(struct daemon *daemon)
+{
+	struct control *control = &daemon->control;
+
+	if (control->dataplane) {
+		struct stats stats;
+
+		dataplane_stop(control->dataplane);
+		control_drain(control);
+		control_stats(control, &stats);
+		stats_log(&stats, &control->outside, false);
+		daemon->snapshot = dataplane_publish(control->dataplane, NULL);
+		dataplane_destroy(control->dataplane);
+	}
+	snapshot_free(daemon->snapshot);
+	node_destroy(control->node);
+	if (control->map) {
+		garbage_release_all(control);
+		hostmap_destroy(control->map);
+	}
+	tun_close(&daemon->tun);
+	udp_close(&daemon->udp);
+	if (daemon->has_control)
+		control_close(control);
+	if (daemon->has_signals)
+		close(control->signal_fd);
+}
+
+int daemon_run(const struct config *config, const struct pki *pki)
+{
+	struct daemon *daemon = calloc(1, sizeof(*daemon));
+	int status = 1;
+
+	if (!daemon) {
+		fail_errno("Cannot start", ENOMEM);
+		return status;
+	}
+	daemon->config = config;
+	daemon->pki = pki;
+	daemon->control.on_ready = ready;
+	daemon->control.context = daemon;
+
+	if (tables_make(daemon) == 0 && sockets_make(daemon) == 0 && tun_make(daemon) == 0 &&
+	    node_make(daemon) == 0 && dataplane_make(daemon) == 0) {
+		started_log(daemon);
+		status = control_run(&daemon->control);
+	}
+	daemon_close(daemon);
+	free(daemon);
+	if (status == 0)
+		log_info("Goodbye");
+	return status;
+}

@@ -1,0 +1,18 @@
+/*
+ * daemon.h - the node from a checked configuration to its end: everything is made in order, run,
+ * and taken down in the opposite order.
+ */
+#ifndef M57_DAEMON_H
+#define M57_DAEMON_H
+
+#include "config/config.h"
+#include "identity/pki.h"
+
+/*
+ * Runs until SIGTERM or SIGINT. Returns the exit status (PROTOCOL.md 9.1): 0 after a clean end, 1
+ * when something could not be set up (one line in the log says what and what to do), 2 when the
+ * tun or the socket failed while running.
+ */
+int daemon_run(const struct config *config, const struct pki *pki);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * dispatch.c - punts into calls of the node: one switch is the map of what workers send.
+ *
+ * Exits: every punt goes back to its pool here, but PUNT_ORDER_DONE's order, which orders.c frees.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "control.h"
+#include "log.h"
+
+struct note_text {
+	const char *text;
+	bool fatal;
+};
+
+static const struct note_text note_texts[NOTES] = {
+	[NOTE_GSO_OFF] = {"The egress device refuses UDP segmentation: datagrams go one by one",
+			  false},
+	[NOTE_GSO_REMOTE] =
+		{"Segments exceed the MTU towards a remote: they go one by one, in fragments",
+		 false},
+	[NOTE_TSO_OFF] = {"The tun refuses joined TCP packets: they are written one by one", false},
+	[NOTE_USO_OFF] = {"The tun refuses joined UDP packets: they are written one by one", false},
+	[NOTE_TUN_DEAD] = {"Reading the tun failed for good", true},
+	[NOTE_UDP_DEAD] = {"Reading the UDP socket failed for good", true},
+};
+
+static void note(struct control *control, const struct punt *punt)
+{
+	const struct note_text *row;
+
+	if ((unsigned)punt->note >= NOTES || !note_texts[punt->note].text)
+		return;
+	row = &note_texts[punt->note];
+	if (row->fatal && control->state >= CONTROL_CLOSING)
+		return;
+	if (!(control->notes_said & 1u << punt->note))
+		LOG_AT(row->fatal ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, row->text,
+		       LOG_U64("queue", punt->queue), LOG_STR("error", strerror((int)punt->value)));
+	control->notes_said |= 1u << punt->note;
+	if (row->fatal) {
+		control->exit_status = 2;
+		control->state = CONTROL_ENDED;
+	}
+}
+
+static void worker_ready(struct control *control, uint32_t queue)
+{
+	control->workers_ready |= 1ull << queue;
+	if (control->state == CONTROL_STARTING &&
+	    (uint32_t)__builtin_popcountll(control->workers_ready) == control->queues) {
+		control->state = CONTROL_RUNNING;
+		control->on_ready(control);
+	}
+}
+
+void dispatch_punt(struct control *control, struct punt *punt)
+{
+	struct node *node = control->node;
+	struct waiting_run run;
+
+	switch (punt->type) {
+	case PUNT_READY:
+		worker_ready(control, punt->queue);
+		break;
+	case PUNT_HANDSHAKE:
+		node_on_handshake(node, punt->queue, &punt->source, punt->bytes, punt->length);
+		break;
+	case PUNT_RECV_ERROR:
+		node_on_recv_error(node, &punt->source, punt->bytes, punt->length);
+		break;
+	case PUNT_OPENED:
+		node_on_opened(node, punt->queue, punt->tunnel, &punt->source, punt->wire,
+			       punt->bytes, punt->length);
+		break;
+	case PUNT_WAITING:
+		run = (struct waiting_run){
+			.vnet = punt->vnet, .bytes = punt->bytes, .length = punt->length};
+		control->waiting_taken[punt->queue]++;
+		node_on_waiting(node, punt->queue, &punt->addr, &run);
+		break;
+	case PUNT_ROAM:
+		node_on_roam(node, punt->tunnel, &punt->source);
+		break;
+	case PUNT_CONFIRMED:
+		node_on_confirmed(node, punt->tunnel, &punt->source);
+		break;
+	case PUNT_COUNTER:
+		node_on_counter(node, punt->tunnel, punt->value);
+		break;
+	case PUNT_NOTE:
+		note(control, punt);
+		break;
+	case PUNT_RESUME_AGAIN:
+		node_on_resume_again(node, punt->queue, &punt->addr);
+		break;
+	case PUNT_ORDER_DONE:
+		orders_done(&control->orders, punt->order);
+		break;
+	case PUNT_STOPPED:
+		break;
+	}
+	punt_release(punt);
+}

@@ -1,0 +1,150 @@
+/* outside_live.c - struct outside (outside.h) on the real clock, socket, workers and log. */
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "control.h"
+#include "log.h"
+#include "system/udp_setup.h"
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t live_now_ns(void *context)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static uint64_t live_wall_ns(void *context)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+static void live_random(void *context, void *bytes, size_t length)
+{
+	randombytes_buf(bytes, length);
+}
+
+static void live_send_udp(void *context, const struct endpoint *to, const uint8_t *bytes,
+			  size_t length)
+{
+	struct control *control = context;
+	struct sockaddr_storage address;
+
+	if (!control->udp_v6 && !addr_is_v4(&to->addr))
+		return;
+
+	socklen_t address_bytes = udp_sockaddr(control->udp_v6, to, &address);
+
+	/* Lost like any datagram when the kernel refuses it: whoever sent it tries again. */
+	(void)sendto(control->udp_fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
+		     (struct sockaddr *)&address, address_bytes);
+}
+
+static void live_count_drop(void *context, enum drop reason, uint64_t packets)
+{
+	struct control *control = context;
+
+	control->drops[reason] += packets;
+}
+
+static void live_send_in_tunnel(void *context, uint32_t queue, struct tunnel_id tunnel,
+				enum wire_type wire, const struct endpoint *remote,
+				const uint8_t *payload, size_t length)
+{
+	struct control *control = context;
+	struct order *order = order_create(ORDER_SEND_IN_TUNNEL, payload, (uint32_t)length);
+
+	if (!order) {
+		live_count_drop(context, DROP_SEND_ERROR, 1);
+		return;
+	}
+	order->tunnel = tunnel;
+	order->wire = wire;
+	if (remote) {
+		order->has_remote = true;
+		order->remote = *remote;
+	}
+	if (orders_send(&control->orders, queue, order) != 0)
+		live_count_drop(context, DROP_SEND_ERROR, 1);
+}
+
+static void live_resume(void *context, uint32_t queue, struct tunnel_id tunnel,
+			const struct waiting_run *run)
+{
+	struct control *control = context;
+	struct order *order = order_create(ORDER_RESUME, run->bytes, run->length);
+
+	if (!order) {
+		live_count_drop(context, DROP_PENDING_FULL, 1);
+		return;
+	}
+	order->tunnel = tunnel;
+	order->vnet = run->vnet;
+	if (orders_send(&control->orders, queue, order) != 0)
+		live_count_drop(context, DROP_PENDING_FULL, 1);
+}
+
+static void live_resume_end(void *context, uint32_t queue, const struct addr *host)
+{
+	struct control *control = context;
+	struct order *order = order_create(ORDER_RESUME_END, NULL, 0);
+
+	if (!order)
+		return;
+	order->addr = *host;
+	order->waiting_seen = control->waiting_taken[queue];
+	(void)orders_send(&control->orders, queue, order);
+}
+
+/* "handshake.stage" is Nebula's handshake={stage, style}; its style is always ix_psk0. */
+static struct log_field live_field(const struct outside_field *field)
+{
+	if (strcmp(field->key, "handshake.stage") == 0)
+		return LOG_STAGE(field->number);
+	return field->text ? LOG_STR(field->key, field->text) : LOG_U64(field->key, field->number);
+}
+
+static void live_log(void *context, enum outside_level level, const char *message,
+		     const struct outside_field *fields, size_t count)
+{
+	static const enum log_level levels[] = {
+		[OUTSIDE_DEBUG] = LOG_LEVEL_DEBUG,
+		[OUTSIDE_INFO] = LOG_LEVEL_INFO,
+		[OUTSIDE_WARNING] = LOG_LEVEL_WARNING,
+		[OUTSIDE_ERROR] = LOG_LEVEL_ERROR,
+	};
+	struct log_field line[LOG_FIELDS_MAX + 1] = {0};
+	size_t used = 0;
+
+	if (!log_enabled(levels[level]))
+		return;
+	for (size_t i = 0; i < count && used < LOG_FIELDS_MAX; i++)
+		if (strcmp(fields[i].key, "handshake.style") != 0)
+			line[used++] = live_field(&fields[i]);
+	log_write(levels[level], message, line);
+}
+
+void outside_live_init(struct control *control)
+{
+	control->outside = (struct outside){
+		.context = control,
+		.now_ns = live_now_ns,
+		.wall_ns = live_wall_ns,
+		.random = live_random,
+		.send_udp = live_send_udp,
+		.send_in_tunnel = live_send_in_tunnel,
+		.resume = live_resume,
+		.resume_end = live_resume_end,
+		.count_drop = live_count_drop,
+		.log = live_log,
+	};
+}

@@ -20,6 +20,7 @@ static void done(struct worker *w, struct order *order, enum punt_type type, int
 	if (!punt)
 		return; /* cannot be: the pool holds one for each order under way */
 	punt->order = order;
+	punt->addr = order->addr;
 	punt->result = result;
 	punt_send(w, punt);
 }

@@ -28,7 +28,8 @@ enum punt_type {
 	PUNT_CONFIRMED,	  /* first authenticated packet on an unconfirmed tunnel, from source */
 	PUNT_COUNTER,	  /* the tunnel's send counter has reached a limit (value) */
 	PUNT_NOTE,	  /* something to say once: enum note, value = errno */
-	PUNT_RESUME_AGAIN, /* ORDER_RESUME_END came too early: send another after the runs behind it */
+	PUNT_RESUME_AGAIN, /* ORDER_RESUME_END of addr came too early: send another after the runs
+			      behind it; order is control's again */
 	PUNT_ORDER_DONE,  /* order: carried out (or impossible: result = -errno); control's again */
 	PUNT_STOPPED,	  /* the worker has left its loop */
 };

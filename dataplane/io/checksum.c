@@ -129,11 +129,6 @@ static uint64_t sum_words(const uint8_t *bytes, size_t length)
 	return sum_portable(bytes, length);
 }
 
-uint64_t checksum_add(uint64_t sum, const void *bytes, size_t length)
-{
-	return sum + be16toh(checksum_fold(sum_words(bytes, length)));
-}
-
 uint16_t checksum_fold(uint64_t sum)
 {
 	/* 64 -> 33 -> 18 -> 17 -> 16 bits: the last step cannot carry again. */
@@ -142,6 +137,11 @@ uint16_t checksum_fold(uint64_t sum)
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)sum;
+}
+
+uint64_t checksum_add(uint64_t sum, const void *bytes, size_t length)
+{
+	return sum + be16toh(checksum_fold(sum_words(bytes, length)));
 }
 
 uint64_t checksum_pseudo(const uint8_t *source, const uint8_t *destination, size_t address_bytes,

@@ -105,7 +105,7 @@ static enum cert_error message_copy(const CertV1 *message, const uint8_t *handsh
 	struct cert *cert = room.cert;
 	cert->version = CERT_VERSION_1;
 	cert->curve = (enum cert_curve)d->curve;
-	cert->is_ca = d->is_ca;
+	cert->is_ca = d->is_ca != 0;
 	cert->name = cert_room_text(&room, d->name.data, d->name.len);
 	for (size_t i = 0; i < d->n_groups; i++)
 		room.groups[i] = cert_room_text(&room, d->groups[i].data, d->groups[i].len);

@@ -1,0 +1,139 @@
+/* udp_setup_test.c - the sockets of all queues share one port that no other program can have. */
+#include "system/udp_setup.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "addr_text.h"
+
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+						   : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+Test(udp_setup, all_queues_share_the_chosen_port)
+{
+	struct udp_options options = {.host = "127.0.0.1", .queues = 4, .offloads = true};
+	struct udp_sockets sockets, second;
+	char error[ERROR_LINE_MAX], text[ENDPOINT_TEXT_MAX];
+
+	cr_assert_eq(udp_open(&sockets, &options, error), 0, "%s", error);
+	cr_assert_neq(sockets.bound.port, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		cr_assert_eq(port_of(sockets.fds[i]), sockets.bound.port);
+	endpoint_format(&sockets.bound, text);
+	cr_assert_eq(strncmp(text, "127.0.0.1:", 10), 0, "%s", text);
+
+	/* A second node, with one queue and with several: refused with one clear line. */
+	options.port = sockets.bound.port;
+	for (options.queues = 1; options.queues < 3; options.queues++) {
+		cr_assert_eq(udp_open(&second, &options, error), -EADDRINUSE);
+		cr_assert(strstr(error, "listen.port") && strstr(error, "another process"), "%s",
+			  error);
+		cr_assert_null(strchr(error, '\n'));
+		cr_assert_eq(second.queues, 0);
+	}
+
+	/* So is a stranger without SO_REUSEPORT. */
+	int stranger = socket(AF_INET, SOCK_DGRAM, 0);
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_port = htons(sockets.bound.port),
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	cr_assert_neq(bind(stranger, (struct sockaddr *)&address, sizeof(address)), 0);
+	udp_close(&sockets);
+
+	/* The port is free again; now the stranger, with SO_REUSEPORT, is first, and we are
+	 * refused. */
+	int on = 1;
+
+	setsockopt(stranger, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	cr_assert_eq(bind(stranger, (struct sockaddr *)&address, sizeof(address)), 0);
+	options.queues = 4;
+	cr_assert_eq(udp_open(&sockets, &options, error), -EADDRINUSE);
+	close(stranger);
+}
+
+Test(udp_setup, datagrams_are_spread_over_the_group)
+{
+	struct udp_options options = {.host = "127.0.0.1", .queues = 2};
+	struct udp_sockets sockets;
+	char error[ERROR_LINE_MAX], byte;
+	unsigned got[2] = {0};
+
+	cr_assert_eq(udp_open(&sockets, &options, error), 0, "%s", error);
+	cr_assert_not(sockets.gso || sockets.gro);
+	for (int i = 0; i < 64; i++) {
+		struct sockaddr_in to = {.sin_family = AF_INET,
+					 .sin_port = htons(sockets.bound.port),
+					 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		int sender = socket(AF_INET, SOCK_DGRAM, 0);
+
+		cr_assert_eq(sendto(sender, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+		close(sender);
+	}
+	for (int i = 0; i < 2; i++)
+		while (recv(sockets.fds[i], &byte, 1, MSG_DONTWAIT) == 1)
+			got[i]++;
+	cr_assert_eq(got[0] + got[1], 64);
+	cr_assert(got[0] && got[1], "the second socket is not in the group: %u %u", got[0], got[1]);
+	udp_close(&sockets);
+}
+
+Test(udp_setup, dual_stack_takes_both_families)
+{
+	struct udp_options options = {.host = "::", .queues = 2};
+	struct udp_sockets sockets;
+	char error[ERROR_LINE_MAX], byte;
+	struct endpoint to = {.addr = addr_from_v4(INADDR_LOOPBACK)};
+	struct sockaddr_storage address;
+
+	if (udp_open(&sockets, &options, error) != 0)
+		cr_skip("no IPv6 here");
+	cr_assert(sockets.v6);
+	to.port = sockets.bound.port;
+
+	/* To itself over IPv4, by the mapped address. */
+	socklen_t length = udp_sockaddr(true, &to, &address);
+
+	cr_assert_eq(sendto(sockets.fds[0], "x", 1, 0, (struct sockaddr *)&address, length), 1);
+	cr_assert_eq(recv(sockets.fds[0], &byte, 1, MSG_DONTWAIT) +
+			     recv(sockets.fds[1], &byte, 1, MSG_DONTWAIT),
+		     0, "exactly one of the two has it");
+	udp_close(&sockets);
+}
+
+Test(udp_setup, buffers_are_read_back_and_errors_explain)
+{
+	struct udp_options options = {
+		.host = "localhost", .queues = 1, .read_buffer = 300000, .write_buffer = 400000};
+	struct udp_sockets sockets;
+	char error[ERROR_LINE_MAX];
+	static const struct {
+		const char *host, *says;
+	} rows[] = {
+		{"192.0.2.1", "no address of this host"},
+		{"no-such-host.invalid", "listen.host"},
+	};
+
+	cr_assert_eq(udp_open(&sockets, &options, error), 0, "%s", error);
+	if (geteuid() == 0) {
+		cr_assert_geq(sockets.read_buffer, 300000);
+		cr_assert_geq(sockets.write_buffer, 400000);
+	}
+	udp_close(&sockets);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		options.host = rows[i].host;
+		cr_assert_lt(udp_open(&sockets, &options, error), 0);
+		cr_assert(strstr(error, rows[i].says), "%s", error);
+	}
+}

@@ -1,0 +1,265 @@
+/*
+ * replay_test.c - the window against a model that remembers every counter, its edges, and two
+ * threads.
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "crypto/replay.h"
+#include "unit/dataplane/random.h"
+
+#define W REPLAY_WINDOW
+
+TestSuite(replay, .timeout = 60);
+
+/* One counter through both steps; check must not promise what commit alone then refuses. */
+static bool take(struct replay *replay, uint64_t counter)
+{
+	bool fresh;
+
+	if (replay_check(replay, &counter, 1, &fresh) == 0) {
+		cr_assert(!fresh);
+		fresh = true;
+		cr_assert_eq(replay_commit(replay, &counter, 1, &fresh), 0,
+			     "refused by check, taken by commit: %llu",
+			     (unsigned long long)counter);
+		return false;
+	}
+	cr_assert(fresh);
+	cr_assert_eq(replay_commit(replay, &counter, 1, &fresh), 1);
+	return true;
+}
+
+struct step {
+	uint64_t counter;
+	bool accepted;
+};
+
+static void run_steps(const char *name, const struct step *steps, size_t n)
+{
+	struct replay replay;
+
+	replay_init(&replay);
+	for (size_t i = 0; i < n; i++)
+		cr_expect_eq(take(&replay, steps[i].counter), steps[i].accepted,
+			     "%s: step %zu, counter %llu", name, i,
+			     (unsigned long long)steps[i].counter);
+}
+
+#define STEPS(name, ...)                                                                           \
+	do {                                                                                       \
+		static const struct step steps[] = {__VA_ARGS__};                                  \
+		run_steps(name, steps, sizeof(steps) / sizeof(steps[0]));                          \
+	} while (0)
+
+/* PROTOCOL.md 1.5, 4.4, trap 46. */
+Test(replay, edges)
+{
+	STEPS("counters of the handshake", {0, false}, {1, false}, {2, false}, {3, true});
+	STEPS("order 5 4 3 5", {5, true}, {4, true}, {3, true}, {5, false}, {6, true});
+	STEPS("oldest in the window", {W + 99, true}, {100, true}, {100, false}, {99, false},
+	      {101, true});
+	STEPS("oldest with a window not yet full", {W - 1, true}, {3, true}, {2, false},
+	      {0, false});
+	STEPS("handshake counters age out, not in", {W, true}, {0, false}, {1, false},
+	      {W + 2, true}, {2, false}, {3, true});
+	STEPS("jump by one window", {10, true}, {10 + W, true}, {10, false}, {11, true},
+	      {9 + W, true});
+	STEPS("jump by one less", {10, true}, {9 + W, true}, {10, false}, {9 + W, false},
+	      {8 + W, true});
+	STEPS("jump by one more", {10, true}, {11 + W, true}, {11, false}, {12, true}, {10, false});
+	STEPS("jump by 2^40 clears everything", {10, true}, {11, true}, {10 + (1ull << 40), true},
+	      {10, false}, {11 + (1ull << 40) - W, true}, {10 + (1ull << 40) - W, false},
+	      {9 + (1ull << 40), true});
+	STEPS("far end of the numbers", {UINT64_MAX, true}, {UINT64_MAX, false},
+	      {UINT64_MAX - W + 1, true}, {UINT64_MAX - W, false}, {0, false});
+}
+
+/* Jumps of every length around word edges leave exactly the right bits. */
+Test(replay, jumps_clear_exactly_what_they_pass)
+{
+	static const uint64_t starts[] = {3, 62, 63, 64, 65, 127, 128, W - 1, W, W + 1, W + 63};
+
+	for (size_t s = 0; s < sizeof(starts) / sizeof(starts[0]); s++) {
+		for (uint64_t jump = 1; jump <= 200; jump++) {
+			struct replay replay;
+			uint64_t base = starts[s] + W;
+
+			replay_init(&replay);
+			for (uint64_t c = base - W + 1; c <= base; c++)
+				cr_assert(take(&replay, c));
+			cr_assert(take(&replay, base + jump));
+			for (uint64_t c = base + 1; c < base + jump; c++)
+				cr_assert(take(&replay, c), "start %llu jump %llu counter %llu",
+					  (unsigned long long)base, (unsigned long long)jump,
+					  (unsigned long long)c);
+			for (uint64_t c = base + jump - W; c <= base; c++)
+				cr_assert(!take(&replay, c));
+		}
+	}
+}
+
+Test(replay, equal_counters_of_one_call_are_fresh_once)
+{
+	static const uint64_t counters[] = {5, 5, 4, 6, 5, 4, 2, 6, 7};
+	static const bool expected[] = {true, false, true, true, false, false, false, false, true};
+	struct replay replay;
+	bool fresh[9];
+
+	replay_init(&replay);
+	cr_expect_eq(replay_check(&replay, counters, 9, fresh), 4);
+	cr_expect_arr_eq(fresh, expected, sizeof(expected));
+	cr_expect_eq(replay_check(&replay, counters, 9, fresh), 4, "check changes nothing");
+	fresh[1] = true; /* whoever asks for both gets one */
+	cr_expect_eq(replay_commit(&replay, counters, 9, fresh), 4);
+	cr_expect_arr_eq(fresh, expected, sizeof(expected));
+	cr_expect_eq(replay_check(&replay, counters, 9, fresh), 0);
+}
+
+/* Trap 47: what was not authenticated leaves no trace. */
+Test(replay, unauthenticated_counters_change_nothing)
+{
+	static const uint64_t counters[] = {1ull << 60, 8, 1ull << 61};
+	bool fresh[3];
+	struct replay replay;
+
+	replay_init(&replay);
+	cr_assert_eq(replay_check(&replay, counters, 3, fresh), 3);
+	fresh[0] = fresh[2] = false; /* their tags were wrong */
+	cr_expect_eq(replay_commit(&replay, counters, 3, fresh), 1);
+	cr_expect(take(&replay, 3));
+	cr_expect(!take(&replay, 8));
+	cr_expect(take(&replay, 9));
+}
+
+/* A run that spans more than the window: the early ones are too old once the late one is in. */
+Test(replay, commit_judges_in_order)
+{
+	static const uint64_t counters[] = {W + 10, 10, 11};
+	bool fresh[3];
+	struct replay replay;
+
+	replay_init(&replay);
+	cr_assert_eq(replay_check(&replay, counters, 3, fresh), 3);
+	cr_expect_eq(replay_commit(&replay, counters, 3, fresh), 2);
+	cr_expect(fresh[0]);
+	cr_expect(!fresh[1]);
+	cr_expect(fresh[2]);
+}
+
+/* The model: a sorted-by-nothing ring of all accepted counters of the last window, searched in
+ * full. */
+struct model {
+	uint64_t highest;
+	uint64_t accepted[2 * W];
+	size_t n;
+};
+
+static bool model_take(struct model *model, uint64_t counter)
+{
+	if (counter < 3)
+		return false;
+	if (counter <= model->highest && model->highest - counter >= W)
+		return false;
+	for (size_t i = 0; i < model->n; i++)
+		if (model->accepted[i] == counter)
+			return false;
+	if (counter > model->highest)
+		model->highest = counter;
+	if (model->n == 2 * W) { /* forget what is out of the window */
+		size_t kept = 0;
+
+		for (size_t i = 0; i < model->n; i++)
+			if (model->highest - model->accepted[i] < W)
+				model->accepted[kept++] = model->accepted[i];
+		model->n = kept;
+	}
+	model->accepted[model->n++] = counter;
+	return true;
+}
+
+static uint64_t next_counter(uint64_t highest)
+{
+	switch (random_below(16)) {
+	case 0:
+		return highest + 1 + random_below(2 * W);
+	case 1:
+		return highest + 1 + random_below(200);
+	case 2:
+		return highest - random_below(highest < 2 * W ? highest + 1 : 2 * W);
+	case 3:
+		return highest < W + 2 ? 3 : highest - W - 1 + random_below(4);
+	case 4:
+	case 5:
+	case 6:
+		return highest - random_below(highest < 64 ? highest + 1 : 64);
+	default:
+		return highest + 1;
+	}
+}
+
+Test(replay, random_sequences_match_the_model)
+{
+	static struct model model;
+	static struct replay replay;
+	uint64_t seed = random_start();
+
+	for (unsigned round = 0; round < 4; round++) {
+		memset(&model, 0, sizeof(model));
+		model.highest = 2;
+		replay_init(&replay);
+		for (unsigned i = 0; i < 20000; i++) {
+			uint64_t counter = next_counter(model.highest);
+
+			cr_assert_eq(take(&replay, counter), model_take(&model, counter),
+				     "M57_SEED=%#llx round %u step %u counter %llu",
+				     (unsigned long long)seed, round, i,
+				     (unsigned long long)counter);
+		}
+	}
+}
+
+/* Trap 45: the same packets on two queues are taken once each, whatever the interleaving. */
+#define SHARED_PACKETS 200000
+#define SHARED_RUN     32
+
+struct reader {
+	struct replay *replay;
+	_Atomic uint8_t *deliveries; /* by counter */
+};
+
+static void *read_all(void *argument)
+{
+	struct reader *self = argument;
+	uint64_t counters[SHARED_RUN];
+	bool fresh[SHARED_RUN];
+
+	for (uint64_t at = COUNTER_FIRST; at < SHARED_PACKETS; at += SHARED_RUN) {
+		for (uint32_t i = 0; i < SHARED_RUN; i++)
+			counters[i] = at + i;
+		if (replay_check(self->replay, counters, SHARED_RUN, fresh) == 0)
+			continue;
+		replay_commit(self->replay, counters, SHARED_RUN, fresh);
+		for (uint32_t i = 0; i < SHARED_RUN; i++)
+			if (fresh[i])
+				atomic_fetch_add(&self->deliveries[counters[i]], 1);
+	}
+	return NULL;
+}
+
+Test(replay, two_threads_deliver_each_packet_once)
+{
+	static _Atomic uint8_t deliveries[SHARED_PACKETS + SHARED_RUN];
+	static struct replay replay;
+	struct reader reader = {&replay, deliveries};
+	pthread_t threads[2];
+
+	replay_init(&replay);
+	for (unsigned t = 0; t < 2; t++)
+		cr_assert_eq(pthread_create(&threads[t], NULL, read_all, &reader), 0);
+	for (unsigned t = 0; t < 2; t++)
+		pthread_join(threads[t], NULL);
+	for (unsigned i = COUNTER_FIRST; i < SHARED_PACKETS; i++)
+		cr_assert_eq(deliveries[i], 1, "counter %u delivered %u times", i, deliveries[i]);
+}

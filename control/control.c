@@ -137,13 +137,12 @@ static void completion_take(struct control *control, uint64_t tag, uint32_t flag
 }
 
 /* At most CONTROL_TURN_MAX; what is left is there at once in the next turn. */
-static unsigned completions_take(struct control *control)
+static void completions_take(struct control *control)
 {
 	unsigned taken = 0;
 	struct io_uring_cqe *cqe;
 
-	while (taken < CONTROL_TURN_MAX && control->state != CONTROL_ENDED &&
-	       io_uring_peek_cqe(&control->ring, &cqe) == 0) {
+	while (taken < CONTROL_TURN_MAX && io_uring_peek_cqe(&control->ring, &cqe) == 0) {
 		uint64_t tag = cqe->user_data;
 		uint32_t flags = cqe->flags;
 
@@ -152,7 +151,6 @@ static unsigned completions_take(struct control *control)
 		completion_take(control, tag, flags);
 		taken++;
 	}
-	return taken;
 }
 
 /* Submits, and sleeps until a completion is there or deadline_ns has come. */
@@ -185,6 +183,22 @@ static bool closing_over(const struct control *control)
 		control->outside.now_ns(control->outside.context) >= control->close_deadline_ns);
 }
 
+/* A worker can be stopped only once its ring is enabled, however early the end has come. */
+static void workers_await(struct control *control)
+{
+	uint64_t deadline = control->outside.now_ns(control) + (uint64_t)CLOSE_WAIT_MS * 1000000u;
+
+	while (!control_workers_ready(control) && control->outside.now_ns(control) < deadline) {
+		turn_wait(control, deadline);
+		completions_take(control);
+	}
+}
+
+bool control_workers_ready(const struct control *control)
+{
+	return (uint32_t)__builtin_popcountll(control->workers_ready) == control->queues;
+}
+
 int control_run(struct control *control)
 {
 	poll_arm(control, control->signal_fd, TAG_SIGNAL);
@@ -200,6 +214,7 @@ int control_run(struct control *control)
 		if (closing_over(control))
 			control->state = CONTROL_ENDED;
 	}
+	workers_await(control);
 	return control->exit_status;
 }
 
@@ -217,7 +232,7 @@ void control_drain(struct control *control)
 		if (tag >= TAG_END) {
 			struct punt *punt = dataplane_punt_of(tag);
 
-			if (punt->type == PUNT_ORDER_DONE)
+			if (punt->type == PUNT_ORDER_DONE || punt->type == PUNT_RESUME_AGAIN)
 				orders_done(&control->orders, punt->order);
 			punt_release(punt);
 		}

@@ -63,6 +63,9 @@ int control_ring_fd(const struct control *control);
  */
 int control_run(struct control *control);
 
+/* Has every worker enabled its ring? */
+bool control_workers_ready(const struct control *control);
+
 /* Takes in what the stopped workers left on the ring. After dataplane_stop(). */
 void control_drain(struct control *control);
 void control_close(struct control *control);

@@ -1,7 +1,8 @@
 /*
  * dispatch.c - punts into calls of the node: one switch is the map of what workers send.
  *
- * Exits: every punt goes back to its pool here, but PUNT_ORDER_DONE's order, which orders.c frees.
+ * Every punt goes back to its pool at the end; an order that came back with it is freed by
+ * orders.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -45,11 +46,16 @@ static void note(struct control *control, const struct punt *punt)
 	}
 }
 
-static void worker_ready(struct control *control, uint32_t queue)
+static void worker_ready(struct control *control, const struct punt *punt)
 {
-	control->workers_ready |= 1ull << queue;
-	if (control->state == CONTROL_STARTING &&
-	    (uint32_t)__builtin_popcountll(control->workers_ready) == control->queues) {
+	control->workers_ready |= 1ull << punt->queue;
+	if (punt->result) {
+		log_error("A worker's io_uring cannot be started", LOG_U64("queue", punt->queue),
+			  LOG_STR("error", strerror(-punt->result)));
+		control->exit_status = 1;
+		control->state = CONTROL_ENDED;
+	}
+	if (control->state == CONTROL_STARTING && control_workers_ready(control)) {
 		control->state = CONTROL_RUNNING;
 		control->on_ready(control);
 	}
@@ -59,10 +65,11 @@ void dispatch_punt(struct control *control, struct punt *punt)
 {
 	struct node *node = control->node;
 	struct waiting_run run;
+	struct order *order;
 
 	switch (punt->type) {
 	case PUNT_READY:
-		worker_ready(control, punt->queue);
+		worker_ready(control, punt);
 		break;
 	case PUNT_HANDSHAKE:
 		node_on_handshake(node, punt->queue, &punt->source, punt->bytes, punt->length);
@@ -94,10 +101,13 @@ void dispatch_punt(struct control *control, struct punt *punt)
 		break;
 	case PUNT_RESUME_AGAIN:
 		node_on_resume_again(node, punt->queue, &punt->addr);
-		break;
+		__attribute__((fallthrough)); /* its order came back too */
 	case PUNT_ORDER_DONE:
-		orders_done(&control->orders, punt->order);
-		break;
+		/* The punt goes back first: the order that follows needs one for its answer. */
+		order = punt->order;
+		punt_release(punt);
+		orders_done(&control->orders, order);
+		return;
 	case PUNT_STOPPED:
 		break;
 	}

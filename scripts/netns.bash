@@ -11,8 +11,8 @@ M57_CERT=${M57_CERT:-$B/m57-cert}
 NEBULA=${NEBULA:-nebula}
 BLAST=$B/perf/udp_blast
 
-declare -A NS UNDERLAY=([a]=192.0.2.1 [b]=192.0.2.2) OVERLAY=([a]=10.42.0.1 [b]=10.42.0.2)
-declare -A NODE_PID=() NODE_LOG=()
+declare -gA NS UNDERLAY=([a]=192.0.2.1 [b]=192.0.2.2) OVERLAY=([a]=10.42.0.1 [b]=10.42.0.2)
+declare -gA NODE_PID=() NODE_LOG=()
 PAIR_DIR=
 
 other() {
@@ -68,18 +68,22 @@ pair_remove() {
 	NODE_PID=()
 }
 
+# cert_tool TOOL MODE ARGUMENTS...: in the pair's directory; version 1 is asked for where the tool
+# knows the flag (nebula-cert since 1.10).
+cert_tool() {
+	local tool=$1 mode=$2 version=()
+	shift 2
+	"$tool" "$mode" -help 2>&1 | grep -q -e '-version' && version=(-version 1)
+	(cd "$PAIR_DIR" && "$tool" "$mode" "${version[@]}" "$@")
+}
+
 # credentials_make [TOOL]: a CA and a certificate for each side, group "demo".
 credentials_make() {
-	local tool=${1:-$M57_CERT} version=() side
-	# nebula-cert has no -version before 1.10
-	"$tool" ca -help 2>&1 | grep -q -e '-version' && version=(-version 1)
-	(
-		cd "$PAIR_DIR"
-		"$tool" ca "${version[@]}" -name demo-ca -duration 24h
-		for side in a b; do
-			"$tool" sign "${version[@]}" -name "$side" -ip "${OVERLAY[$side]}/16" -groups demo
-		done
-	)
+	local tool=${1:-$M57_CERT} side
+	cert_tool "$tool" ca -name demo-ca -duration 24h
+	for side in a b; do
+		cert_tool "$tool" sign -name "$side" -ip "${OVERLAY[$side]}/16" -groups demo
+	done
 }
 
 # config_write SIDE [KEY=VALUE...]: cipher=aes routines=2 mtu=1300 extra=YAML (top level),
@@ -89,7 +93,7 @@ config_write() {
 	local inbound="[{port: 5201-5300, proto: any, group: demo}, {port: any, proto: icmp, group: demo}]"
 	peer=$(other "$side")
 	shift
-	local "$@"
+	[ $# = 0 ] || local "$@"
 	cat >"$PAIR_DIR/$side.yml" <<YAML
 pki:
   ca: $PAIR_DIR/ca.crt

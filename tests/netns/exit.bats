@@ -1,0 +1,109 @@
+# The end of a node: code 0, quickly, nothing left behind, also under load.
+bats_require_minimum_version 1.5.0
+load lib
+
+ends() {
+	local signal=$1 code=0
+	nodes_make "$M57" "$M57" routines=3
+	load_begin
+	node_end a "$signal" || code=$?
+	echo "a ended with $code"
+	[ $code = 0 ]
+	run ! in_ns a ip link show tun-a
+	node_end b "$signal" || code=$?
+	echo "b ended with $code"
+	[ $code = 0 ]
+	load_end
+}
+
+@test "SIGTERM under load" {
+	ends TERM
+}
+
+@test "SIGINT under load" {
+	ends INT
+}
+
+@test "tier 6.1: SIGTERM under load" {
+	NODE_ENV=(M57_TIER=6.1)
+	ends TERM
+}
+
+@test "SIGHUP changes nothing" {
+	nodes_make "$M57" "$M57"
+	kill -HUP "${NODE_PID[a]}"
+	wait_for 2 grep -qiE 'hup|reload' "$PAIR_DIR/a.log"
+	ping_sizes a
+}
+
+@test "SIGUSR1 prints the counters" {
+	nodes_make "$M57" "$M57"
+	kill -USR1 "${NODE_PID[a]}"
+	wait_for 2 grep -q udp_sent_packets "$PAIR_DIR/a.log"
+}
+
+@test "READY=1 goes to NOTIFY_SOCKET" {
+	python3 - "$PAIR_DIR/notify" >"$PAIR_DIR/notified" 3>&- <<'PY' &
+import socket, sys
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sock.bind(sys.argv[1])
+sock.settimeout(15)
+print(sock.recv(4096).decode(), flush=True)
+PY
+	local listener=$!
+	wait_for 5 test -S "$PAIR_DIR/notify"
+	NODE_ENV=(NOTIFY_SOCKET="$PAIR_DIR/notify")
+	node_make a "$M57"
+	wait "$listener"
+	grep -q READY=1 "$PAIR_DIR/notified"
+}
+
+# refused PATTERN: the node a does not start: exit code 1, one line that says why
+refused() {
+	local code=0
+	wait_for 10 process_ended "${NODE_PID[a]}"
+	wait "${NODE_PID[a]}" || code=$?
+	[ $code = 1 ]
+	grep -qE "$1" "$PAIR_DIR/a.log"
+}
+
+@test "port in use: one line, exit 1" {
+	in_ns a "$BLAST" sink 4242 --limit 20 >"$PAIR_DIR/holder" </dev/null 3>&- &
+	wait_for 2 grep -q ready "$PAIR_DIR/holder"
+	node_make a "$M57"
+	refused 4242
+}
+
+@test "a second node cannot share the port" {
+	node_make a "$M57"
+	wait_for 5 in_ns a ip link show tun-a
+	local first=${NODE_PID[a]}
+	sed -i 's/tun-a/tun-second/' "$PAIR_DIR/a.yml"
+	node_start a "$M57"
+	refused 4242
+	kill -0 "$first"
+}
+
+@test "tun name taken: one line, exit 1" {
+	ip -n "${NS[a]}" link add tun-a type dummy
+	node_make a "$M57"
+	refused tun-a
+}
+
+@test "no capability: one line, exit 1" {
+	config_write a
+	chmod -R a+rX "$BATS_TEST_TMPDIR" && chmod a+r "$PAIR_DIR/a.key"
+	run -1 in_ns a setpriv --reuid=65534 --clear-groups --bounding-set=-all --inh-caps=-all "$M57" -config "$PAIR_DIR/a.yml"
+	echo "$output"
+	grep -qiE 'root|capab|CAP_NET_ADMIN|permi|permit' <<<"$output"
+}
+
+@test "-test touches no network and names every mistake" {
+	config_write a cipher=rot13 inbound="[{port: 99999, proto: any, host: any}]"
+	run -1 "$M57" -config "$PAIR_DIR/a.yml" -test
+	echo "$output"
+	grep -q "a.yml:5.*rot13" <<<"$output"
+	grep -q "99999" <<<"$output"
+	config_write a
+	run -0 "$M57" -config "$PAIR_DIR/a.yml" -test
+}

@@ -63,6 +63,13 @@ static uint8_t protocol_of(const uint8_t *packet)
 	return packet[0] >> 4 == 4 ? packet[9] : packet[6];
 }
 
+uint16_t packet_pseudo(const uint8_t *packet, uint32_t length)
+{
+	uint32_t sum = pseudo(packet, protocol_of(packet), length - packet_l4(packet));
+
+	return (uint16_t)~packet_checksum(sum, NULL, 0);
+}
+
 static uint8_t *checksum_field(uint8_t *l4, uint8_t protocol)
 {
 	return l4 + (protocol == IPPROTO_TCP ? 16 : 6);

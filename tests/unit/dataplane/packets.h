@@ -62,6 +62,10 @@ uint32_t packet_l4(const uint8_t *packet);
  */
 void packet_fix(uint8_t *packet, uint32_t length);
 
+/* Folded, not inverted pseudo header sum of a plain TCP or UDP packet: what NEEDS_CSUM starts from.
+ */
+uint16_t packet_pseudo(const uint8_t *packet, uint32_t length);
+
 /* Inverted folded sum of bytes plus the start value. */
 uint16_t packet_checksum(uint32_t start, const uint8_t *bytes, size_t length);
 

@@ -96,7 +96,7 @@ int pem_next(const char **at, const char *end, struct pem_block *block)
 	body = *at;
 	do {
 		body_end = *at;
-		if (!line_next(at, end, &line) || line_begins(&line))
+		if (!line_next(at, end, &line))
 			return -EBADMSG;
 	} while (!line_banner(&line, END, &end_banner));
 	if (end_banner.len != banner.len || memcmp(end_banner.text, banner.text, banner.len) != 0)

@@ -154,13 +154,14 @@ void join_begin(struct chain *chain, uint8_t *packet, uint32_t length, uint32_t 
 	memcpy(chain->header, packet, chain->header_bytes);
 }
 
-/* May length more bytes, header included, continue the chain as far as sizes tell? */
+/* May length more bytes, header included, continue the chain as far as sizes tell? (A chain of
+ * JOIN_SEGMENTS_MAX is closed.) */
 static bool size_fits(const struct chain *chain, uint32_t length)
 {
 	uint32_t payload = length - chain->header_bytes;
 
 	return !chain->closed && length > chain->header_bytes && payload <= chain->segment_bytes &&
-	       chain->count < JOIN_SEGMENTS_MAX && payload <= JOIN_BYTES_MAX - chain->length &&
+	       payload <= JOIN_BYTES_MAX - chain->length &&
 	       payload <= chain->capacity - chain->length;
 }
 

@@ -18,6 +18,12 @@
 #include "identity/pem.h"
 #include "identity/pem_file.h"
 
+/*
+ * Bytes that a handshake datagram needs beside the certificate: header 16, Noise 96, the payload's
+ * other fields 41 at most; the rest is a relay's wrapping.
+ */
+#define HANDSHAKE_ROOM 256
+
 static int fail(char error[PKI_ERROR_MAX], const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

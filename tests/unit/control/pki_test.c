@@ -144,6 +144,31 @@ Test(pki, bad_cert)
 	}
 }
 
+/* 9001 bytes are what a stock peer can receive. */
+Test(pki, cert_too_long_for_a_handshake)
+{
+	static char pem[65536], error[PKI_ERROR_MAX];
+	const struct prefix network = prefix_of("10.42.0.1/16");
+	const char *groups[CERT_GROUPS_MAX];
+
+	for (size_t i = 0; i < CERT_GROUPS_MAX; i++)
+		groups[i] = "nineteen characters";
+	for (int count = 100; count <= 1000; count += 900) {
+		struct cert *cert = cert_made((struct cert){.networks = &network,
+							    .network_count = 1,
+							    .groups = groups,
+							    .group_count = (uint16_t)count,
+							    .not_after = INT64_MAX});
+
+		pem[0] = '\0';
+		pem_append(pem, cert);
+		cr_assert_eq(pki_load_cert(&pki, pem, VECTOR_NOW, error),
+			     count == 100 ? 0 : -EINVAL);
+		cert_unref(cert);
+	}
+	cr_assert_not_null(strstr(error, "too long for a handshake"), "%s", error);
+}
+
 Test(pki, version_2_beside_version_1_is_passed_over)
 {
 	char error[PKI_ERROR_MAX];

@@ -34,6 +34,12 @@
 #define TUNNELS_MAX	       65536 /* live and pending; slot arrays are reserved, not touched */
 #define TUNNELS_PER_HOST_MAX   5     /* as Nebula since 1.7; a sixth removes the oldest */
 #define UNCONFIRMED_MAX	       64    /* responder tunnels without an authenticated packet yet (2.11) */
+#define UNCONFIRMED_PER_HOST_MAX 16  /* so that one copied certificate cannot use them up */
+#define RESPONDER_PER_SECOND   500   /* stage 1 worked on; about 0.35 ms each: a fifth of control's time */
+#define RESPONDER_BURST	       128
+#define INITIATOR_PER_SECOND   500   /* stage 2 worked on: an index is seen on the wire, and can be forged */
+#define INITIATOR_BURST	       128
+#define NODE_LOG_PER_SECOND    20    /* lines about what strangers send; burst of the same size */
 #define PENDING_MAX	       1024  /* handshakes we began and wait for */
 #define PENDING_PACKETS_MAX    100   /* segments held per pending handshake, as Nebula (2.6) */
 #define PENDING_BYTES_MAX      (256u << 10) /* bytes held per pending handshake */

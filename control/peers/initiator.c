@@ -1,0 +1,413 @@
+/* initiator.c - handshakes that we begin (PROTOCOL.md 2.6, 2.8). */
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "peers/node_state.h"
+
+#define REMOTES_TEXT_MAX 512 /* bytes of a list of addresses in a log line; cut */
+
+static void fire_pending(void *context, struct timer *timer);
+
+static const char *remotes_text(const struct remotes *remotes, char text[REMOTES_TEXT_MAX])
+{
+	char one[ENDPOINT_TEXT_MAX];
+	size_t at = 1;
+
+	text[0] = '[';
+	for (uint32_t i = 0; remotes && i < remotes->count; i++) {
+		if (remotes->list[i].blocked || at + sizeof(one) + 2 > REMOTES_TEXT_MAX)
+			continue;
+		endpoint_format(&remotes->list[i].to, one);
+		if (at > 1)
+			text[at++] = ' ';
+		memcpy(text + at, one, strlen(one));
+		at += strlen(one);
+	}
+	text[at++] = ']';
+	text[at] = '\0';
+	return text;
+}
+
+static struct host_pending *make_pending(struct node *node, struct peer_host *host, uint32_t queue)
+{
+	struct tunnels *tunnels = &node->tunnels;
+	struct host_pending *pending;
+
+	if (node->shut_down || node->pending_count >= PENDING_MAX ||
+	    timers_reserve(&tunnels->timers, tunnels->count + PENDING_MAX + 8) != 0)
+		return NULL;
+	pending = calloc(1, sizeof(*pending));
+	if (!pending)
+		return NULL;
+	pending_init(&pending->pending, node->options.try_interval_ns, node->options.retries,
+		     node_now_ns(node), remotes_usable(host->remotes) > 0);
+	pending->timer.fire = fire_pending;
+	pending->host = host;
+	pending->queue = queue;
+	host->pending = pending;
+	node->pending_count++;
+	timer_arm(&tunnels->timers, &pending->timer, pending->pending.due_ns);
+	return pending;
+}
+
+struct host_pending *initiator_begin(struct node *node, struct peer_host *host, uint32_t queue)
+{
+	if (!host->pending)
+		return make_pending(node, host, queue);
+	host->pending->quiet = false;
+	return host->pending;
+}
+
+static struct remotes *obtain_remotes(struct peer_host *host)
+{
+	if (!host->remotes)
+		host->remotes = calloc(1, sizeof(*host->remotes));
+	return host->remotes;
+}
+
+void initiator_add_remote(struct peer_host *host, const struct endpoint *remote)
+{
+	if (obtain_remotes(host))
+		remotes_add(host->remotes, remote, false);
+}
+
+void initiator_learn(struct peer_host *host, const struct endpoint *remote)
+{
+	if (obtain_remotes(host))
+		remotes_learn(host->remotes, remote);
+}
+
+/* Out of the node's tables. The index stays reserved: the caller removes or uses it. */
+static void take_pending(struct node *node, struct host_pending *pending)
+{
+	if (pending->pending.stage1)
+		table_remove(&node->pending_by_index, &pending->by_index);
+	timer_arm(&node->tunnels.timers, &pending->timer, TIMER_NEVER);
+	pending->host->pending = NULL;
+	node->pending_count--;
+}
+
+static void free_pending(struct host_pending *pending)
+{
+	pending_release(&pending->pending);
+	free(pending);
+}
+
+static void drop_held(struct node *node, struct host_pending *pending, enum drop reason)
+{
+	struct held_run *run;
+
+	while ((run = pending_take(&pending->pending, &node->tunnels.held_bytes))) {
+		node_drop(node, reason, run->packets);
+		free(run);
+	}
+}
+
+/* A tunnel whose counter nears its end asks again for a handshake, now that this one has failed. */
+static void forgive_events(struct peer_host *host)
+{
+	for (struct host_link *link = host->links; link; link = link->next)
+		atomic_fetch_and(&link->record->tunnel->event_in_flight,
+				 ~(uint32_t)TUNNEL_EVENT_COUNTER);
+}
+
+/* The handshake is over, either way: what was suspect goes, and the host if nothing is left of it.
+ */
+static void settle_host(struct node *node, struct peer_host *host)
+{
+	bool is_static = host->is_static;
+
+	host->is_static = true; /* not freed under our feet */
+	tunnels_publish_host(&node->tunnels, host);
+	tunnels_remove_suspects(&node->tunnels, host);
+	host->is_static = is_static;
+	tunnels_put_host(&node->tunnels, host);
+}
+
+void initiator_end(struct node *node, struct host_pending *pending, enum drop reason)
+{
+	struct peer_host *host = pending->host;
+
+	drop_held(node, pending, reason);
+	take_pending(node, pending);
+	if (pending->pending.stage1)
+		hostmap_index_remove(node->tunnels.map, pending->pending.index);
+	free_pending(pending);
+	forgive_events(host);
+	settle_host(node, host);
+}
+
+void initiator_quiet(struct node *node, struct peer_host *host)
+{
+	if (host->pending)
+		host->pending->quiet = true;
+}
+
+/* Stage 1, once: index, ephemeral key, bytes. */
+static int build_stage1(struct node *node, struct host_pending *pending)
+{
+	uint8_t e_private[NOISE_KEY_BYTES];
+	struct pending *state = &pending->pending;
+	uint32_t index;
+	size_t length;
+	int err = node_index_allocate(node, pending->queue, &index);
+
+	if (err)
+		return err;
+	node->outside->random(node->outside->context, e_private, sizeof(e_private));
+	err = machine_begin(&state->machine, &node->self, index, node_handshake_time(node),
+			    e_private, node->scratch, sizeof(node->scratch), &length) == MACHINE_OK
+		      ? 0
+		      : -EMSGSIZE;
+	sodium_memzero(e_private, sizeof(e_private));
+	if (err)
+		goto err_index;
+	state->stage1 = malloc(length);
+	if (!state->stage1) {
+		err = -ENOMEM;
+		goto err_index;
+	}
+	memcpy(state->stage1, node->scratch, length);
+	state->stage1_length = length;
+	state->index = index;
+	table_add(&node->pending_by_index, &pending->by_index, index);
+	return 0;
+
+err_index:
+	hostmap_index_remove(node->tunnels.map, index);
+	return err;
+}
+
+static void send_stage1(struct node *node, struct host_pending *pending)
+{
+	const struct remotes *remotes = pending->host->remotes;
+	char host_text[ADDR_TEXT_MAX + 2], text[REMOTES_TEXT_MAX];
+	struct pending *state = &pending->pending;
+
+	if (remotes_usable(remotes) == 0 || pending->quiet || node->shut_down)
+		return;
+	if (!state->stage1 && build_stage1(node, pending) != 0)
+		return;
+	for (uint32_t i = 0; i < remotes->count; i++)
+		if (!remotes->list[i].blocked)
+			node->outside->send_udp(node->outside->context, &remotes->list[i].to,
+						state->stage1, state->stage1_length);
+	NODE_LOG(node, state->attempts == 1 ? OUTSIDE_INFO : OUTSIDE_DEBUG,
+		 "Handshake message sent",
+		 FIELD_TEXT("vpnAddrs", node_host_text(&pending->host->addr, host_text)),
+		 FIELD_TEXT("udpAddrs", remotes_text(remotes, text)),
+		 FIELD_NUMBER("initiatorIndex", state->index), FIELD_NUMBER("handshake.stage", 1),
+		 FIELD_TEXT("handshake.style", "ix_psk0"));
+}
+
+static void fire_pending(void *context, struct timer *timer)
+{
+	struct node *node = table_entry(context, struct node, tunnels);
+	struct host_pending *pending = table_entry(timer, struct host_pending, timer);
+	struct pending *state = &pending->pending;
+	char host_text[ADDR_TEXT_MAX + 2], text[REMOTES_TEXT_MAX];
+	uint64_t now = node_now_ns(node);
+
+	switch (pending_due(state, now)) {
+	case PENDING_WAIT:
+		break;
+	case PENDING_SEND:
+		send_stage1(node, pending);
+		break;
+	case PENDING_TIMEOUT:
+		NODE_LOG(node, pending->quiet ? OUTSIDE_DEBUG : OUTSIDE_INFO, "Handshake timed out",
+			 FIELD_TEXT("vpnAddrs", node_host_text(&pending->host->addr, host_text)),
+			 FIELD_TEXT("udpAddrs", remotes_text(pending->host->remotes, text)),
+			 FIELD_NUMBER("initiatorIndex", state->index),
+			 FIELD_NUMBER("handshake.stage", 1),
+			 FIELD_TEXT("handshake.style", "ix_psk0"),
+			 FIELD_NUMBER("durationNs", now - state->started_ns));
+		initiator_end(node, pending, DROP_PENDING_TIMEOUT);
+		return;
+	}
+	timer_arm(&node->tunnels.timers, timer, state->due_ns);
+}
+
+static struct host_pending *find_pending(struct node *node, uint32_t index)
+{
+	struct table_node *at = table_first(&node->pending_by_index, index);
+
+	return at ? table_entry(at, struct host_pending, by_index) : NULL;
+}
+
+static bool cert_has_addr(const struct cert *cert, const struct addr *addr)
+{
+	for (size_t i = 0; i < cert->network_count; i++)
+		if (addr_equal(&cert->networks[i].addr, addr))
+			return true;
+	return false;
+}
+
+/*
+ * CloseTunnel on a tunnel that was never published: no worker knows it, so it is sealed here, with
+ * the tunnel's first counter (PROTOCOL.md 1.5, 4.8).
+ */
+static void close_unborn(struct node *node, const struct machine_peer *peer,
+			 const struct machine_keys *keys, const struct endpoint *to)
+{
+	uint8_t packet[WIRE_OVERHEAD];
+	struct aead_key key;
+
+	if (aead_key_init(&key, node->options.cipher, keys->seal) != 0)
+		return;
+	wire_write(packet, WIRE_CLOSE_TUNNEL, peer->index, COUNTER_FIRST);
+	aead_seal(&key, COUNTER_FIRST, packet, WIRE_HEADER_BYTES, packet + WIRE_HEADER_BYTES, 0,
+		  packet + WIRE_HEADER_BYTES);
+	aead_key_wipe(&key);
+	node->outside->send_udp(node->outside->context, to, packet, sizeof(packet));
+}
+
+/* Another host answered: never again at that address, and once more from the start. */
+static void restart_elsewhere(struct node *node, struct host_pending *pending,
+			      const struct machine_peer *peer, const struct endpoint *source)
+{
+	struct peer_host *host = pending->host;
+	char host_text[ADDR_TEXT_MAX + 2], from[ENDPOINT_TEXT_MAX];
+	struct peer_text text;
+	struct host_pending *next;
+
+	node_peer_text(peer->cert, &text);
+	NODE_LOG(node, OUTSIDE_INFO, "Incorrect host responded to handshake",
+		 FIELD_TEXT("intendedVpnAddrs", node_host_text(&host->addr, host_text)),
+		 FIELD_TEXT("haveVpnAddrs", text.addrs),
+		 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
+		 FIELD_TEXT("certName", peer->cert->name), FIELD_NUMBER("handshake.stage", 2),
+		 FIELD_TEXT("handshake.style", "ix_psk0"));
+	if (!obtain_remotes(host) || !remotes_add(host->remotes, source, true)) {
+		initiator_end(node, pending, DROP_PENDING_TIMEOUT);
+		return;
+	}
+	take_pending(node, pending);
+	hostmap_index_remove(node->tunnels.map, pending->pending.index);
+	next = make_pending(node, host, pending->queue);
+	if (next) {
+		next->quiet = pending->quiet;
+		pending_move(&pending->pending, &next->pending);
+	} else {
+		drop_held(node, pending, DROP_PENDING_TIMEOUT);
+	}
+	free_pending(pending);
+}
+
+/* The tunnel replaces the handshake; what waited goes out on it. */
+static void complete(struct node *node, struct host_pending *pending,
+		     const struct machine_peer *peer, const struct machine_keys *keys,
+		     const struct endpoint *source)
+{
+	struct tunnels *tunnels = &node->tunnels;
+	struct pending *state = &pending->pending;
+	struct peer_host *host = pending->host;
+	uint32_t cached = state->packets;
+	struct tunnel_record *record = NULL;
+	char from[ENDPOINT_TEXT_MAX];
+	struct peer_text text;
+	struct tunnel_facts facts = {
+		.cert = peer->cert,
+		.keys = keys,
+		.cipher = node->options.cipher,
+		.local_index = state->index,
+		.remote_index = peer->index,
+		.queue = pending->queue,
+		.remote = source,
+		.initiator = true,
+	};
+
+	if (node_peer_rules(node, peer, &facts.rules) == 0)
+		record = tunnels_add(tunnels, &facts);
+	if (!record) {
+		free(facts.rules);
+		initiator_end(node, pending, DROP_PENDING_FULL);
+		return;
+	}
+	node_arm_sweep(node);
+	if (host->remotes)
+		remotes_unblock(host->remotes);
+	node_peer_text(peer->cert, &text);
+	NODE_LOG(node, OUTSIDE_INFO, "Handshake message received",
+		 FIELD_TEXT("vpnAddrs", text.addrs),
+		 FIELD_TEXT("from", endpoint_format(source, from)),
+		 FIELD_TEXT("certName", peer->cert->name),
+		 FIELD_NUMBER("certVersion", peer->cert->version),
+		 FIELD_TEXT("fingerprint", text.fingerprint), FIELD_TEXT("issuer", text.issuer),
+		 FIELD_NUMBER("initiatorIndex", state->index),
+		 FIELD_NUMBER("responderIndex", peer->index), FIELD_NUMBER("handshake.stage", 2),
+		 FIELD_TEXT("handshake.style", "ix_psk0"),
+		 FIELD_NUMBER("durationNs", node_now_ns(node) - state->started_ns),
+		 FIELD_NUMBER("sentCachedPackets", cached));
+
+	/* Publishing lets the held runs go, so the handshake is still the host's until then. */
+	if (tunnels_enter_hosts(tunnels, record) != 0)
+		tunnels_remove(tunnels, record);
+	else
+		for (uint32_t i = 0; i < record->link_count; i++)
+			initiator_quiet(node, record->links[i].host);
+	drop_held(node, pending, DROP_PENDING_FULL); /* none is left unless memory is */
+	take_pending(node, pending);
+	free_pending(pending);
+	settle_host(node, host);
+}
+
+static void log_refusal(struct node *node, const struct machine_peer *peer,
+			const struct endpoint *source, const char *message)
+{
+	char from[ENDPOINT_TEXT_MAX];
+
+	if (!node_may_log(node))
+		return;
+	NODE_LOG(node, OUTSIDE_INFO, message, FIELD_TEXT("udpAddr", endpoint_format(source, from)),
+		 FIELD_TEXT("certName", peer->cert ? peer->cert->name : ""),
+		 FIELD_TEXT("error", cert_error_text(peer->error)),
+		 FIELD_TEXT("detail", peer->detail), FIELD_NUMBER("handshake.stage", 2),
+		 FIELD_TEXT("handshake.style", "ix_psk0"));
+}
+
+/*
+ * The index of a pending handshake is seen on the wire, so anybody there can answer it, even with a
+ * message that opens: the responder is not authenticated before its certificate is. Therefore only
+ * a trusted certificate ends the handshake; everything else is dropped and it goes on.
+ */
+void initiator_receive(struct node *node, const struct endpoint *source, const uint8_t *bytes,
+		       size_t length)
+{
+	struct host_pending *pending = find_pending(node, wire_remote_index(bytes));
+	struct machine_keys keys;
+	struct machine_peer peer;
+
+	if (!pending) {
+		node_drop(node, DROP_HANDSHAKE_STALE, 1);
+		return;
+	}
+	if (!rate_take(&node->initiator, node_now_ns(node))) {
+		node_drop(node, DROP_HANDSHAKE_OVERLOAD, 1);
+		return;
+	}
+	switch (machine_read_stage2(&pending->pending.machine, &node->self, bytes, length,
+				    node_wall_s(node), &peer, &keys)) {
+	case MACHINE_OK:
+		if (cert_has_addr(peer.cert, &pending->host->addr)) {
+			complete(node, pending, &peer, &keys, source);
+		} else {
+			close_unborn(node, &peer, &keys, source);
+			restart_elsewhere(node, pending, &peer, source);
+		}
+		break;
+	case MACHINE_MYSELF:
+		log_refusal(node, &peer, source, "Refusing to handshake with myself");
+		node_drop(node, DROP_HANDSHAKE_INVALID, 1);
+		break;
+	case MACHINE_CERTIFICATE:
+		log_refusal(node, &peer, source, "Invalid certificate from host");
+		node_drop(node, DROP_HANDSHAKE_CERTIFICATE, 1);
+		break;
+	default:
+		node_drop(node, DROP_HANDSHAKE_INVALID, 1);
+	}
+	machine_peer_release(&peer);
+	sodium_memzero(&keys, sizeof(keys));
+}

@@ -1,0 +1,508 @@
+/*
+ * node.c - see node.h: the entry points, each a decision on one event. Handshakes: initiator.c and
+ * responder.c. What workers see: tunnels.c.
+ */
+#include "peers/node.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "peers/node_state.h"
+
+#define S_NS 1000000000ull
+
+/* Certificates of live tunnels are judged again this often. */
+#define SWEEP_NS (5 * S_NS)
+/* After a recv_error has started a handshake with a host, others are ignored for so long. */
+#define RECV_ERROR_QUIET_NS (2 * S_NS)
+/* The largest test request that a reply in a relay frame could answer (PROTOCOL.md 1.6). */
+#define TEST_PAYLOAD_MAX (DATAGRAM_MAX - 64)
+#define INDEX_TRIES      32
+
+static void fire_sweep(void *context, struct timer *timer);
+
+/* --- create and destroy ------------------------------------------------------------------------
+ */
+
+static int add_static_hosts(struct node *node)
+{
+	for (size_t i = 0; i < node->options.static_host_count; i++) {
+		const struct node_static_host *from = &node->options.static_hosts[i];
+		struct peer_host *host = tunnels_obtain_host(&node->tunnels, &from->addr);
+
+		if (!host)
+			return -ENOMEM;
+		host->is_static = true;
+		for (uint32_t j = 0; j < from->remote_count; j++)
+			initiator_add_remote(host, &from->remotes[j]);
+	}
+	node->options.static_hosts = NULL; /* the caller's */
+	return 0;
+}
+
+struct node *node_create(const struct node_options *options, const struct pki *pki,
+			 struct hostmap *map, const struct outside *outside)
+{
+	struct node *node = calloc(1, sizeof(*node));
+
+	if (!node)
+		return NULL;
+	node->options = *options;
+	node->pki = pki;
+	node->outside = outside;
+	node->self = (struct machine_self){options->cipher, pki};
+	node->responder = RATE(RESPONDER_PER_SECOND, RESPONDER_BURST);
+	node->initiator = RATE(INITIATOR_PER_SECOND, INITIATOR_BURST);
+	node->log = RATE(NODE_LOG_PER_SECOND, NODE_LOG_PER_SECOND);
+	node->sweep.fire = fire_sweep;
+	if (tunnels_init(&node->tunnels, map, outside, options->queues, options->udp_v6) != 0)
+		goto err_node;
+	if (table_init(&node->pending_by_index) != 0)
+		goto err_tunnels;
+	if (add_static_hosts(node) != 0) {
+		node_destroy(node);
+		return NULL;
+	}
+	return node;
+
+err_tunnels:
+	tunnels_release(&node->tunnels);
+err_node:
+	free(node);
+	return NULL;
+}
+
+/* A host that still exists, or NULL. */
+static struct peer_host *any_host(struct node *node)
+{
+	struct table *table = &node->tunnels.by_addr;
+
+	for (size_t i = 0; table->count > 0 && i <= table->mask; i++)
+		if (table->buckets[i])
+			return table_entry(table->buckets[i], struct peer_host, node);
+	return NULL;
+}
+
+void node_destroy(struct node *node)
+{
+	struct peer_host *host;
+
+	if (!node)
+		return;
+	node->shut_down = true;
+	while (node->tunnels.all)
+		tunnels_remove(&node->tunnels, node->tunnels.all);
+	while ((host = any_host(node))) {
+		host->is_static = false;
+		if (host->pending)
+			initiator_end(node, host->pending, DROP_PENDING_TIMEOUT);
+		else
+			tunnels_put_host(&node->tunnels, host);
+	}
+	table_free(&node->pending_by_index);
+	tunnels_release(&node->tunnels);
+	free(node);
+}
+
+/* --- shared by the handshake files -------------------------------------------------------------
+ */
+
+uint64_t node_handshake_time(struct node *node)
+{
+	uint64_t now = node->outside->wall_ns(node->outside->context);
+
+	node->last_time_ns = now > node->last_time_ns ? now : node->last_time_ns + 1;
+	return node->last_time_ns;
+}
+
+int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index)
+{
+	uint32_t queues = node->options.queues;
+	int err = -EEXIST;
+
+	for (int i = 0; i < INDEX_TRIES && err == -EEXIST; i++) {
+		uint8_t drawn[4];
+
+		node->outside->random(node->outside->context, drawn, sizeof(drawn));
+		*index = (uint32_t)drawn[0] << 24 | (uint32_t)drawn[1] << 16 |
+			 (uint32_t)drawn[2] << 8 | drawn[3];
+		*index = *index - *index % queues + queue; /* steering: index modulo queues */
+		if (*index == 0 || *index % queues != queue)
+			continue; /* zero, or wrapped behind 2^32 - 1 */
+		err = hostmap_index_reserve(node->tunnels.map, *index);
+	}
+	return err;
+}
+
+bool node_may_log(struct node *node)
+{
+	return rate_take(&node->log, node_now_ns(node));
+}
+
+enum machine_status node_verify_peer(struct node *node, struct machine_peer *peer)
+{
+	const uint8_t *fingerprint = peer->cert->fingerprint;
+	uint8_t *known = node->verified[fingerprint[0]];
+	enum machine_status status;
+
+	/* machine_read_stage1() has judged everything but signature and constraints. */
+	if (memcmp(known, fingerprint, CERT_FINGERPRINT_SIZE) == 0) {
+		peer->ca = ca_pool_find(node->pki->ca, peer->cert->issuer);
+		return MACHINE_OK;
+	}
+	status = machine_verify(&node->self, node_wall_s(node), peer);
+	if (status == MACHINE_OK)
+		memcpy(known, fingerprint, CERT_FINGERPRINT_SIZE);
+	return status;
+}
+
+int node_peer_rules(const struct node *node, const struct machine_peer *peer,
+		    struct peer_rules **rules)
+{
+	*rules = NULL;
+	if (!node->options.rules_for_peer)
+		return 0;
+	*rules = node->options.rules_for_peer(node->options.rules_context, peer->cert, peer->ca);
+	return *rules ? 0 : -ENOMEM;
+}
+
+const char *node_host_text(const struct addr *addr, char text[ADDR_TEXT_MAX + 2])
+{
+	size_t length;
+
+	text[0] = '[';
+	addr_format(addr, text + 1);
+	length = strlen(text);
+	text[length] = ']';
+	text[length + 1] = '\0';
+	return text;
+}
+
+void node_peer_text(const struct cert *cert, struct peer_text *text)
+{
+	size_t at = 1;
+
+	text->addrs[0] = '[';
+	text->fingerprint[0] = text->issuer[0] = '\0';
+	for (size_t i = 0; cert && i < cert->network_count && i < PEER_ADDRS_MAX; i++) {
+		if (at > 1)
+			text->addrs[at++] = ' ';
+		addr_format(&cert->networks[i].addr, text->addrs + at);
+		at += strlen(text->addrs + at);
+	}
+	text->addrs[at++] = ']';
+	text->addrs[at] = '\0';
+	if (!cert)
+		return;
+	cert_fingerprint_hex(cert->fingerprint, text->fingerprint);
+	cert_fingerprint_hex(cert->issuer, text->issuer);
+}
+
+/* --- handshakes and waiting runs ---------------------------------------------------------------
+ */
+
+void node_on_handshake(struct node *node, uint32_t queue, const struct endpoint *source,
+		       const uint8_t *bytes, size_t length)
+{
+	if (node->shut_down)
+		return;
+	if (length < WIRE_HEADER_BYTES || length > HANDSHAKE_BYTES_MAX ||
+	    wire_type_of(bytes) != WIRE_HANDSHAKE)
+		node_drop(node, DROP_HANDSHAKE_INVALID, 1);
+	else if (wire_counter(bytes) == 1)
+		responder_receive(node, queue, source, bytes, length);
+	else
+		initiator_receive(node, source, bytes, length);
+}
+
+void node_on_waiting(struct node *node, uint32_t queue, const struct addr *addr,
+		     const struct waiting_run *run)
+{
+	struct peer_host *host = tunnels_obtain_host(&node->tunnels, addr);
+	uint32_t packets = pending_run_packets(&run->vnet, run->length);
+	struct host_pending *pending;
+
+	if (!host) {
+		node_drop(node, DROP_PENDING_FULL, packets);
+		return;
+	}
+	if (host->primary) {
+		node->outside->resume(node->outside->context, queue, host->primary->tunnel->id,
+				      run);
+		return;
+	}
+	pending = initiator_begin(node, host, queue);
+	if (!pending || pending_hold(&pending->pending, &node->tunnels.held_bytes, queue,
+				     &run->vnet, run->bytes, run->length) != 0)
+		node_drop(node, DROP_PENDING_FULL, packets);
+	tunnels_put_host(&node->tunnels, host);
+}
+
+void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *addr)
+{
+	struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+
+	/* Without a tunnel nothing is owed: the next one sets every bit and asks every queue. */
+	if (host && host->primary)
+		node->outside->resume_end(node->outside->context, queue, addr);
+}
+
+/* --- what comes on a tunnel --------------------------------------------------------------------
+ */
+
+static void roam(struct node *node, struct tunnel_record *record, const struct endpoint *source)
+{
+	char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
+	struct endpoint before = record->tunnel->remote->to;
+	struct peer_text text;
+
+	if (!tunnels_roam(&node->tunnels, record, source))
+		return;
+	node_peer_text(record->cert, &text);
+	NODE_LOG(node, OUTSIDE_INFO, "Host roamed to new udp ip/port.",
+		 FIELD_TEXT("vpnAddrs", text.addrs),
+		 FIELD_TEXT("udpAddr", endpoint_format(&before, from)),
+		 FIELD_TEXT("newAddr", endpoint_format(source, to)));
+}
+
+/* Something authenticated came: what was in doubt is alive. */
+static void prove(struct node *node, struct tunnel_record *record)
+{
+	if (record->state != RECORD_UNCONFIRMED && record->state != RECORD_SUSPECT)
+		return;
+	tunnels_confirm(&node->tunnels, record);
+	for (uint32_t i = 0; i < record->link_count; i++)
+		initiator_quiet(node, record->links[i].host);
+}
+
+void node_on_roam(struct node *node, struct tunnel_id id, const struct endpoint *source)
+{
+	struct tunnel_record *record = tunnels_by_id(&node->tunnels, id);
+
+	if (!record || record->state == RECORD_CLOSING)
+		return;
+	prove(node, record);
+	roam(node, record, source);
+	/* Left set while going back is ignored: see tunnels_roam(). */
+	if (!record->roam_quiet_ns || endpoint_equal(&record->tunnel->remote->to, source))
+		atomic_fetch_and(&record->tunnel->event_in_flight, ~(uint32_t)TUNNEL_EVENT_ROAM);
+}
+
+void node_on_confirmed(struct node *node, struct tunnel_id id, const struct endpoint *source)
+{
+	struct tunnel_record *record = tunnels_by_id(&node->tunnels, id);
+
+	if (!record || record->state == RECORD_CLOSING)
+		return;
+	roam(node, record, source);
+	prove(node, record);
+	atomic_fetch_and(&record->tunnel->event_in_flight, ~(uint32_t)TUNNEL_EVENT_CONFIRMED);
+}
+
+static void close_received(struct node *node, struct tunnel_record *record,
+			   const struct endpoint *source)
+{
+	char from[ENDPOINT_TEXT_MAX];
+	struct peer_text text;
+
+	node_peer_text(record->cert, &text);
+	NODE_LOG(node, OUTSIDE_INFO, "Close tunnel received, tearing down.",
+		 FIELD_TEXT("vpnAddrs", text.addrs),
+		 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
+		 FIELD_TEXT("certName", record->cert->name),
+		 FIELD_NUMBER("localIndex", record->tunnel->local_index));
+	tunnels_remove(&node->tunnels, record);
+}
+
+void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
+		    const struct endpoint *source, enum wire_type wire, const uint8_t *bytes,
+		    size_t length)
+{
+	struct tunnel_record *record = tunnels_by_id(&node->tunnels, id);
+
+	if (!record || record->state == RECORD_CLOSING)
+		return;
+	if (wire == WIRE_CLOSE_TUNNEL) {
+		close_received(node, record, source);
+		return;
+	}
+	prove(node, record);
+	roam(node, record, source);
+	switch (wire) {
+	case WIRE_TEST_REQUEST:
+		if (length <= TEST_PAYLOAD_MAX)
+			tunnels_send(&node->tunnels, record, WIRE_TEST_REPLY, bytes, length);
+		else
+			node_drop(node, DROP_MESSAGE_UNHANDLED, 1);
+		break;
+	case WIRE_TEST_REPLY: /* that it came is all */
+		break;
+	default: /* lighthouse and relay control: this node has no such role */
+		node_drop(node, DROP_MESSAGE_UNHANDLED, 1);
+	}
+}
+
+/* --- tunnels in doubt --------------------------------------------------------------------------
+ */
+
+/* RFC 1918 and fc00::/7 (PROTOCOL.md 4.6). */
+static bool is_private(const struct addr *addr)
+{
+	uint32_t v4 = addr_v4(addr);
+
+	if (!addr_is_v4(addr))
+		return (addr->bytes[0] & 0xfe) == 0xfc;
+	return v4 >> 24 == 10 || v4 >> 20 == 0xac1 || v4 >> 16 == 0xc0a8;
+}
+
+static bool accepts_recv_error(const struct node *node, const struct endpoint *source)
+{
+	switch (node->options.accept_recv_error) {
+	case RECV_ERROR_ALWAYS:
+		return true;
+	case RECV_ERROR_NEVER:
+		return false;
+	case RECV_ERROR_PRIVATE:
+		return is_private(&source->addr);
+	}
+	return false;
+}
+
+static bool is_pending(const struct tunnel_record *record)
+{
+	return record->link_count > 0 && record->links[0].host->pending != NULL;
+}
+
+/* A new handshake with the record's peer, at the address it uses now too. */
+static void rehandshake(struct node *node, struct tunnel_record *record, const char *reason)
+{
+	struct peer_host *host = record->links[0].host;
+	struct peer_text text;
+
+	initiator_learn(host, &record->tunnel->remote->to);
+	if (!initiator_begin(node, host, record->queue))
+		return;
+	node_peer_text(record->cert, &text);
+	NODE_LOG(node, OUTSIDE_INFO, "Re-handshaking with remote",
+		 FIELD_TEXT("vpnAddrs", text.addrs), FIELD_TEXT("reason", reason));
+}
+
+/*
+ * A recv_error is not authenticated: whoever sees our packets can forge it. So it does not end the
+ * tunnel. It takes the tunnel out of use, so that runs wait, asks the peer by a test request, and
+ * starts one handshake. A peer that has lost the tunnel answers the handshake; one that has not
+ * answers the test, and the tunnel is back after one round trip with nothing lost.
+ */
+void node_on_recv_error(struct node *node, const struct endpoint *source, const uint8_t *bytes,
+			size_t length)
+{
+	struct tunnel_record *record = NULL;
+	uint64_t now = node_now_ns(node);
+	char from[ENDPOINT_TEXT_MAX];
+
+	if (!node->shut_down && length >= WIRE_HEADER_BYTES && accepts_recv_error(node, source))
+		record = tunnels_by_remote_index(&node->tunnels, wire_remote_index(bytes), source);
+	if (!record || record->link_count == 0 || record->links[0].host->recv_error_free_ns > now) {
+		node_drop(node, DROP_RECV_ERROR_IGNORED, 1);
+		return;
+	}
+	if (node_may_log(node))
+		NODE_LOG(node, OUTSIDE_DEBUG, "Recv error received",
+			 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
+			 FIELD_NUMBER("index", wire_remote_index(bytes)));
+	record->links[0].host->recv_error_free_ns = now + RECV_ERROR_QUIET_NS;
+	rehandshake(node, record, "recv_error");
+	if (!is_pending(record))
+		return;
+	tunnels_suspect(&node->tunnels, record);
+	tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+}
+
+/* A refused counter ends the tunnel without notice (PROTOCOL.md 1.5). */
+void node_on_counter(struct node *node, struct tunnel_id id, uint64_t value)
+{
+	struct tunnel_record *record = tunnels_by_id(&node->tunnels, id);
+
+	if (!record || record->link_count == 0 || node->shut_down)
+		return;
+	if (value >= COUNTER_REFUSE_AT)
+		tunnels_remove(&node->tunnels, record);
+	else if (value >= COUNTER_REHANDSHAKE_AT && !is_pending(record))
+		rehandshake(node, record, "send counter");
+}
+
+/* --- time --------------------------------------------------------------------------------------
+ */
+
+static void judge_certificate(struct node *node, struct tunnel_record *record, int64_t now_s)
+{
+	enum cert_error error =
+		ca_pool_reverify(node->pki->ca, record->cert, now_s, node->pki->blocklist);
+	struct peer_text text;
+
+	if (error == CERT_OK || record->state == RECORD_CLOSING ||
+	    (error != CERT_BLOCKED && !node->options.disconnect_invalid))
+		return;
+	node_peer_text(record->cert, &text);
+	NODE_LOG(node, OUTSIDE_INFO,
+		 error == CERT_BLOCKED
+			 ? "Remote certificate is blocked, tearing down the tunnel"
+			 : "Remote certificate is no longer valid, tearing down the tunnel",
+		 FIELD_TEXT("vpnAddrs", text.addrs), FIELD_TEXT("certName", record->cert->name),
+		 FIELD_TEXT("fingerprint", text.fingerprint),
+		 FIELD_TEXT("error", cert_error_text(error)));
+	tunnels_close(&node->tunnels, record);
+}
+
+static void fire_sweep(void *context, struct timer *timer)
+{
+	struct node *node = table_entry(context, struct node, tunnels);
+	int64_t now_s = node_wall_s(node);
+
+	for (struct tunnel_record *record = node->tunnels.all, *next; record; record = next) {
+		next = record->next;
+		judge_certificate(node, record, now_s);
+	}
+	node_arm_sweep(node);
+}
+
+void node_arm_sweep(struct node *node)
+{
+	if (node->tunnels.count > 0 && node->sweep.position == 0 && !node->shut_down)
+		timer_arm(&node->tunnels.timers, &node->sweep, node_now_ns(node) + SWEEP_NS);
+}
+
+void node_tick(struct node *node)
+{
+	uint64_t now = node_now_ns(node);
+	struct timer *timer;
+
+	while ((timer = timers_pop(&node->tunnels.timers, now)))
+		timer->fire(&node->tunnels, timer);
+}
+
+uint64_t node_next_deadline(const struct node *node)
+{
+	return timers_next(&node->tunnels.timers);
+}
+
+void node_shutdown(struct node *node)
+{
+	struct tunnel_record *record = node->tunnels.all;
+
+	node->shut_down = true;
+	for (; record; record = record->next)
+		if (record->state != RECORD_CLOSING)
+			tunnels_send(&node->tunnels, record, WIRE_CLOSE_TUNNEL, NULL, 0);
+}
+
+size_t node_tunnel_count(const struct node *node)
+{
+	return node->tunnels.count;
+}
+
+size_t node_pending_count(const struct node *node)
+{
+	return node->pending_count;
+}

@@ -1,0 +1,107 @@
+/* node_state.h - the inside of struct node, shared by node.c, initiator.c and responder.c. */
+#ifndef M57_NODE_STATE_H
+#define M57_NODE_STATE_H
+
+#include "addr_text.h"
+#include "handshake/machine.h"
+#include "peers/node.h"
+#include "peers/rate.h"
+#include "peers/tunnels.h"
+
+#define VERIFIED_CACHE                                                                             \
+	256 /* certificates whose signature was right; by first byte of fingerprint */
+
+struct node {
+	struct node_options options;
+	const struct pki *pki;
+	const struct outside *outside;
+	struct machine_self self;
+	struct tunnels tunnels;
+	struct table pending_by_index; /* struct host_pending */
+	size_t pending_count;
+	uint64_t last_time_ns; /* Time of the last handshake message we made */
+	struct rate responder, initiator, log;
+	struct timer sweep;
+	bool shut_down;
+	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
+	uint8_t scratch[HANDSHAKE_BYTES_MAX]; /* a handshake message under construction */
+};
+
+static inline uint64_t node_now_ns(const struct node *node)
+{
+	return node->outside->now_ns(node->outside->context);
+}
+
+static inline int64_t node_wall_s(const struct node *node)
+{
+	return (int64_t)(node->outside->wall_ns(node->outside->context) / 1000000000ull);
+}
+
+static inline void node_drop(const struct node *node, enum drop reason, uint64_t packets)
+{
+	node->outside->count_drop(node->outside->context, reason, packets);
+}
+
+/* Our Time for a handshake message: never twice the same, even when the clock goes back (2.11). */
+uint64_t node_handshake_time(struct node *node);
+
+/*
+ * index_allocate: a random index that steers to queue, published as pending. 0 and *index; -EEXIST
+ * after 32 collisions, -ENOMEM.
+ */
+int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index);
+
+/* The sweep of certificates runs while there are tunnels, so that an idle node sleeps. */
+void node_arm_sweep(struct node *node);
+
+/* May a line about something a stranger sent be written? */
+bool node_may_log(struct node *node);
+
+/* Judges peer's certificate, the signature only when it is not known yet. */
+enum machine_status node_verify_peer(struct node *node, struct machine_peer *peer);
+
+/* rules_for_peer() of the options, or NULL without error when there is none. */
+int node_peer_rules(const struct node *node, const struct machine_peer *peer,
+		    struct peer_rules **rules);
+
+/* --- log lines --- */
+
+#define FIELD_TEXT(k, v)   ((struct outside_field){.key = (k), .text = (v)})
+#define FIELD_NUMBER(k, v) ((struct outside_field){.key = (k), .number = (v)})
+#define NODE_LOG(node, level, message, ...)                                                        \
+	do {                                                                                       \
+		const struct outside_field fields_[] = {__VA_ARGS__};                              \
+		(node)->outside->log((node)->outside->context, level, message, fields_,            \
+				     sizeof(fields_) / sizeof(fields_[0]));                        \
+	} while (0)
+
+/* A peer's certificate as text, for FIELD_TEXT. */
+struct peer_text {
+	char addrs[PEER_ADDRS_MAX * ADDR_TEXT_MAX + 3];
+	char fingerprint[CERT_FINGERPRINT_HEX_MAX];
+	char issuer[CERT_FINGERPRINT_HEX_MAX];
+};
+void node_peer_text(const struct cert *cert, struct peer_text *text);
+const char *node_host_text(const struct addr *addr, char text[ADDR_TEXT_MAX + 2]); /* "[a]" */
+
+/* --- responder.c --- */
+
+void responder_receive(struct node *node, uint32_t queue, const struct endpoint *source,
+		       const uint8_t *bytes, size_t length);
+
+/* --- initiator.c --- */
+
+/* Begins a handshake with host unless one is pending. NULL: too many, no memory, shut down. */
+struct host_pending *initiator_begin(struct node *node, struct peer_host *host, uint32_t queue);
+/* The host is at remote, as the configuration says. */
+void initiator_add_remote(struct peer_host *host, const struct endpoint *remote);
+/* The host was last seen at remote. */
+void initiator_learn(struct peer_host *host, const struct endpoint *remote);
+void initiator_receive(struct node *node, const struct endpoint *source, const uint8_t *bytes,
+		       size_t length);
+/* A tunnel of host carries traffic: nothing waits for the handshake any more. */
+void initiator_quiet(struct node *node, struct peer_host *host);
+/* Ends the handshake without a tunnel; what waited is dropped. host may be freed. */
+void initiator_end(struct node *node, struct host_pending *pending, enum drop reason);
+
+#endif

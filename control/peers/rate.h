@@ -1,0 +1,28 @@
+/* rate.h - a token bucket in one number: the time at which the bucket is full again. */
+#ifndef M57_RATE_H
+#define M57_RATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rate {
+	uint64_t interval_ns; /* per token */
+	uint64_t burst;
+	uint64_t full_ns; /* zero at first: full */
+};
+
+#define RATE(per_second, tokens)                                                                   \
+	((struct rate){.interval_ns = 1000000000ull / (per_second), .burst = (tokens)})
+
+/* Takes a token at now_ns, or says that there is none. */
+static inline bool rate_take(struct rate *rate, uint64_t now_ns)
+{
+	if (rate->full_ns < now_ns)
+		rate->full_ns = now_ns;
+	if (rate->full_ns - now_ns > (rate->burst - 1) * rate->interval_ns)
+		return false;
+	rate->full_ns += rate->interval_ns;
+	return true;
+}
+
+#endif

@@ -1,0 +1,644 @@
+/*
+ * tunnels.c - see tunnels.h.
+ *
+ * Order of runs that waited. A host without a published tunnel has its runs punted, and the node
+ * holds them. When a tunnel is published for such a host, three kinds of runs exist: those held
+ *here, those that are punted but have not come yet, and those that a worker will read from now on.
+ *They must leave in that order. So, for a host that goes from no tunnel to one:
+ *
+ *   1. the bits of ALL queues in host_entry.held_queues are set, then the tunnel is published: a
+ *	worker that sees the tunnel sees its bit too and goes on punting, since runs of its own may
+ *be on their way to us of which we know nothing yet;
+ *   2. the held runs are posted to the workers they came from (ORDER_RESUME), and what comes in
+ *	later goes the same way at once, behind them;
+ *   3. ORDER_RESUME_END is posted to every queue, with the number of runs taken from it so far. The
+ *	worker clears its bit if it has punted no more than that. Orders of one queue are carried
+ *out in order, so all its older runs have left by then. If it has punted more, it answers
+ *	PUNT_RESUME_AGAIN, which comes behind those runs, and we post another.
+ *
+ * An order that outlives the publication it was made for (the tunnel went and another came) is
+ * harmless: a run punted in between is one that the order's number does not count.
+ *
+ * Hence the rule: while runs are held for a host, no tunnel is published for it, and publishing
+ *lets them go. From one tunnel to the next nothing waits.
+ *
+ * Removal: unlink from the hosts (workers punt or take the next tunnel), take the index away, and
+ *hand the tunnel to hostmap_defer(), which frees it after a grace period.
+ */
+#include "peers/tunnels.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <netinet/in.h>
+
+#define MS_NS 1000000ull
+#define S_NS  (1000 * MS_NS)
+
+/* CloseTunnel is carried out by a worker, which needs the tunnel until then. */
+#define CLOSE_LINGER_NS S_NS
+/* Test requests on an unconfirmed tunnel, after stage 2 (PROTOCOL.md 2.11). */
+static const uint64_t test_after_ns[] = {0, 100 * MS_NS, 300 * MS_NS, 1000 * MS_NS};
+#define TESTS          (sizeof(test_after_ns) / sizeof(test_after_ns[0]))
+#define UNCONFIRMED_NS (6 * S_NS)
+#define ROAM_QUIET_NS  (2 * S_NS)
+
+static void fire_record(void *context, struct timer *timer);
+
+int tunnels_init(struct tunnels *tunnels, struct hostmap *map, const struct outside *outside,
+		 uint32_t queues, bool udp_v6)
+{
+	memset(tunnels, 0, sizeof(*tunnels));
+	tunnels->map = map;
+	tunnels->outside = outside;
+	tunnels->queues = queues;
+	tunnels->udp_v6 = udp_v6;
+	tunnels->by_slot = calloc(TUNNELS_MAX, sizeof(struct tunnel_record *));
+	if (!tunnels->by_slot)
+		return -ENOMEM;
+	if (table_init(&tunnels->by_addr) != 0)
+		goto err_slots;
+	if (table_init(&tunnels->by_stage1) != 0)
+		goto err_addr;
+	if (table_init(&tunnels->by_remote_index) != 0)
+		goto err_stage1;
+	if (timers_init(&tunnels->timers) != 0)
+		goto err_index;
+	return 0;
+
+err_index:
+	table_free(&tunnels->by_remote_index);
+err_stage1:
+	table_free(&tunnels->by_stage1);
+err_addr:
+	table_free(&tunnels->by_addr);
+err_slots:
+	free(tunnels->by_slot);
+	return -ENOMEM;
+}
+
+void tunnels_release(struct tunnels *tunnels)
+{
+	timers_free(&tunnels->timers);
+	table_free(&tunnels->by_remote_index);
+	table_free(&tunnels->by_stage1);
+	table_free(&tunnels->by_addr);
+	free(tunnels->by_slot);
+}
+
+static uint64_t now_ns(const struct tunnels *tunnels)
+{
+	return tunnels->outside->now_ns(tunnels->outside->context);
+}
+
+/* --- hosts -------------------------------------------------------------------------------------
+ */
+
+struct peer_host *tunnels_find_host(struct tunnels *tunnels, const struct addr *addr)
+{
+	struct table_node *node = table_first(&tunnels->by_addr, addr_hash(addr));
+
+	for (; node; node = table_next(node)) {
+		struct peer_host *host = table_entry(node, struct peer_host, node);
+		if (addr_equal(&host->addr, addr))
+			return host;
+	}
+	return NULL;
+}
+
+struct peer_host *tunnels_obtain_host(struct tunnels *tunnels, const struct addr *addr)
+{
+	struct peer_host *host = tunnels_find_host(tunnels, addr);
+
+	if (host)
+		return host;
+	host = calloc(1, sizeof(*host));
+	if (!host)
+		return NULL;
+	host->addr = *addr;
+	table_add(&tunnels->by_addr, &host->node, addr_hash(addr));
+	return host;
+}
+
+void tunnels_put_host(struct tunnels *tunnels, struct peer_host *host)
+{
+	if (host->is_static || host->links || host->pending)
+		return;
+	table_remove(&tunnels->by_addr, &host->node);
+	free(host->remotes);
+	free(host);
+}
+
+bool tunnels_host_live(const struct peer_host *host)
+{
+	for (const struct host_link *link = host->links; link; link = link->next)
+		if (link->record->state == RECORD_LIVE || link->record->state == RECORD_SUSPECT)
+			return true;
+	return false;
+}
+
+/* A live tunnel before any unconfirmed one; unconfirmed ones never while runs wait, or while a
+ * suspect one may come back: else a recv_error and a recorded stage 1 would turn the traffic. */
+static struct tunnel_record *choose_primary(const struct peer_host *host)
+{
+	for (const struct host_link *link = host->links; link; link = link->next)
+		if (link->record->state == RECORD_LIVE)
+			return link->record;
+	if (tunnels_host_live(host) || (host->pending && host->pending->pending.first))
+		return NULL;
+	for (const struct host_link *link = host->links; link; link = link->next)
+		if (link->record->state == RECORD_UNCONFIRMED)
+			return link->record;
+	return NULL;
+}
+
+/* From no tunnel to one: see the theory of operation. */
+static void resume_runs(struct tunnels *tunnels, struct peer_host *host)
+{
+	const struct outside *outside = tunnels->outside;
+	struct held_run *run;
+
+	while (host->pending &&
+	       (run = pending_take(&host->pending->pending, &tunnels->held_bytes))) {
+		struct waiting_run waiting = {run->vnet, run->bytes, run->length};
+		outside->resume(outside->context, run->queue, host->primary->tunnel->id, &waiting);
+		free(run);
+	}
+	for (uint32_t queue = 0; queue < tunnels->queues; queue++)
+		outside->resume_end(outside->context, queue, &host->addr);
+}
+
+void tunnels_publish_host(struct tunnels *tunnels, struct peer_host *host)
+{
+	struct tunnel_record *before = host->primary, *primary = choose_primary(host);
+	struct host_entry *entry;
+
+	if (primary == before)
+		return;
+	if (!primary) {
+		entry = hostmap_by_addr(tunnels->map, &host->addr);
+		RCU_PUBLISH(entry->tunnel, NULL);
+		hostmap_host_remove(tunnels->map, &host->addr);
+		host->primary = NULL;
+		return;
+	}
+	entry = hostmap_host_obtain(tunnels->map, &host->addr);
+	if (!entry)
+		return; /* no memory: runs go on being punted and held */
+	host->primary = primary;
+	if (!before)
+		atomic_fetch_or(&entry->held_queues, ~0ull >> (64 - tunnels->queues));
+	RCU_PUBLISH(entry->tunnel, primary->tunnel);
+	if (!before)
+		resume_runs(tunnels, host);
+}
+
+static void unlink_from_host(struct host_link *link)
+{
+	struct host_link **at = &link->host->links;
+
+	while (*at != link)
+		at = &(*at)->next;
+	*at = link->next;
+	link->next = NULL;
+}
+
+static void link_to_host(struct host_link *link)
+{
+	link->next = link->host->links;
+	link->host->links = link;
+}
+
+static void leave_hosts(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	for (uint32_t i = 0; i < record->link_count; i++) {
+		struct host_link *link = &record->links[i];
+		unlink_from_host(link);
+		tunnels_publish_host(tunnels, link->host);
+		tunnels_put_host(tunnels, link->host);
+	}
+	record->link_count = 0;
+}
+
+/* The oldest live tunnels above the bound go. */
+static void trim_host(struct tunnels *tunnels, struct peer_host *host)
+{
+	for (;;) {
+		struct tunnel_record *oldest = NULL;
+		uint32_t live = 0;
+
+		for (struct host_link *link = host->links; link; link = link->next) {
+			if (link->record->state == RECORD_UNCONFIRMED)
+				continue;
+			live++;
+			oldest = link->record;
+		}
+		if (live <= TUNNELS_PER_HOST_MAX)
+			return;
+		tunnels_remove(tunnels, oldest);
+	}
+}
+
+/* First in each host's list, so primary if it is live; then the bound. */
+static void lead_hosts(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	for (uint32_t i = 0; i < record->link_count; i++) {
+		unlink_from_host(&record->links[i]);
+		link_to_host(&record->links[i]);
+	}
+	for (uint32_t i = 0; i < record->link_count; i++) {
+		tunnels_publish_host(tunnels, record->links[i].host);
+		trim_host(tunnels, record->links[i].host);
+	}
+}
+
+int tunnels_enter_hosts(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	const struct tunnel *tunnel = record->tunnel;
+	struct peer_host *hosts[PEER_ADDRS_MAX];
+
+	for (uint32_t i = 0; i < tunnel->addr_count; i++) {
+		hosts[i] = tunnels_obtain_host(tunnels, &tunnel->addrs[i]);
+		if (hosts[i])
+			continue;
+		while (i-- > 0)
+			tunnels_put_host(tunnels, hosts[i]);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < tunnel->addr_count; i++) {
+		record->links[i].host = hosts[i];
+		record->links[i].record = record;
+		link_to_host(&record->links[i]);
+	}
+	record->link_count = tunnel->addr_count;
+	lead_hosts(tunnels, record);
+	return 0;
+}
+
+/* --- records -----------------------------------------------------------------------------------
+ */
+
+static void release_plain(struct hostmap *map, void *object)
+{
+	free(object);
+}
+
+static void release_tunnel(struct hostmap *map, void *object)
+{
+	tunnel_free(map, object);
+}
+
+static struct remote *make_remote(const struct tunnels *tunnels, const struct endpoint *to)
+{
+	struct remote *remote = calloc(1, sizeof(*remote));
+
+	if (!remote)
+		return NULL;
+	remote->to = *to;
+	atomic_init(&remote->gso_segment_max, DATAGRAM_MAX);
+	if (tunnels->udp_v6) {
+		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&remote->sockaddr;
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htobe16(to->port);
+		memcpy(&v6->sin6_addr, to->addr.bytes, 16);
+		remote->sockaddr_bytes = sizeof(*v6);
+	} else {
+		struct sockaddr_in *v4 = (struct sockaddr_in *)&remote->sockaddr;
+		v4->sin_family = AF_INET;
+		v4->sin_port = htobe16(to->port);
+		v4->sin_addr.s_addr = htobe32(addr_v4(&to->addr));
+		remote->sockaddr_bytes = sizeof(*v4);
+	}
+	return remote;
+}
+
+static int fill_tunnel(const struct tunnels *tunnels, struct tunnel *tunnel,
+		       const struct tunnel_facts *facts)
+{
+	const struct cert *cert = facts->cert;
+
+	tunnel->local_index = facts->local_index;
+	tunnel->remote_index = facts->remote_index;
+	tunnel->initiator = facts->initiator;
+	atomic_init(&tunnel->state, facts->initiator ? TUNNEL_CONFIRMED : TUNNEL_UNCONFIRMED);
+	for (uint32_t i = 0; i < cert->network_count && i < PEER_ADDRS_MAX; i++)
+		tunnel->addrs[tunnel->addr_count++] = cert->networks[i].addr;
+	if (cert->unsafe_network_count > 0) {
+		tunnel->prefixes = calloc(cert->unsafe_network_count, sizeof(struct prefix));
+		if (!tunnel->prefixes)
+			return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < cert->unsafe_network_count && i < PEER_PREFIXES_MAX; i++)
+		tunnel->prefixes[tunnel->prefix_count++] = prefix_masked(cert->unsafe_networks[i]);
+	tunnel->remote = make_remote(tunnels, facts->remote);
+	if (!tunnel->remote)
+		return -ENOMEM;
+
+	int err = aead_key_init(&tunnel->keys->seal, facts->cipher, facts->keys->seal);
+	if (err == 0)
+		err = aead_key_init(&tunnel->keys->open, facts->cipher, facts->keys->open);
+	return err;
+}
+
+static void list_record(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	record->next = tunnels->all;
+	if (record->next)
+		record->next->previous = record;
+	tunnels->all = record;
+	tunnels->count++;
+	tunnels->by_slot[record->tunnel->id.slot] = record;
+	table_add(&tunnels->by_remote_index, &record->by_remote_index,
+		  record->tunnel->remote_index * 0x9e3779b97f4a7c15ull >> 32);
+}
+
+struct tunnel_record *tunnels_add(struct tunnels *tunnels, const struct tunnel_facts *facts)
+{
+	struct tunnel *tunnel = tunnel_allocate(tunnels->map);
+	struct tunnel_record *record;
+
+	if (!tunnel)
+		return NULL;
+	/* One timer per record, one per pending handshake, the node's own. */
+	if (fill_tunnel(tunnels, tunnel, facts) != 0 ||
+	    timers_reserve(&tunnels->timers, tunnels->count + PENDING_MAX + 8) != 0)
+		goto err_tunnel;
+	record = calloc(1, sizeof(*record) + tunnel->addr_count * sizeof(record->links[0]));
+	if (!record)
+		goto err_tunnel;
+	record->tunnel = tunnel;
+	record->state = facts->initiator ? RECORD_LIVE : RECORD_UNCONFIRMED;
+	record->queue = facts->queue;
+	record->peer_time = facts->peer_time;
+	record->created_ns = now_ns(tunnels);
+	record->expires_ns = record->next_test_ns = TIMER_NEVER;
+	record->timer.fire = fire_record;
+	if (hostmap_index_publish(tunnels->map, tunnel) != 0)
+		goto err_record;
+	record->cert = cert_ref(facts->cert);
+	tunnel->rules = facts->rules;
+	tunnels->unconfirmed += record->state == RECORD_UNCONFIRMED;
+	list_record(tunnels, record);
+	return record;
+
+err_record:
+	free(record);
+err_tunnel:
+	tunnel_free(tunnels->map, tunnel);
+	return NULL;
+}
+
+int tunnels_remember_stage2(struct tunnels *tunnels, struct tunnel_record *record,
+			    const uint8_t hash[STAGE1_HASH_BYTES], const uint8_t *stage2,
+			    size_t length)
+{
+	uint64_t key;
+
+	record->stage2 = malloc(length);
+	if (!record->stage2)
+		return -ENOMEM;
+	memcpy(record->stage2, stage2, length);
+	record->stage2_length = length;
+	memcpy(record->stage1_hash, hash, STAGE1_HASH_BYTES);
+	memcpy(&key, hash, sizeof(key));
+	table_add(&tunnels->by_stage1, &record->by_stage1, key);
+	return 0;
+}
+
+/* One timer serves all that a record waits for. */
+static void arm_record(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	uint64_t due = record->expires_ns;
+
+	if (record->next_test_ns < due)
+		due = record->next_test_ns;
+	if (record->roam_quiet_ns && record->roam_quiet_ns < due)
+		due = record->roam_quiet_ns;
+	timer_arm(&tunnels->timers, &record->timer, due);
+}
+
+void tunnels_send(struct tunnels *tunnels, const struct tunnel_record *record, enum wire_type wire,
+		  const uint8_t *payload, size_t length)
+{
+	const struct outside *outside = tunnels->outside;
+
+	outside->send_in_tunnel(outside->context, record->queue, record->tunnel->id, wire, NULL,
+				payload, length);
+}
+
+static void send_due_tests(struct tunnels *tunnels, struct tunnel_record *record, uint64_t start_ns)
+{
+	uint64_t now = now_ns(tunnels);
+
+	while (record->tests_sent < TESTS && start_ns + test_after_ns[record->tests_sent] <= now) {
+		record->tests_sent++;
+		tunnels_send(tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+	}
+	record->next_test_ns = record->tests_sent < TESTS
+				       ? start_ns + test_after_ns[record->tests_sent]
+				       : TIMER_NEVER;
+}
+
+void tunnels_start_tests(struct tunnels *tunnels, struct tunnel_record *record, bool now)
+{
+	if (record->expires_ns == TIMER_NEVER)
+		record->expires_ns = record->created_ns + UNCONFIRMED_NS;
+	record->tests_started_ns = now_ns(tunnels);
+	record->tests_sent = now ? 0 : 1;
+	send_due_tests(tunnels, record, record->tests_started_ns);
+	arm_record(tunnels, record);
+}
+
+void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	if (record->state == RECORD_UNCONFIRMED)
+		tunnels->unconfirmed--;
+	record->state = RECORD_LIVE;
+	record->expires_ns = record->next_test_ns = TIMER_NEVER;
+	arm_record(tunnels, record);
+	atomic_store(&record->tunnel->state, TUNNEL_CONFIRMED);
+	lead_hosts(tunnels, record);
+}
+
+void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	struct tunnel *tunnel = record->tunnel;
+
+	tunnels->unconfirmed -= record->state == RECORD_UNCONFIRMED;
+	leave_hosts(tunnels, record);
+	hostmap_index_remove(tunnels->map, tunnel->local_index);
+	atomic_store(&tunnel->state, TUNNEL_CLOSED);
+	hostmap_defer(tunnels->map, release_tunnel, tunnel);
+
+	timer_arm(&tunnels->timers, &record->timer, TIMER_NEVER);
+	tunnels->by_slot[tunnel->id.slot] = NULL;
+	table_remove(&tunnels->by_remote_index, &record->by_remote_index);
+	if (record->stage2)
+		table_remove(&tunnels->by_stage1, &record->by_stage1);
+	if (record->previous)
+		record->previous->next = record->next;
+	else
+		tunnels->all = record->next;
+	if (record->next)
+		record->next->previous = record->previous;
+	tunnels->count--;
+	cert_unref(record->cert);
+	free(record->stage2);
+	free(record);
+}
+
+void tunnels_close(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	tunnels_send(tunnels, record, WIRE_CLOSE_TUNNEL, NULL, 0);
+	tunnels->unconfirmed -= record->state == RECORD_UNCONFIRMED;
+	record->state = RECORD_CLOSING;
+	record->expires_ns = now_ns(tunnels) + CLOSE_LINGER_NS;
+	record->next_test_ns = TIMER_NEVER;
+	leave_hosts(tunnels, record);
+	arm_record(tunnels, record);
+}
+
+void tunnels_suspect(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	for (uint32_t i = 0; i < record->link_count; i++) {
+		struct host_link *link = record->links[i].host->links;
+		for (; link; link = link->next)
+			if (link->record->state == RECORD_LIVE)
+				link->record->state = RECORD_SUSPECT;
+	}
+	for (uint32_t i = 0; i < record->link_count; i++)
+		tunnels_publish_host(tunnels, record->links[i].host);
+}
+
+void tunnels_remove_suspects(struct tunnels *tunnels, struct peer_host *host)
+{
+	struct host_link *link = host->links;
+
+	while (link) {
+		struct host_link *next = link->next;
+		if (link->record->state == RECORD_SUSPECT)
+			tunnels_remove(tunnels, link->record);
+		link = next;
+	}
+}
+
+void tunnels_evict_unconfirmed(struct tunnels *tunnels, const struct addr *addr)
+{
+	struct peer_host *host = tunnels_find_host(tunnels, addr);
+	struct tunnel_record *oldest = NULL;
+	uint32_t own = 0;
+
+	for (struct host_link *link = host ? host->links : NULL; link; link = link->next) {
+		if (link->record->state != RECORD_UNCONFIRMED)
+			continue;
+		own++;
+		oldest = link->record;
+	}
+	if (own < UNCONFIRMED_PER_HOST_MAX && tunnels->unconfirmed < UNCONFIRMED_MAX)
+		return;
+	/* The host that floods pays; one that has none yet takes the oldest of all. */
+	size_t unseen = own < 2 ? tunnels->unconfirmed : 0; /* they are young: near the front */
+	for (struct tunnel_record *record = tunnels->all; unseen > 0; record = record->next) {
+		if (record->state != RECORD_UNCONFIRMED)
+			continue;
+		oldest = record;
+		unseen--;
+	}
+	if (oldest)
+		tunnels_remove(tunnels, oldest);
+}
+
+static void fire_record(void *context, struct timer *timer)
+{
+	struct tunnels *tunnels = context;
+	struct tunnel_record *record = table_entry(timer, struct tunnel_record, timer);
+	uint64_t now = now_ns(tunnels);
+
+	if (record->expires_ns <= now) {
+		tunnels_remove(tunnels, record);
+		return;
+	}
+	if (record->next_test_ns <= now)
+		send_due_tests(tunnels, record, record->tests_started_ns);
+	if (record->roam_quiet_ns && record->roam_quiet_ns <= now) {
+		record->roam_quiet_ns = 0;
+		atomic_fetch_and(&record->tunnel->event_in_flight, ~(uint32_t)TUNNEL_EVENT_ROAM);
+	}
+	arm_record(tunnels, record);
+}
+
+/* --- look-ups ----------------------------------------------------------------------------------
+ */
+
+struct tunnel_record *tunnels_by_id(struct tunnels *tunnels, struct tunnel_id id)
+{
+	struct tunnel_record *record = id.slot < TUNNELS_MAX ? tunnels->by_slot[id.slot] : NULL;
+
+	return record && record->tunnel->id.generation == id.generation ? record : NULL;
+}
+
+struct tunnel_record *tunnels_by_stage1(struct tunnels *tunnels,
+					const uint8_t hash[STAGE1_HASH_BYTES])
+{
+	struct table_node *node;
+	uint64_t key;
+
+	memcpy(&key, hash, sizeof(key));
+	for (node = table_first(&tunnels->by_stage1, key); node; node = table_next(node)) {
+		struct tunnel_record *record = table_entry(node, struct tunnel_record, by_stage1);
+		if (memcmp(record->stage1_hash, hash, STAGE1_HASH_BYTES) == 0)
+			return record;
+	}
+	return NULL;
+}
+
+struct tunnel_record *tunnels_by_remote_index(struct tunnels *tunnels, uint32_t index,
+					      const struct endpoint *remote)
+{
+	struct table_node *node =
+		table_first(&tunnels->by_remote_index, index * 0x9e3779b97f4a7c15ull >> 32);
+
+	for (; node; node = table_next(node)) {
+		struct tunnel_record *record =
+			table_entry(node, struct tunnel_record, by_remote_index);
+		if (record->state == RECORD_LIVE && record->tunnel->remote_index == index &&
+		    endpoint_equal(&record->tunnel->remote->to, remote))
+			return record;
+	}
+	return NULL;
+}
+
+/* --- remotes -----------------------------------------------------------------------------------
+ */
+
+int tunnels_set_remote(struct tunnels *tunnels, struct tunnel_record *record,
+		       const struct endpoint *remote)
+{
+	struct remote *before = record->tunnel->remote, *after = make_remote(tunnels, remote);
+
+	if (!after)
+		return -ENOMEM;
+	RCU_PUBLISH(record->tunnel->remote, after);
+	hostmap_defer(tunnels->map, release_plain, before);
+	return 0;
+}
+
+/*
+ * Every authenticated packet from the old address would report itself while going back is ignored,
+ * so the tunnel's roam bit stays set until that time is over (fire_record clears it).
+ */
+bool tunnels_roam(struct tunnels *tunnels, struct tunnel_record *record,
+		  const struct endpoint *source)
+{
+	struct endpoint from = record->tunnel->remote->to;
+
+	if (endpoint_equal(&from, source))
+		return false;
+	if (record->roam_quiet_ns && endpoint_equal(&record->roamed_from, source))
+		return false;
+	if (tunnels_set_remote(tunnels, record, source) != 0)
+		return false;
+	record->roamed_from = from;
+	record->roam_quiet_ns = now_ns(tunnels) + ROAM_QUIET_NS;
+	arm_record(tunnels, record);
+	return true;
+}

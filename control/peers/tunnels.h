@@ -1,0 +1,183 @@
+/*
+ * tunnels.h - the tunnels of a node and the hosts they lead to: which one is primary for an overlay
+ * address, and what of it workers see (PROTOCOL.md 2.7, 2.9 to 2.11). Private to control/peers.
+ *
+ * A struct tunnel is what workers know of a tunnel; a struct tunnel_record is the rest, control's
+ *own. A host is one overlay address; a peer with several addresses has its tunnels in several
+ *hosts.
+ *
+ * States of a record, and what is legal in them:
+ *   UNCONFIRMED  we answered a stage 1, nothing authenticated has come yet. Carries traffic only
+ *when the host has no live tunnel and no run waits for one. Has its own bound, expires, ignores
+ *recv_error, does not count for "too old", is asked by test requests. LIVE	  may be primary. At
+ *most TUNNELS_PER_HOST_MAX per host. SUSPECT	  a recv_error came: carries no traffic of ours,
+ *still receives, ends when the new handshake does, lives again when something authenticated comes.
+ *   CLOSING	  in no host any more; published by index until CloseTunnel has surely left.
+ */
+#ifndef M57_TUNNELS_H
+#define M57_TUNNELS_H
+
+#include "hostmap.h"
+#include "identity/cert.h"
+#include "handshake/pending.h"
+#include "outside.h"
+#include "peers/remotes.h"
+#include "peers/table.h"
+#include "peers/timers.h"
+
+#define STAGE1_HASH_BYTES 32 /* SHA-256 of stage 1 without its header */
+
+enum record_state { RECORD_UNCONFIRMED, RECORD_LIVE, RECORD_SUSPECT, RECORD_CLOSING };
+
+struct tunnel_record;
+
+/* A record's place in one host's list. */
+struct host_link {
+	struct host_link *next;
+	struct tunnel_record *record;
+	struct peer_host *host;
+};
+
+struct peer_host {
+	struct table_node node; /* in tunnels.by_addr */
+	struct addr addr;
+	bool is_static;                /* in static_host_map: kept without tunnels */
+	struct host_link *links;       /* the one that became primary last comes first */
+	struct tunnel_record *primary; /* what workers see; NULL: they punt */
+	struct remotes *remotes;       /* where it may be; owned; may be NULL */
+	struct host_pending *pending;  /* our handshake with it; NULL: none */
+	uint64_t recv_error_free_ns;   /* before this time recv_errors start no handshake */
+};
+
+/* A pending handshake and its place in the node. */
+struct host_pending {
+	struct pending pending;
+	struct timer timer;
+	struct table_node by_index; /* in node.pending_by_index while stage1 exists */
+	struct peer_host *host;
+	uint32_t queue; /* the index is drawn for it */
+	bool quiet;     /* not needed any more: sends nothing, but an answer may still come */
+};
+
+struct tunnel_record {
+	struct tunnel *tunnel;
+	enum record_state state;
+	uint32_t queue; /* worker that seals control's messages */
+	struct cert *cert;
+	uint64_t peer_time; /* Time of its stage 1, unix ns; 0 on the initiator */
+	struct tunnel_record *next, *previous; /* all records, newest first */
+	struct table_node by_remote_index;
+
+	/* responder: to know and answer a repeated stage 1 */
+	struct table_node by_stage1;
+	uint8_t stage1_hash[STAGE1_HASH_BYTES];
+	uint8_t *stage2; /* owned; NULL on the initiator */
+	size_t stage2_length;
+
+	struct timer timer;
+	uint64_t created_ns;
+	uint64_t expires_ns;   /* UNCONFIRMED, CLOSING: removed then */
+	uint64_t next_test_ns; /* UNCONFIRMED; TIMER_NEVER: all are sent */
+	uint64_t tests_started_ns;
+	uint32_t tests_sent;
+
+	/* roaming (4.7) */
+	struct endpoint roamed_from;
+	uint64_t roam_quiet_ns; /* going back is ignored before this time; 0: never roamed */
+
+	uint32_t link_count;
+	struct host_link links[]; /* one per address */
+};
+
+struct tunnels {
+	struct hostmap *map;
+	const struct outside *outside;
+	uint32_t queues;
+	bool udp_v6;
+	struct tunnel_record **by_slot;          /* TUNNELS_MAX */
+	struct table by_addr;                    /* struct peer_host */
+	struct table by_stage1, by_remote_index; /* struct tunnel_record */
+	struct tunnel_record *all;
+	size_t count, unconfirmed;
+	uint64_t held_bytes; /* of all pending handshakes */
+	struct timers timers;
+};
+
+/* What a finished handshake gives. */
+struct tunnel_facts {
+	struct cert *cert; /* a reference is taken */
+	const struct machine_keys *keys;
+	enum aead_cipher cipher;
+	uint32_t local_index; /* reserved in the hostmap */
+	uint32_t remote_index;
+	uint32_t queue;
+	uint64_t peer_time;
+	const struct endpoint *remote;
+	struct peer_rules *rules; /* owned by the tunnel on success; may be NULL */
+	bool initiator;
+};
+
+int tunnels_init(struct tunnels *tunnels, struct hostmap *map, const struct outside *outside,
+		 uint32_t queues, bool udp_v6); /* 0 or -ENOMEM */
+/* Every record and host must have gone. */
+void tunnels_release(struct tunnels *tunnels);
+
+/* --- hosts --- */
+
+struct peer_host *tunnels_find_host(struct tunnels *tunnels, const struct addr *addr);
+/* Made when absent. NULL: no memory. */
+struct peer_host *tunnels_obtain_host(struct tunnels *tunnels, const struct addr *addr);
+/* Frees the host when nothing needs it. */
+void tunnels_put_host(struct tunnels *tunnels, struct peer_host *host);
+/* Chooses the primary again, publishes it, and lets the runs that waited go. */
+void tunnels_publish_host(struct tunnels *tunnels, struct peer_host *host);
+/* Is there a tunnel that has proved to be alive, even if it is SUSPECT now? */
+bool tunnels_host_live(const struct peer_host *host);
+
+/* --- records --- */
+
+/*
+ * Makes the tunnel of a finished handshake and publishes it by its index: LIVE for the initiator,
+ * else UNCONFIRMED. It enters its hosts with tunnels_enter_hosts(). NULL: too many or no memory;
+ * the reserved index stays the caller's.
+ */
+struct tunnel_record *tunnels_add(struct tunnels *tunnels, const struct tunnel_facts *facts);
+/* 0 or -ENOMEM, then nothing has changed. */
+int tunnels_enter_hosts(struct tunnels *tunnels, struct tunnel_record *record);
+/* Responder: remembers stage 1 and its answer. 0 or -ENOMEM. */
+int tunnels_remember_stage2(struct tunnels *tunnels, struct tunnel_record *record,
+			    const uint8_t hash[STAGE1_HASH_BYTES], const uint8_t *stage2,
+			    size_t length);
+/* UNCONFIRMED or SUSPECT becomes LIVE; primary of its hosts; the oldest above the bound goes. */
+void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record);
+/* Out of every table at once; memory after a grace period. */
+void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record);
+/* Out of its hosts now, CloseTunnel to the peer, out of the tables when that has left. */
+void tunnels_close(struct tunnels *tunnels, struct tunnel_record *record);
+/* Marks every LIVE tunnel of the record's hosts SUSPECT; they carry no traffic from now on. */
+void tunnels_suspect(struct tunnels *tunnels, struct tunnel_record *record);
+/* Removes what is SUSPECT in host. */
+void tunnels_remove_suspects(struct tunnels *tunnels, struct peer_host *host);
+/* Makes room for one more unconfirmed tunnel of the host at addr. */
+void tunnels_evict_unconfirmed(struct tunnels *tunnels, const struct addr *addr);
+
+struct tunnel_record *tunnels_by_id(struct tunnels *tunnels, struct tunnel_id id);
+struct tunnel_record *tunnels_by_stage1(struct tunnels *tunnels,
+					const uint8_t hash[STAGE1_HASH_BYTES]);
+/* The LIVE tunnel whose peer chose index and is at remote. */
+struct tunnel_record *tunnels_by_remote_index(struct tunnels *tunnels, uint32_t index,
+					      const struct endpoint *remote);
+
+/* Publishes a new remote. 0 or -ENOMEM. */
+int tunnels_set_remote(struct tunnels *tunnels, struct tunnel_record *record,
+		       const struct endpoint *remote);
+/* Roams to source if the rule of 4.7 lets it. True when it did. */
+bool tunnels_roam(struct tunnels *tunnels, struct tunnel_record *record,
+		  const struct endpoint *source);
+
+void tunnels_send(struct tunnels *tunnels, const struct tunnel_record *record, enum wire_type wire,
+		  const uint8_t *payload, size_t length);
+/* Starts the test requests of an unconfirmed tunnel (2.11), the first one now or a step later. */
+void tunnels_start_tests(struct tunnels *tunnels, struct tunnel_record *record, bool now);
+
+#endif

@@ -24,6 +24,7 @@ struct rule_peer {
 	const char
 		*ca_name;   /* or NULL; several CAs of one name all fit (ca_sha is the safe form) */
 	const char *ca_sha; /* fingerprint of the issuer, lower-case hex, or NULL */
+	const char *cidr, *local_cidr; /* as written, or NULL; for rules_hash() */
 };
 
 /* The rules of one direction; both arrays have count elements. */

@@ -1,0 +1,221 @@
+/*
+ * check.c - configuration and identity together; see check.h.
+ */
+#include "config/check.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sodium.h>
+
+#include "addr_text.h"
+
+/* --- identity --------------------------------------------------------------------------------- */
+
+static void load_identity(const struct config *config, int64_t now, struct pki *pki,
+			  struct findings *findings)
+{
+	char error[PKI_ERROR_MAX];
+	bool cert = false, key = false;
+
+	if (config->pki.ca.text != NULL && pki_load_ca(pki, config->pki.ca.text, now, error) != 0)
+		finding_error(findings, config->pki.ca.where, "%s", error);
+	if (config->pki.cert.text != NULL) {
+		cert = pki_load_cert(pki, config->pki.cert.text, now, error) == 0;
+		if (!cert)
+			finding_error(findings, config->pki.cert.where, "%s", error);
+	}
+	if (config->pki.key.text != NULL) {
+		key = pki_load_key(pki, config->pki.key.text, error) == 0;
+		if (!key)
+			finding_error(findings, config->pki.key.where, "%s", error);
+	}
+	if (cert && key && pki_check_match(pki, error) != 0)
+		finding_error(findings, config->pki.key.where, "%s", error);
+	for (uint32_t i = 0; i < config->pki.blocklist_count; i++)
+		if (pki_block(pki, config->pki.blocklist[i].text, error) != 0)
+			finding_error(findings, config->pki.blocklist[i].where, "%s", error);
+}
+
+/* What is worth a word though the node starts. */
+static void review_identity(const struct config *config, int64_t now, const struct pki *pki,
+			    struct findings *findings)
+{
+	const struct cert *own = pki_own_cert(pki);
+	char detail[CA_POOL_DETAIL_MAX];
+	enum cert_error reason;
+
+	if (pki->skipped_ca_blocks > 0)
+		finding_warning(findings, config->pki.ca.where,
+				"pki.ca: %u CA certificates of a kind that is not supported yet "
+				"are skipped; peers that only they vouch for are refused",
+				pki->skipped_ca_blocks);
+	if (pki->skipped_cert_blocks > 0)
+		finding_warning(findings, config->pki.cert.where,
+				"pki.cert: %u certificates of a kind that is not supported yet are "
+				"skipped",
+				pki->skipped_cert_blocks);
+	if (pki->ca == NULL || own == NULL)
+		return;
+	if (ca_pool_valid_count(pki->ca, now) < ca_pool_count(pki->ca))
+		finding_warning(findings, config->pki.ca.where,
+				"pki.ca: %zu of %zu CA certificates are expired or not yet valid; "
+				"remove them when no certificate of theirs is left",
+				ca_pool_count(pki->ca) - ca_pool_valid_count(pki->ca, now),
+				ca_pool_count(pki->ca));
+	reason = ca_pool_verify(pki->ca, own, now, pki->blocklist, NULL, detail);
+	if (reason != CERT_OK)
+		finding_warning(findings, config->pki.cert.where,
+				"pki.cert: peers with the same CAs would refuse this certificate: "
+				"%s%s%s; sign it anew, or correct pki.ca",
+				cert_error_text(reason), detail[0] != '\0' ? ": " : "", detail);
+}
+
+/* --- how it fits together --------------------------------------------------------------------- */
+
+static bool in_own_networks(const struct cert *own, const struct addr *addr)
+{
+	for (uint32_t i = 0; i < own->network_count; i++)
+		if (prefix_contains(&own->networks[i], addr))
+			return true;
+	return false;
+}
+
+static bool covered_by_own_networks(const struct cert *own, const struct prefix *prefix)
+{
+	for (uint32_t i = 0; i < own->network_count; i++)
+		if (prefix_covers(&own->networks[i], prefix))
+			return true;
+	return false;
+}
+
+static void check_own_size(const struct config *config, const struct cert *own,
+			   struct findings *findings)
+{
+	if (own->network_count > PEER_ADDRS_MAX)
+		finding_error(findings, config->pki.cert.where,
+			      "pki.cert: %u networks, more than %d; sign a certificate with fewer",
+			      own->network_count, PEER_ADDRS_MAX);
+	if (own->unsafe_network_count > PEER_PREFIXES_MAX)
+		finding_error(findings, config->pki.cert.where,
+			      "pki.cert: %u unsafe networks, more than %d; join adjoining ones",
+			      own->unsafe_network_count, PEER_PREFIXES_MAX);
+}
+
+static void check_static_hosts(const struct config *config, const struct cert *own,
+			       struct findings *findings)
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (uint32_t i = 0; i < config->static_host_count; i++) {
+		const struct static_host *host = &config->static_hosts[i];
+
+		addr_format(&host->overlay, text);
+		if (!in_own_networks(own, &host->overlay))
+			finding_error(findings, host->where,
+				      "static_host_map: %s is not in the networks of this host's "
+				      "certificate; write the overlay address of the host",
+				      text);
+		else if (host->remote_count == 0)
+			finding_warning(findings, host->where,
+					"static_host_map: %s has no usable address; add "
+					"ADDRESS:PORT or remove the entry",
+					text);
+		for (uint32_t j = 0; j < i; j++)
+			if (addr_equal(&config->static_hosts[j].overlay, &host->overlay))
+				finding_warning(findings, host->where,
+						"static_host_map: %s is given at line %u already; "
+						"join both lists",
+						text, config->static_hosts[j].where.line);
+	}
+}
+
+static void check_routes(const struct config *config, const struct cert *own,
+			 struct findings *findings)
+{
+	char text[PREFIX_TEXT_MAX];
+	char via[ADDR_TEXT_MAX];
+
+	for (uint32_t i = 0; i < config->tun.route_count; i++) {
+		const struct config_route *route = &config->tun.routes[i];
+
+		if (!covered_by_own_networks(own, &route->to))
+			finding_error(findings, route->where,
+				      "tun.routes: %s is not inside the networks of this host's "
+				      "certificate; use tun.unsafe_routes for networks outside",
+				      prefix_format(&route->to, text));
+	}
+	for (uint32_t i = 0; i < config->tun.unsafe_route_count; i++) {
+		const struct config_unsafe_route *route = &config->tun.unsafe_routes[i];
+
+		prefix_format(&route->to, text);
+		addr_format(&route->gateway, via);
+		if (in_own_networks(own, &route->to.addr))
+			finding_error(findings, route->where,
+				      "tun.unsafe_routes: %s begins inside the networks of this "
+				      "host's certificate, which are reached without a route; "
+				      "remove it",
+				      text);
+		if (!in_own_networks(own, &route->gateway))
+			finding_warning(findings, route->where,
+					"tun.unsafe_routes: via %s is not in the networks of this "
+					"host's certificate, so %s cannot be reached; correct via",
+					via, text);
+	}
+}
+
+static void check_fit(const struct config *config, const struct cert *own,
+		      struct findings *findings)
+{
+	check_own_size(config, own, findings);
+	check_static_hosts(config, own, findings);
+	check_routes(config, own, findings);
+	if (config->firewall.rules[INBOUND].count + config->firewall.rules[OUTBOUND].count == 0)
+		finding_warning(findings, config->pki.ca.where,
+				"no firewall rule, so no packet passes; add rules to "
+				"firewall.outbound and firewall.inbound");
+}
+
+/* --- all -------------------------------------------------------------------------------------- */
+
+int check_load(const char *path, bool strict, int64_t now, struct config **config, struct pki *pki,
+	       struct findings *findings)
+{
+	memset(pki, 0, sizeof(*pki));
+	*config = config_load(path, findings);
+	if (*config == NULL)
+		return -EINVAL;
+	if (pki_init(pki) != 0) {
+		finding_error(findings, (struct where){path, 0}, "out of memory");
+		goto err_config;
+	}
+	load_identity(*config, now, pki, findings);
+	review_identity(*config, now, pki, findings);
+	if (pki_own_cert(pki) != NULL)
+		check_fit(*config, pki_own_cert(pki), findings);
+	if (strict)
+		findings_be_strict(findings);
+	if (findings->errors == 0)
+		return 0;
+
+	pki_free(pki);
+err_config:
+	config_free(*config);
+	*config = NULL;
+	return -EINVAL;
+}
+
+int check_all(const char *path, bool strict, int64_t now, FILE *out)
+{
+	struct findings findings = {0};
+	struct config *config;
+	struct pki pki;
+	int err = check_load(path, strict, now, &config, &pki, &findings);
+
+	findings_print(&findings, out);
+	if (err == 0) {
+		pki_free(&pki);
+		config_free(config);
+	}
+	findings_free(&findings);
+	return err == 0 ? 0 : 1;
+}

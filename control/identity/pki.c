@@ -230,6 +230,12 @@ static int own_cert_block(struct pki_cert *own, const struct pem_block *block,
 	if (err == 0 &&
 	    cert_encode_handshake(cert, &own->handshake_bytes, &own->handshake_len) != 0)
 		err = fail_memory(error);
+	if (err == 0 && own->handshake_len + HANDSHAKE_ROOM > HANDSHAKE_BYTES_MAX)
+		err = fail(error,
+			   "%s: certificate \"%.100s\" is too long for a handshake (%zu bytes, at "
+			   "most %d); sign it with fewer groups or subnets",
+			   source->name, cert->name, own->handshake_len,
+			   HANDSHAKE_BYTES_MAX - HANDSHAKE_ROOM);
 	return err;
 }
 

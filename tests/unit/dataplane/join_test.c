@@ -471,6 +471,12 @@ Test(join, same_flow_compares_addresses_protocol_and_ports)
 		classify(scratch, packet_build(scratch, &q), &inner);
 		cr_assert_not(join_same_flow(&chain, scratch, &inner));
 		q = p;
+		q.fragment = 50; /* what looks like ports is data */
+		if (p.version == 4) {
+			classify(scratch, packet_build(scratch, &q), &inner);
+			cr_assert_not(join_same_flow(&chain, scratch, &inner));
+		}
+		q = p;
 		q.version = 10 - p.version;
 		classify(scratch, packet_build(scratch, &q), &inner);
 		cr_assert_not(join_same_flow(&chain, scratch, &inner));

@@ -314,3 +314,18 @@ Test(segment, short_and_long_headers_are_refused)
 	length = packet_build(super, &p);
 	cr_expect_eq(begin(&s, length, &vnet), DROP_INNER_GSO, "124 do not");
 }
+
+Test(segment, fragments_and_oversize_are_refused)
+{
+	struct packet p = {.version = 6, .protocol = IPPROTO_TCP, .payload_bytes = 65535 - 20};
+	uint32_t length = packet_build(super, &p); /* 65,575: the most IPv6 can say */
+	struct virtio_net_hdr vnet = packet_vnet(super, 1000);
+	struct segmenter s;
+
+	cr_expect_eq(begin(&s, length, &vnet), DROP_INNER_GSO, "%u bytes", length);
+	p = (struct packet){
+		.version = 4, .protocol = IPPROTO_TCP, .payload_bytes = 500, .fragment = 10};
+	length = packet_build(super, &p);
+	vnet = packet_vnet(super, 100);
+	cr_expect_eq(begin(&s, length, &vnet), DROP_INNER_GSO, "fragment");
+}

@@ -160,7 +160,7 @@ demo:
 
 lint:
 	@scripts/lint_format
-	+@$(SUB) B=$(B)/lint WERROR=-Werror CFLAGS='-O2 -g' LDFLAGS= LTO= test-programs
+	+@$(SUB) B=$(B)/lint WERROR=-Werror CFLAGS='-O2 -g -ffunction-sections' LDFLAGS= LTO= test-programs
 	@B=$(B)/lint scripts/check_layers
 	@B=$(B)/lint scripts/lint_code
 

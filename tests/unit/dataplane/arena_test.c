@@ -3,6 +3,7 @@
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -95,13 +96,11 @@ Test(arena, untouched_slots_cost_nothing)
 Test(arena, a_failed_lock_is_counted_not_fatal)
 {
 	struct rlimit none = {0, 0};
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	cr_skip_test("sanitizers turn mlock into nothing");
-#endif
 	if (geteuid() == 0)
 		cr_assert_eq(seteuid(65534), 0); /* drops CAP_IPC_LOCK */
 	cr_assert_eq(setrlimit(RLIMIT_MEMLOCK, &none), 0);
+	if (mlock(&none, sizeof(none)) == 0)
+		cr_skip_test("mlock cannot fail here: sanitizers replace it");
 	struct arena *arena = arena_create(SLOTS, BYTES);
 
 	cr_assert_not_null(arena);

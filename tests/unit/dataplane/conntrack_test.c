@@ -237,3 +237,74 @@ Test(conntrack, two_threads)
 	cr_expect_leq(conntrack_count(workers[0].ct, 10), 64, "no flow is entered twice");
 	conntrack_destroy(workers[0].ct);
 }
+
+/*
+ * Nine flows that share a bucket, though its key is secret: with ever later expiries, the first
+ * flow that evicts another has found a full bucket; and the evicted one, coming back, evicts the
+ * next.
+ */
+static void find_bucket_mates(struct conntrack *ct, struct flow mates[9])
+{
+	enum { FLOWS = 60000 };
+	uint32_t last = 0, mate = 0;
+	struct flow flow = flow_of(IPPROTO_UDP, 0);
+	struct snapshot slow = rules_7, other;
+	enum direction direction;
+
+	slow.udp_timeout_s = 1000000;
+	other = slow;
+	other.rules_version = 99; /* a lookup that finds without refreshing */
+	while (!conntrack_enter(ct, &flow, &slow, last, INBOUND)) {
+		cr_assert_lt(last, FLOWS);
+		flow = flow_of(IPPROTO_UDP, ++last);
+	}
+	mates[0] = flow;
+	for (unsigned i = 1; i < 9; i++) {
+		do {
+			mates[i] = flow_of(IPPROTO_UDP, mate++);
+		} while (conntrack_lookup(ct, &mates[i], &other, 100, &direction) !=
+			 CONNTRACK_MISS);
+		cr_assert(conntrack_enter(ct, &mates[i], &slow, 100000 + i, INBOUND));
+	}
+}
+
+struct neighbour {
+	struct conntrack *ct;
+	const struct flow *flows; /* four that are this thread's alone */
+	unsigned lost;
+};
+
+static void *enter_and_remove(void *argument)
+{
+	struct neighbour *self = argument;
+
+	for (uint32_t i = 0; i < 400000; i++) {
+		const struct flow *flow = &self->flows[i % 4];
+
+		conntrack_enter(self->ct, flow, &rules_7, 10, INBOUND);
+		self->lost += lookup(self->ct, flow, 10) != CONNTRACK_HIT;
+		conntrack_remove(self->ct, flow);
+	}
+	return NULL;
+}
+
+/* Two workers in one bucket with room for both: nobody's flow is lost to the other. */
+Test(conntrack, two_threads_in_one_bucket)
+{
+	struct conntrack *ct = conntrack_create();
+	struct flow mates[9];
+	struct neighbour neighbours[2] = {{ct, &mates[0], 0}, {ct, &mates[4], 0}};
+	pthread_t threads[2];
+
+	find_bucket_mates(ct, mates);
+	for (unsigned i = 0; i < 9; i++)
+		conntrack_remove(ct, &mates[i]);
+	for (unsigned t = 0; t < 2; t++)
+		cr_assert_eq(pthread_create(&threads[t], NULL, enter_and_remove, &neighbours[t]),
+			     0);
+	for (unsigned t = 0; t < 2; t++) {
+		pthread_join(threads[t], NULL);
+		cr_expect_eq(neighbours[t].lost, 0);
+	}
+	conntrack_destroy(ct);
+}

@@ -153,6 +153,24 @@ Test(conntrack, ten_thousand_flows_open_and_expire_without_allocation)
 	conntrack_destroy(ct);
 }
 
+/* Whatever the key, flows that differ in one port alone spread as random ones would. */
+Test(conntrack, consecutive_ports_spread_under_every_key)
+{
+	unsigned evicted = 0;
+
+	for (unsigned table = 0; table < 200; table++) {
+		struct conntrack *ct = conntrack_create();
+
+		for (uint32_t i = 0; i < 10000; i++) {
+			struct flow flow = flow_of(IPPROTO_UDP, i);
+
+			evicted += conntrack_enter(ct, &flow, &rules_7, 10, INBOUND);
+		}
+		conntrack_destroy(ct);
+	}
+	cr_expect_leq(evicted, 3, "%u; 0.06 are expected", evicted);
+}
+
 /* Trap 68. Every bucket is full in the end, and the flow that came last is always there. */
 Test(conntrack, a_flood_is_bounded_and_evicts)
 {

@@ -8,7 +8,6 @@
 #include "config/yaml.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +79,12 @@ static bool plain_float(const struct yaml_node *node, double *out)
 	    strspn(digits, "0123456789") == 0)
 		return false;
 	*out = strtod(node->text, &end);
-	return *end == '\0' && isfinite(*out);
+	return *end == '\0' && __builtin_isfinite(*out);
+}
+
+static bool is_whole(double real)
+{
+	return real > -1e18 && real < 1e18 && real == (double)(int64_t)real;
 }
 
 static bool plain_bool(const struct yaml_node *node, bool *out)
@@ -124,7 +128,7 @@ const char *yaml_text(const struct yaml_node *node, struct arena *arena)
 		return NULL;
 	if (plain_integer(node, &integer))
 		snprintf(buf, sizeof(buf), "%lld", (long long)integer);
-	else if (plain_float(node, &real) && real == rint(real) && fabs(real) < 1e18)
+	else if (plain_float(node, &real) && is_whole(real))
 		snprintf(buf, sizeof(buf), "%lld", (long long)real);
 	else if (plain_bool(node, &truth))
 		snprintf(buf, sizeof(buf), "%s", truth ? "true" : "false");
@@ -173,7 +177,7 @@ int yaml_int(const struct yaml_node *node, int64_t *out)
 	if (plain_integer(node, out))
 		return 0;
 	if (plain_float(node, &real)) {
-		if (real != rint(real) || fabs(real) >= 1e18)
+		if (!is_whole(real))
 			return -EINVAL;
 		*out = (int64_t)real;
 		return 0;

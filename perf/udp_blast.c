@@ -142,7 +142,8 @@ static int source(const char *address, unsigned port, const struct options *o)
 	}
 	prepare(o->bytes);
 	while (now_ns() < end && (o->packets == 0 || sent < o->packets)) {
-		unsigned n = BATCH;
+		/* with a rate: small bursts, which no queue on the way has to drop */
+		unsigned n = o->rate ? BATCH / 8 : BATCH;
 		if (o->packets && o->packets - sent < n)
 			n = (unsigned)(o->packets - sent);
 		for (unsigned i = 0; i < n; i++) {

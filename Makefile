@@ -110,7 +110,7 @@ $(B)/obj/tests/unit/control/%.o: tests/unit/control/%.c $(B)/flags | $(PROTO_C)
 	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_control) -Itests $(PKG_CFLAGS) -c -o $@ $<
 $(B)/obj/tests/sim/%.o: tests/sim/%.c $(B)/flags | $(PROTO_C)
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_control) -Itests $(PKG_CFLAGS) -c -o $@ $<
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_control) -Idataplane -Itests $(PKG_CFLAGS) -c -o $@ $<
 
 $(B)/tests/unit-dataplane: $(UNIT_DATAPLANE_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)

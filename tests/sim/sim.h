@@ -1,0 +1,161 @@
+/*
+ * sim.h - whole nodes in one process, over a fake network, on a fake clock.
+ *
+ * Each node is the product's control (peers/node.h) with the real hostmap, certificates, AEAD and
+ * replay window; only the workers' loop is played here (sim_node.c), packet by packet. Between a
+ * node's workers and its control lie queues with a delay, as in the product. Everything random
+ * comes from one seed, which is printed: M57_SEED=n runs a case again, M57_SEEDS=n runs n seeds of
+ * each.
+ */
+#ifndef M57_SIM_H
+#define M57_SIM_H
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "identity/pki.h"
+#include "peers/node.h"
+
+#define SIM_MS     1000000ull
+#define SIM_S      (1000 * SIM_MS)
+#define SIM_NODES  8
+#define SIM_WALL_S 1800000000ull /* unix time at the start */
+
+struct sim;
+
+/* What one node has got from its tun, or would have written to it. */
+struct sim_received {
+	uint32_t from; /* id of the sending node */
+	uint64_t number;
+};
+
+struct sim_node {
+	struct sim *sim;
+	uint32_t id; /* overlay 10.42.0.<id>, underlay 192.0.2.<id>:4242 */
+	struct addr addr;
+	struct endpoint endpoint;
+	struct node_options options;
+	struct node_static_host static_hosts[SIM_NODES];
+	struct pki pki;
+	struct outside outside;
+	struct hostmap *map;
+	struct node *node; /* NULL: not running */
+	uint32_t life;     /* how often it was started: messages of an earlier life are lost */
+	uint64_t waiting_sent[4], waiting_taken[4]; /* by queue */
+	uint64_t to_control_ns[4], to_worker_ns[4]; /* of the last message: the queues keep order */
+	uint64_t drops[DROPS];
+	struct sim_received *received;
+	size_t received_count, received_capacity;
+	uint32_t recv_errors_sent;
+	uint32_t index_repeats; /* so many indexes are drawn that are all the same */
+	bool mute_recv_error;
+};
+
+/* How the network behaves; per mille and ns. */
+struct sim_weather {
+	uint32_t loss, duplicate;
+	uint64_t delay_min_ns, delay_max_ns;
+};
+
+/* A datagram that was sent. */
+struct sim_datagram {
+	uint64_t at_ns;
+	struct endpoint from, to;
+	uint32_t length;
+	uint8_t *bytes;
+};
+
+struct sim_event;
+
+struct sim {
+	uint64_t seed, random;
+	uint64_t now_ns;
+	int64_t wall_offset_ns;
+	struct sim_weather weather;
+	struct sim_node nodes[SIM_NODES];
+	uint32_t node_count;
+	struct sim_event **events; /* heap */
+	size_t event_count, event_capacity;
+	uint64_t sequence;
+	struct sim_datagram *sent; /* every datagram, kept while recording */
+	size_t sent_count, sent_capacity;
+	bool recording;
+	bool verbose;           /* M57_VERBOSE=1: log lines */
+	struct endpoint cut[2]; /* datagrams between these are lost */
+};
+
+/* --- the world --- */
+
+void sim_start(struct sim *sim, uint64_t seed);
+void sim_end(struct sim *sim);
+uint64_t sim_random(struct sim *sim, uint64_t below);
+/* Runs everything that happens within duration. */
+void sim_run(struct sim *sim, uint64_t duration_ns);
+/* Puts a datagram of a stranger, or of nobody, on the network. Arrives in delay_ns exactly. */
+void sim_inject(struct sim *sim, const struct endpoint *from, const struct endpoint *to,
+		const uint8_t *bytes, size_t length, uint64_t delay_ns);
+struct endpoint sim_endpoint(uint32_t host, uint16_t port);
+/* The n-th recorded datagram from one to the other (NULL: any) of this type, or NULL. */
+struct sim_datagram *sim_find(struct sim *sim, const struct endpoint *from,
+			      const struct endpoint *to, enum wire_type type, uint64_t counter,
+			      size_t n);
+size_t sim_count(struct sim *sim, const struct endpoint *from, const struct endpoint *to,
+		 enum wire_type type, uint64_t counter);
+
+/* --- nodes --- */
+
+struct sim_identity {
+	uint32_t cert_id;  /* 0: the node's id */
+	int64_t not_after; /* 0: far away */
+	bool foreign_ca;
+};
+
+/* Adds node 10.42.0.<id>, id from 1 in order of calls; not started. */
+struct sim_node *sim_add(struct sim *sim);
+void sim_identify(struct sim_node *node, const struct sim_identity *identity);
+/* static_host_map of node: host id is at endpoint. */
+void sim_static(struct sim_node *node, uint32_t host, const struct endpoint *endpoint);
+void sim_start_node(struct sim_node *node);
+/* The process is gone, without a word. */
+void sim_kill_node(struct sim_node *node);
+/* The node's tun hands a packet for host to its worker queue. */
+void sim_send(struct sim_node *node, uint32_t queue, uint32_t host, uint64_t number);
+/* How many packets of from have come, and are they in order? */
+size_t sim_got(const struct sim_node *node, uint32_t from);
+bool sim_got_number(const struct sim_node *node, uint32_t from, uint64_t number);
+bool sim_in_order(const struct sim_node *node, uint32_t from);
+/* The primary tunnel that node's workers see for host, or NULL. */
+struct tunnel *sim_primary(struct sim_node *node, uint32_t host);
+
+/* --- for sim_node.c and sim.c --- */
+
+enum sim_event_type { SIM_DATAGRAM, SIM_PUNT, SIM_ORDER };
+
+struct sim_event {
+	uint64_t at_ns, sequence;
+	enum sim_event_type type;
+	struct sim_node *node; /* PUNT, ORDER */
+	uint32_t life, queue;
+	struct endpoint from, to;
+	struct punt *punt;
+	struct order *order;
+	uint32_t length;
+	uint8_t bytes[];
+};
+
+void sim_schedule(struct sim *sim, struct sim_event *event);
+void sim_transmit(struct sim *sim, const struct endpoint *from, const struct endpoint *to,
+		  const uint8_t *bytes, size_t length);
+void sim_node_datagram(struct sim_node *node, const struct endpoint *from, const uint8_t *bytes,
+		       uint32_t length);
+void sim_node_punt(struct sim_node *node, struct punt *punt);
+void sim_node_order(struct sim_node *node, struct order *order);
+void sim_node_reap(struct sim_node *node);
+
+/* --- running cases over seeds --- */
+
+/* Runs body for M57_SEED, or for M57_SEEDS (default `seeds`) seeds; prints the seed of a failure.
+ */
+void sim_seeds(unsigned seeds, void (*body)(struct sim *sim));
+
+#endif

@@ -135,7 +135,7 @@ static void turn(struct worker *w)
 	inbound(w);
 	outbound(w);
 
-	bool sleep = !has_work(w);
+	bool sleep = !w->stopping && !has_work(w);
 	if (sleep)
 		count_stat(w->counters, STAT_WAITS, 1);
 	rcu_worker_offline();

@@ -14,9 +14,9 @@
 
 #include "crypto/backends.h"
 
-#define TRIAL_BYTES     1316 /* an inner packet of the usual tun MTU, with room for a relay */
-#define TRIAL_AAD_BYTES 16   /* the Nebula header */
-#define TRIAL_NS        300000u /* one slice; the best of TRIAL_SLICES counts, so preemption does not */
+#define TRIAL_BYTES     1316    /* an inner packet of the usual tun MTU, with room for a relay */
+#define TRIAL_AAD_BYTES 16      /* the Nebula header */
+#define TRIAL_NS        300000u /* a slice; the best one counts, so preemption does not */
 #define TRIAL_SLICES    3
 #define TRIAL_BATCH     8 /* packets between two looks at the clock */
 

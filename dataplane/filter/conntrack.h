@@ -19,8 +19,9 @@ void conntrack_destroy(struct conntrack *ct);
 
 enum conntrack_answer {
 	CONNTRACK_MISS,
-	CONNTRACK_HIT,	 /* refreshed */
-	CONNTRACK_STALE, /* known, but from other rules: judge again in *direction, then enter or remove */
+	CONNTRACK_HIT,   /* refreshed */
+	CONNTRACK_STALE, /* known, but from other rules: judge again in *direction, then enter or
+			    remove */
 };
 
 /* now_s: coarse monotonic seconds. Timeouts and rules_version come from the snapshot. */

@@ -10,15 +10,20 @@
 
 /*
  * In order: the remote address belongs to the tunnel's peer, the local address to us, conntrack,
- * the rules of direction. Returns DROP_NONE (then the flow is in conntrack) or the reason. rules is the
- * tunnel's peer_rules read under RCU. Counts new and evicted flows in counters.
+ * the rules of direction. Returns DROP_NONE (then the flow is in conntrack) or the reason. rules is
+ * the tunnel's peer_rules read under RCU, or NULL; while their version is not the snapshot's, flows
+ * already tracked pass unrefreshed and new ones are dropped. Counts new and evicted flows in
+ * counters.
  */
 enum drop firewall_check(struct conntrack *ct, const struct snapshot *snapshot,
 			 const struct tunnel *tunnel, const struct peer_rules *rules,
 			 const struct flow *flow, enum direction direction, uint32_t now_s,
 			 struct counters *counters);
 
-/* Do the rules of direction alone allow flow? Pure; for tests and for "why". *rule gets the index. */
+/*
+ * Do the rules of direction alone allow flow? Pure; for tests and for "why". *rule, unless rule is
+ * NULL, gets the index of the first that does.
+ */
 bool firewall_rules_match(const struct snapshot *snapshot, const struct peer_rules *rules,
 			  const struct flow *flow, enum direction direction, uint32_t *rule);
 

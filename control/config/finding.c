@@ -93,12 +93,22 @@ void findings_free(struct findings *findings)
 	memset(findings, 0, sizeof(*findings));
 }
 
+/* Could this be a key, or a piece of one, that ended in the wrong place? */
+static bool may_be_secret(const char *text)
+{
+	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				     "0123456789+/=";
+
+	return strstr(text, "-----BEGIN") != NULL || strstr(text, "PRIVATE KEY") != NULL ||
+	       strspn(text, base64) >= 40;
+}
+
 const char *finding_quote(const char *text, char buf[FINDING_QUOTE_MAX])
 {
 	size_t len = strnlen(text, 81), end = len > 80 ? 80 : len;
 
-	if (strstr(text, "-----BEGIN") != NULL || strstr(text, "PRIVATE KEY") != NULL)
-		return strcpy(buf, "(PEM text)");
+	if (may_be_secret(text))
+		return strcpy(buf, "(not shown: may be a key)");
 	memcpy(buf, text, end);
 	buf[end] = '\0';
 	if (len > 80)

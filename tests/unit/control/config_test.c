@@ -1,0 +1,490 @@
+/* config_test.c - the typed configuration: defaults, replacements, refusals, keys without effect.
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "addr_text.h"
+#include "config/config.h"
+#include "config/keys.h"
+
+TestSuite(config);
+
+#define PKI       "pki: {ca: a, cert: b, key: c}\n"
+#define SECOND_NS 1000000000ull
+
+static struct findings findings;
+static struct config *config;
+
+static void fini(void)
+{
+	config_free(config);
+	config = NULL;
+	findings_free(&findings);
+}
+
+static void load_text(const char *text)
+{
+	char path[] = "/tmp/m57-config-XXXXXX";
+	int fd = mkstemp(path);
+
+	fini();
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	config = config_load(path, &findings);
+	unlink(path);
+}
+
+/* PKI stands in line 1, text from line 2. */
+static void load(const char *text)
+{
+	char whole[4096];
+
+	snprintf(whole, sizeof(whole), PKI "%s", text);
+	load_text(whole);
+	cr_assert_not_null(config, "%s", text);
+}
+
+static bool found(enum severity severity, uint32_t line, const char *says)
+{
+	for (uint32_t i = 0; i < findings.count; i++)
+		if (findings.list[i].severity == severity && findings.list[i].line == line &&
+		    strstr(findings.list[i].text, says) != NULL)
+			return true;
+	return false;
+}
+
+static const char *first(void)
+{
+	return findings.count > 0 ? findings.list[0].text : "(nothing)";
+}
+
+Test(config, defaults, .fini = fini)
+{
+	load("");
+	cr_assert_eq(findings.count, 0, "%s", first());
+	cr_assert_str_eq(config->pki.key.text, "c");
+	cr_assert_eq(config->pki.key.where.line, 1);
+	cr_assert(config->pki.disconnect_invalid);
+	cr_assert_eq(config->cipher, AEAD_AES256GCM);
+	cr_assert_eq(config->routines, 1);
+	cr_assert_str_eq(config->listen.host, "0.0.0.0");
+	cr_assert_eq(config->listen.port, 0);
+	cr_assert_eq(config->listen.batch, 64);
+	cr_assert(config->listen.udp_offloads);
+	cr_assert_eq(config->listen.send_recv_error, RECV_ERROR_ALWAYS);
+	cr_assert_eq(config->tun.mtu, 1300);
+	cr_assert_eq(config->tun.tx_queue, 500);
+	cr_assert(config->tun.use_offloads);
+	cr_assert_str_eq(config->tun.dev, "");
+	cr_assert_eq(config->handshakes.try_interval_ns, SECOND_NS / 10);
+	cr_assert_eq(config->handshakes.retries, 10);
+	cr_assert_eq(config->firewall.tcp_timeout_s, 720);
+	cr_assert_eq(config->firewall.udp_timeout_s, 180);
+	cr_assert_eq(config->firewall.default_timeout_s, 600);
+	cr_assert_eq(config->logging.level, LOG_LEVEL_INFO);
+	cr_assert(!config->allow_incomplete);
+}
+
+Test(config, values, .fini = fini)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	load("cipher: chachapoly\nroutines: 3\n"
+	     "listen: {host: '[::]', port: 4242, batch: 0, so_mark: 0x10, udp_offloads: no,"
+	     " read_buffer: 10485760, send_recv_error: private, accept_recv_error: false}\n"
+	     "static_host_map: {10.0.0.2: ['192.0.2.1:4242', '[2001:db8::1]:53'], 10.0.0.3: "
+	     "'192.0.2.3:1'}\n"
+	     "tun: {dev: n1, mtu: 0x514, drop_multicast: 1, use_offloads: f,\n"
+	     "  routes: [{route: 10.0.1.0/24, mtu: 8800}],\n"
+	     "  unsafe_routes: [{route: 172.16.1.9/24, via: 10.0.0.9, metric: 5, install: n},\n"
+	     "    {route: 0.0.0.0/0, via: [{gateway: 10.0.0.8, weight: 4}], mtu: 1200}]}\n"
+	     "handshakes: {try_interval: 1s, retries: 20}\n"
+	     "firewall: {conntrack: {tcp_timeout: 1500ms}}\n"
+	     "logging: {level: DEBUG, format: json, disable_timestamp: true}\n");
+	cr_assert_eq(findings.count, 0, "%s", first());
+	cr_assert_eq(config->cipher, AEAD_CHACHA20POLY1305);
+	cr_assert_eq(config->routines, 3);
+	cr_assert_str_eq(config->listen.host, "::");
+	cr_assert_eq(config->listen.batch, 1);
+	cr_assert_eq(config->listen.so_mark, 16);
+	cr_assert(!config->listen.udp_offloads);
+	cr_assert_eq(config->listen.send_recv_error, RECV_ERROR_PRIVATE);
+	cr_assert_eq(config->listen.accept_recv_error, RECV_ERROR_NEVER);
+	cr_assert_eq(config->listen.read_buffer, 10485760);
+	cr_assert_eq(config->static_host_count, 2);
+	cr_assert_eq(config->static_hosts[0].remote_count, 2);
+	cr_assert_str_eq(endpoint_format(&config->static_hosts[0].remotes[1], text),
+			 "[2001:db8::1]:53");
+	cr_assert_eq(config->static_hosts[0].where.line, 5);
+	cr_assert_eq(config->static_hosts[1].remotes[0].port, 1);
+	cr_assert_eq(config->tun.mtu, 1300);
+	cr_assert(config->tun.drop_multicast);
+	cr_assert(!config->tun.use_offloads);
+	cr_assert_eq(config->tun.routes[0].mtu, 8800);
+	cr_assert_eq(config->tun.unsafe_route_count, 2);
+	cr_assert_eq(config->tun.unsafe_routes[0].metric, 5);
+	cr_assert(!config->tun.unsafe_routes[0].install);
+	cr_assert(config->tun.unsafe_routes[1].install);
+	cr_assert_eq(config->tun.unsafe_routes[1].mtu, 1200);
+	cr_assert_str_eq(prefix_format(&config->tun.unsafe_routes[0].to, text), "172.16.1.0/24");
+	cr_assert_eq(config->handshakes.try_interval_ns, SECOND_NS);
+	cr_assert_eq(config->firewall.tcp_timeout_s, 2, "half seconds are rounded up");
+	cr_assert_eq(config->logging.level, LOG_LEVEL_DEBUG);
+	cr_assert_eq(config->logging.format, LOG_FORMAT_JSON);
+	cr_assert(config->logging.disable_timestamp);
+}
+
+/* PROTOCOL.md 9.3 and trap 89 */
+Test(config, routines, .fini = fini)
+{
+	static const struct {
+		const char *text;
+		uint32_t expect;
+		const char *says; /* warning, or NULL */
+	} cases[] = {
+		{"routines: 0", 1, NULL},
+		{"routines: 4", 4, NULL},
+		{"routines: -1", 1, "1 is used"},
+		{"routines: 1000000", QUEUES_MAX, "64 are used"},
+		{"routines: auto", 1, "default 0 is used"},
+		{"{tun: {routines: 2}, listen: {routines: 3}}", 3, "deprecated"},
+		{"tun: {routines: 5}", 5, "deprecated"},
+		{"tun: {routines: 1}", 1, NULL},
+		{"tun: {routines: -4}", 1, NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[256];
+
+		if (cases[i].text[0] == '{')
+			snprintf(text, sizeof(text), "tun: {routines: 2}\nlisten: {routines: 3}\n");
+		else
+			snprintf(text, sizeof(text), "%s\n", cases[i].text);
+		load(text);
+		cr_assert_eq(config->routines, cases[i].expect, "%s", cases[i].text);
+		cr_assert_eq(findings.errors, 0, "%s: %s", cases[i].text, first());
+		cr_assert_eq(findings.warnings, cases[i].says != NULL, "%s: %s", cases[i].text,
+			     first());
+		if (cases[i].says != NULL)
+			cr_assert(strstr(first(), cases[i].says), "%s: %s", cases[i].text, first());
+	}
+}
+
+/* Each gives one finding, an error or a warning, in line 2 unless said otherwise. */
+Test(config, findings, .fini = fini)
+{
+	static const struct {
+		const char *text;
+		enum severity severity;
+		uint32_t line;
+		const char *says;
+	} cases[] = {
+		/* what nebula silently replaces */
+		{"tun: {mtu: abc}", SEVERITY_WARNING, 2, "default 1300 is used"},
+		{"tun:\n  disabled: maybe", SEVERITY_WARNING, 3, "not true or false"},
+		{"handshakes: {try_interval: 5}", SEVERITY_WARNING, 2, "default 100ms is used"},
+		{"handshakes: {try_interval: -5s}", SEVERITY_WARNING, 2, "too short"},
+		{"handshakes: {retries: 0}", SEVERITY_WARNING, 2, "1 is used"},
+		{"firewall: {conntrack: {tcp_timeout: -1m}}", SEVERITY_WARNING, 2, "too short"},
+		{"firewall: {conntrack: {udp_timeout: 999999h}}", SEVERITY_WARNING, 2, "too long"},
+		{"listen: {send_recv_error: sometimes}", SEVERITY_WARNING, 2, "always is used"},
+		{"listen: {read_buffer: -1}", SEVERITY_WARNING, 2, "0 is used"},
+		{"firewall: {inbound_action: reject}", SEVERITY_WARNING, 2, "behaves as drop"},
+		{"firewall: {inbound_action: allow}", SEVERITY_WARNING, 2, "drop is used"},
+		{"static_host_map: [a]", SEVERITY_WARNING, 2, "not a map"},
+		{"pki: x", SEVERITY_ERROR, 2, "already defined"},
+		/* what stops */
+		{"cipher: rot13", SEVERITY_ERROR, 2, "unknown cipher \"rot13\""},
+		{"logging: {level: loud}", SEVERITY_ERROR, 2, "logging.level \"loud\""},
+		{"logging: {format: xml}", SEVERITY_ERROR, 2, "logging.format \"xml\""},
+		{"tun: {mtu: 8938}", SEVERITY_ERROR, 2, "9001 bytes"},
+		{"tun: {mtu: 40}", SEVERITY_ERROR, 2, "below 68"},
+		{"tun: {dev: a-name-that-is-too-long}", SEVERITY_ERROR, 2, "no name for a device"},
+		{"listen: {port: 70000}", SEVERITY_ERROR, 2, "not between 0 and 65535"},
+		{"listen: {port: -1}", SEVERITY_ERROR, 2, "not between 0 and 65535"},
+		{"listen: {so_mark: 4294967296}", SEVERITY_ERROR, 2, "not between"},
+		{"listen: {host: 'a b'}", SEVERITY_ERROR, 2, "listen.host"},
+		{"tun: {routes: 5}", SEVERITY_ERROR, 2, "not a list"},
+		{"tun: {routes: [{mtu: 1300}]}", SEVERITY_ERROR, 2, "no route"},
+		{"tun: {routes: [{route: 10.0.0.0/8}]}", SEVERITY_ERROR, 2, "no mtu"},
+		{"tun: {routes: [{route: 10.0.0.0/8, mtu: 499}]}", SEVERITY_ERROR, 2, "below 500"},
+		{"tun: {routes: [{route: 10.0.0.0/8, mtu: 9000}]}", SEVERITY_ERROR, 2,
+		 "9001 bytes"},
+		{"tun: {routes: [5]}", SEVERITY_ERROR, 2, "not a map"},
+		{"tun:\n  unsafe_routes:\n  - route: 1.0.0.0/8", SEVERITY_ERROR, 4, "no via"},
+		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: x}]}", SEVERITY_ERROR, 2,
+		 "via \"x\" is no address"},
+		{"tun: {unsafe_routes: [{route: x, via: 10.0.0.1}]}", SEVERITY_ERROR, 2,
+		 "no prefix"},
+		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: 10.0.0.1, metric: -1}]}",
+		 SEVERITY_ERROR, 2, "metric"},
+		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: 10.0.0.1, install: 7}]}",
+		 SEVERITY_ERROR, 2, "install"},
+		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [{gateway: 10.0.0.1}, {gateway: "
+		 "10.0.0.2}]}]}",
+		 SEVERITY_ERROR, 2, "several gateways"},
+		{"static_host_map: {x: ['192.0.2.1:1']}", SEVERITY_ERROR, 2, "\"x\" is no address"},
+		{"static_host_map:\n  10.0.0.2:\n  - 192.0.2.1", SEVERITY_ERROR, 4,
+		 "not ADDRESS:PORT"},
+		{"static_host_map: {10.0.0.2: ['192.0.2.1:0']}", SEVERITY_ERROR, 2, "port 0"},
+		{"static_host_map: {10.0.0.2: ['192.0.2.1:70000']}", SEVERITY_ERROR, 2,
+		 "not ADDRESS:PORT"},
+		{"static_host_map: {10.0.0.2: ['a.example:4242']}", SEVERITY_ERROR, 2, "host name"},
+		{"firewall: {inbound: {port: 80}}", SEVERITY_ERROR, 2, "not a list of rules"},
+		{"firewall:\n  outbound:\n  - {proto: x, port: 1, host: any}", SEVERITY_ERROR, 4,
+		 "firewall.outbound rule #0"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char whole[1024];
+
+		snprintf(whole, sizeof(whole), PKI "%s\n", cases[i].text);
+		load_text(whole);
+		cr_assert_eq(findings.count, 1, "%s: %u: %s", cases[i].text, findings.count,
+			     first());
+		cr_assert(found(cases[i].severity, cases[i].line, cases[i].says), "%s: line %u: %s",
+			  cases[i].text, findings.list[0].line, first());
+	}
+}
+
+/* Keys that this version ignores: harmless ones warn, the others stop. */
+Test(config, keys_without_effect, .fini = fini)
+{
+	static const struct {
+		const char *text;
+		int severity; /* -1: nothing said */
+	} cases[] = {
+		{"lighthouse: {hosts: [10.0.0.1]}", SEVERITY_ERROR},
+		{"lighthouse: {hosts: []}", -1},
+		{"lighthouse: {hosts: }", -1},
+		{"lighthouse: {am_lighthouse: true}", SEVERITY_ERROR},
+		{"lighthouse: {am_lighthouse: 'y'}", SEVERITY_ERROR},
+		{"lighthouse: {am_lighthouse: false}", -1},
+		{"lighthouse: {remote_allow_list: {10.0.0.0/8: false}}", SEVERITY_ERROR},
+		{"lighthouse: {remote_allow_ranges: {10.0.0.0/8: {0.0.0.0/0: true}}}",
+		 SEVERITY_ERROR},
+		{"lighthouse: {remote_allow_list: {}}", -1},
+		{"lighthouse: {local_allow_list: {10.0.0.0/8: false}}", SEVERITY_WARNING},
+		{"lighthouse: {interval: 60}", SEVERITY_WARNING},
+		{"lighthouse: {interval: 10}", -1},
+		{"relay: {relays: [10.0.0.1]}", SEVERITY_ERROR},
+		{"relay: {am_relay: true}", SEVERITY_ERROR},
+		{"relay: {am_relay: false, use_relays: true}", -1},
+		{"relay: {use_relays: false}", SEVERITY_WARNING},
+		{"tun: {use_system_route_table: true}", SEVERITY_ERROR},
+		{"tun: {use_system_route_table: no}", -1},
+		{"tun: {windows_bypass_wdf: false}", -1},
+		{"pki2: {blacklist: [ab]}", SEVERITY_WARNING},
+		{"punchy: true", SEVERITY_WARNING},
+		{"punchy: {punch: true}", SEVERITY_WARNING},
+		{"punchy: {punch: false, delay: 1000ms}", -1},
+		{"timers: {requery_wait_duration: 1m}", -1},
+		{"stats: {type: none}", -1},
+		{"stats: {type: prometheus}", SEVERITY_WARNING},
+		{"logging: {timestamp_format: '2006'}", SEVERITY_WARNING},
+		{"handshakes: {trigger_buffer: 1000}", -1},
+		{"static_host_mop: {}", SEVERITY_WARNING},
+		{"tun: {mtoo: 5}", SEVERITY_WARNING},
+		{"tun: 5", SEVERITY_WARNING},
+		{"'tun.mtu': 5", SEVERITY_WARNING},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[512];
+
+		snprintf(text, sizeof(text), "%s\n", cases[i].text);
+		load(text);
+		cr_assert_eq(findings.errors, cases[i].severity == SEVERITY_ERROR, "%s: %s",
+			     cases[i].text, first());
+		cr_assert_eq(findings.warnings, cases[i].severity == SEVERITY_WARNING, "%s: %s",
+			     cases[i].text, first());
+		if (cases[i].severity >= 0)
+			cr_assert_eq(findings.list[0].line, 2, "%s", cases[i].text);
+		snprintf(text, sizeof(text), "%s\nm57: {allow_incomplete: true}\n", cases[i].text);
+		load(text);
+		cr_assert_eq(findings.errors, 0, "%s: %s", cases[i].text, first());
+		cr_assert_eq(findings.warnings, cases[i].severity >= 0, "%s: %s", cases[i].text,
+			     first());
+	}
+}
+
+Test(config, old_blocklist_name_stops, .fini = fini)
+{
+	load_text("pki: {ca: a, cert: b, key: c, blacklist: [ab]}\n");
+	cr_assert(found(SEVERITY_ERROR, 1, "rename it"));
+}
+
+Test(config, suggestions, .fini = fini)
+{
+	load("static_host_mop: {}\ntun: {mtoo: 5}\nfrobnicate: 1\n");
+	cr_assert(found(SEVERITY_WARNING, 2, "did you mean \"static_host_map\"?"));
+	cr_assert(found(SEVERITY_WARNING, 3, "did you mean \"tun.mtu\"?"));
+	cr_assert(found(SEVERITY_WARNING, 4, "unknown key \"frobnicate\""));
+}
+
+Test(config, names_with_allow_incomplete, .fini = fini)
+{
+	load("m57: {allow_incomplete: true}\n"
+	     "static_host_map: {10.0.0.2: ['a.example:4242', '192.0.2.1:4242']}\n"
+	     "tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [{gateway: 10.0.0.7}, {gateway: "
+	     "10.0.0.8}]}]}\n");
+	cr_assert_eq(findings.errors, 0, "%s", first());
+	cr_assert_eq(findings.warnings, 2);
+	cr_assert_eq(config->static_hosts[0].remote_count, 1);
+	cr_assert_eq(config->tun.unsafe_routes[0].gateway.bytes[15], 7);
+}
+
+Test(config, missing_identity, .fini = fini)
+{
+	load_text("tun: {mtu: 1300}\n");
+	cr_assert_not_null(config);
+	cr_assert_eq(findings.errors, 3);
+	cr_assert(found(SEVERITY_ERROR, 0, "pki.ca is missing"));
+	load_text("pki: {ca: [a], cert: '', key: 'pkcs11:token=x'}\n");
+	cr_assert_eq(findings.errors, 3);
+	cr_assert(found(SEVERITY_ERROR, 1, "PKCS#11"));
+}
+
+Test(config, many_findings_are_bounded, .fini = fini)
+{
+	char text[4096] = "";
+
+	for (int i = 0; i < 300; i++)
+		sprintf(text + strlen(text), "zz%d: 1\n", i);
+	load(text);
+	cr_assert_eq(findings.count, FINDINGS_MAX);
+	cr_assert_eq(findings.warnings, 300);
+}
+
+Test(config, rows_are_sound)
+{
+	for (size_t i = 0; i < keys_count; i++) {
+		struct yaml_node standard = {
+			.kind = NODE_SCALAR, .plain = true, .text = keys[i].default_text};
+		int64_t number;
+		bool truth;
+
+		for (size_t j = 0; j < i; j++)
+			cr_assert_str_neq(keys[i].path, keys[j].path);
+		cr_assert_gt(strlen(keys[i].note), 4, "%s", keys[i].path);
+		if (keys[i].default_text[0] == '\0')
+			continue;
+		if (keys[i].type == KEY_BOOL)
+			cr_assert_eq(yaml_bool(&standard, &truth), 0, "%s", keys[i].path);
+		if (keys[i].type == KEY_INT)
+			cr_assert_eq(yaml_int(&standard, &number), 0, "%s", keys[i].path);
+		if (keys[i].type == KEY_DURATION)
+			cr_assert_eq(yaml_duration(&standard, &number), 0, "%s", keys[i].path);
+		cr_assert(keys_is_default(&keys[i], &standard), "%s", keys[i].path);
+	}
+}
+
+/* --- the example ------------------------------------------------------------------------------ */
+
+#define EXAMPLE "scripts/dist/example-config.yml"
+
+/* The file's text; with all_keys "#key:" and "#  - x" become keys (comments have "# " and no dash).
+ */
+static char *example(bool all_keys)
+{
+	static char text[32768];
+	char line[512];
+	FILE *in = fopen(EXAMPLE, "r");
+
+	cr_assert_not_null(in, "run the tests in the project's folder");
+	text[0] = '\0';
+	while (fgets(line, sizeof(line), in) != NULL) {
+		char *hash = line + strspn(line, " ");
+
+		if (all_keys && hash[0] == '#' &&
+		    (hash[1] == '-' || (hash[1] >= 'a' && hash[1] <= 'z') ||
+		     strncmp(hash, "#  - ", 5) == 0 || strncmp(hash, "#    ", 5) == 0 ||
+		     (strncmp(hash, "#  ", 3) == 0 && strchr(hash, ':') != NULL && hash[3] >= 'a' &&
+		      hash[3] <= 'z')))
+			memmove(hash, hash + 1, strlen(hash));
+		strcat(text, line);
+	}
+	fclose(in);
+	return text;
+}
+
+Test(config, example_is_accepted, .fini = fini)
+{
+	load_text(example(false));
+	cr_assert_not_null(config);
+	cr_assert_eq(findings.count, 0, "%s", first());
+}
+
+static void mark(const char *path, bool *seen)
+{
+	const struct key *key = keys_find(path);
+
+	cr_assert_not_null(key, "the example has %s, keys.def has not", path);
+	cr_assert_eq(key->effect, KEY_WORKS, "%s does not work; the example must not show it",
+		     path);
+	seen[key - keys] = true;
+}
+
+static void mark_items(const struct yaml_node *list, const char *prefix, bool *seen)
+{
+	for (uint32_t i = 0; list != NULL && i < list->count; i++)
+		for (uint32_t j = 0; j < list->items[i]->count; j++) {
+			char path[128];
+
+			snprintf(path, sizeof(path), "%s[].%s", prefix,
+				 list->items[i]->keys[j]->text);
+			mark(path, seen);
+		}
+}
+
+static void mark_map(const struct yaml_node *map, const char *prefix, bool *seen)
+{
+	for (uint32_t i = 0; i < map->count; i++) {
+		const struct yaml_node *value = map->items[i];
+		const struct key *key;
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] != '\0' ? "." : "",
+			 map->keys[i]->text);
+		key = keys_find(path);
+		if (value->kind == NODE_MAP && key == NULL) {
+			mark_map(value, path, seen);
+			continue;
+		}
+		mark(path, seen);
+		if (value->kind == NODE_LIST && strncmp(path, "firewall", 8) == 0)
+			mark_items(value, "firewall", seen);
+		else if (value->kind == NODE_LIST && strncmp(path, "tun", 3) == 0)
+			mark_items(value, path, seen);
+		if (map->keys[i]->where.line != 0 && key->type != KEY_LIST &&
+		    key->type != KEY_MAP && strcmp(path, "listen.port") != 0 && strcmp(path, "routines") != 0 &&
+		    strcmp(path, "tun.dev") != 0 && strncmp(path, "pki.", 4) != 0)
+			cr_assert(keys_is_default(key, value),
+				  "the example's %s is not the default", path);
+	}
+}
+
+/* Every key that works is in the example, and nothing else; values are the defaults. */
+Test(config, example_has_every_key, .fini = fini)
+{
+	static const char *const old[] = {"tun.routines", "listen.routines", "firewall[].code"};
+	struct arena arena = {0};
+	char *text = example(true);
+	const struct yaml_node *root = yaml_parse(EXAMPLE, text, strlen(text), &arena, &findings);
+	bool *seen = calloc(keys_count, sizeof(*seen));
+
+	cr_assert_not_null(root, "%s line %u", first(), findings.count ? findings.list[0].line : 0);
+	mark_map(root, "", seen);
+	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++)
+		seen[keys_find(old[i]) - keys] = true;
+	for (size_t i = 0; i < keys_count; i++)
+		cr_assert(seen[i] || keys[i].effect != KEY_WORKS, "%s is not in the example",
+			  keys[i].path);
+	free(seen);
+	load_text(text);
+	cr_assert_eq(findings.count, 0, "%s", first());
+	arena_free(&arena);
+}

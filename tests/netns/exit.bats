@@ -85,7 +85,7 @@ refused() {
 }
 
 @test "tun name taken: one line, exit 1" {
-	ip -n "${NS[a]}" link add tun-a type dummy
+	ip -n "${NS[a]}" link add tun-a type veth peer name tun-other
 	node_make a "$M57"
 	refused tun-a
 }

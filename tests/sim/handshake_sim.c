@@ -96,8 +96,10 @@ static void both_start(struct sim *sim)
 	sim_run(sim, sim_random(sim, 6 * SIM_MS));
 	sim_send(B, 1, 1, 1);
 	sim_run(sim, 2 * SIM_S);
-	cr_assert(sim_got_number(A, 2, 1), "what waited arrives");
-	cr_assert(sim_got_number(B, 1, 1), "what waited arrives");
+	/* What waited arrives; what the responder sends right behind its stage 2 may overtake it.
+	 */
+	cr_assert(sim_got_number(A, 2, 1) || A->drops[DROP_INDEX_PENDING] > 0);
+	cr_assert(sim_got_number(B, 1, 1) || B->drops[DROP_INDEX_PENDING] > 0);
 	sim_send(A, 0, 2, 2);
 	sim_send(B, 1, 1, 2);
 	sim_run(sim, SIM_S);
@@ -515,24 +517,23 @@ Test(sim_handshake, index_collision)
 
 static void flood(struct sim *sim)
 {
-	uint8_t stage1[HANDSHAKE_BYTES_MAX];
+	uint8_t genuine[HANDSHAKE_BYTES_MAX], stage1[HANDSHAKE_BYTES_MAX];
 	uint64_t number = 1;
-	size_t most = 0;
+	size_t length, most = 0;
 
 	pair(sim, true);
 	sim_send(A, 0, 2, number++);
 	sim_run(sim, SIM_S);
 	sim->recording = false;
+	length = copied_stage_1(sim, A, UINT64_MAX, genuine);
 	for (int i = 0; i < 100000; i++) {
+		memcpy(stage1, genuine, length);
 		struct endpoint source = sim_endpoint((uint32_t)sim_random(sim, 1 << 16), 99);
-		/* A new one every 25 ms; between them it is repeated with one byte changed. */
-		size_t length = 0;
-		if (i % 500 == 0)
-			length = copied_stage_1(sim, A, sim_random(sim, UINT64_MAX), stage1);
-		static size_t kept;
-		kept = length ? length : kept;
-		stage1[16 + sim_random(sim, i % 2 ? 32 : kept - 16)] ^= 1u << sim_random(sim, 8);
-		sim_inject(sim, &source, &B->endpoint, stage1, kept, 0);
+		/* Every second one is valid: its ephemeral key is another. The others are spoilt.
+		 */
+		size_t place = 16 + sim_random(sim, i % 2 ? 32 : length - 16);
+		stage1[place] ^= 1u << sim_random(sim, 8);
+		sim_inject(sim, &source, &B->endpoint, stage1, length, 0);
 		sim_run(sim, 50000);
 		most = node_tunnel_count(B->node) > most ? node_tunnel_count(B->node) : most;
 		if (i % 1000 == 0) {

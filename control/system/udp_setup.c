@@ -114,7 +114,8 @@ static int socket_prepare(struct udp_sockets *sockets, int fd, const struct udp_
 			 options->mark, strerror(failure));
 		return -failure;
 	}
-	buffer_set(fd, SO_RCVBUFFORCE, SO_RCVBUF, options->read_buffer);
+	buffer_set(fd, SO_RCVBUFFORCE, SO_RCVBUF,
+		   options->read_buffer ? options->read_buffer : UDP_READ_BUFFER_DEFAULT);
 	buffer_set(fd, SO_SNDBUFFORCE, SO_SNDBUF, options->write_buffer);
 
 	/* A probe that changes nothing: 0 is the value it has. The segment size goes with each

@@ -14,11 +14,11 @@ struct udp_options {
 	const char *host; /* listen.host: address or host name; "::" makes a dual-stack socket */
 	uint16_t port;    /* listen.port; 0: the kernel chooses, and all queues share its choice */
 	uint32_t queues;  /* 1..QUEUES_MAX */
-	uint32_t read_buffer; /* bytes; 0 leaves the system's */
-	uint32_t write_buffer;
-	uint32_t mark; /* listen.so_mark; 0: none */
-	bool offloads; /* listen.udp_offloads: GSO, and GRO unless single */
-	bool single;   /* listen.batch 1: no GRO */
+	uint32_t read_buffer;  /* bytes; 0: UDP_READ_BUFFER_DEFAULT */
+	uint32_t write_buffer; /* bytes; 0 leaves the system's */
+	uint32_t mark;         /* listen.so_mark; 0: none */
+	bool offloads;         /* listen.udp_offloads: GSO, and GRO unless single */
+	bool single;           /* listen.batch 1: no GRO */
 };
 
 struct udp_sockets {

@@ -115,7 +115,7 @@ static void check_static_hosts(const struct config *config, const struct cert *o
 				      "static_host_map: %s is not in the networks of this host's "
 				      "certificate; write the overlay address of the host",
 				      text);
-		else if (host->remote_count == 0)
+		else if (host->remote_count == 0 && findings->errors == 0)
 			finding_warning(findings, host->where,
 					"static_host_map: %s has no usable address; add "
 					"ADDRESS:PORT or remove the entry",
@@ -169,7 +169,9 @@ static void check_fit(const struct config *config, const struct cert *own,
 	check_own_size(config, own, findings);
 	check_static_hosts(config, own, findings);
 	check_routes(config, own, findings);
-	if (config->firewall.rules[INBOUND].count + config->firewall.rules[OUTBOUND].count == 0)
+	/* with errors it may be they that left nothing */
+	if (findings->errors == 0 &&
+	    config->firewall.rules[INBOUND].count + config->firewall.rules[OUTBOUND].count == 0)
 		finding_warning(findings, config->pki.ca.where,
 				"no firewall rule, so no packet passes; add rules to "
 				"firewall.outbound and firewall.inbound");

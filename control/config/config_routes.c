@@ -225,10 +225,10 @@ static void static_remote(struct config_reader *r, struct static_host *host,
 	finding_quote(text, quote);
 	if (node->kind == NODE_SCALAR && endpoint_parse(text, &remote) == 0) {
 		if (remote.port == 0) {
-			finding_error(r->findings, node->where,
-				      "static_host_map: port 0 of %s cannot be reached; give the "
-				      "port that host listens on",
-				      quote);
+			finding_warning(r->findings, node->where,
+					"static_host_map: %s is ignored, for port 0 cannot be "
+					"reached; give the port that host listens on",
+					quote);
 		} else if (host->remote_count == STATIC_REMOTES_MAX) {
 			finding_warning(r->findings, node->where,
 					"static_host_map: only the first %d addresses of a host "

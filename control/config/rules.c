@@ -212,12 +212,15 @@ static int read_group_list(struct reader *r)
 	if (node == NULL)
 		return 0;
 	r->where = node->where;
-	if (node->kind == NODE_MAP)
-		return RULE_ERROR(r, "groups is a map; write a list of group names");
 	groups = arena_alloc(r->arena, (node->count + 1) * sizeof(*groups));
 	r->peer->groups = groups;
-	if (node->kind == NODE_SCALAR) {
-		groups[r->peer->group_count++] = yaml_text(node, r->arena);
+	if (node->kind != NODE_LIST) {
+		const char *text = yaml_text(node, r->arena);
+
+		if (text == NULL)
+			RULE_WARNING(r, "groups is a map, so nothing matches it; write a list of "
+					"group names");
+		groups[r->peer->group_count++] = text != NULL ? text : "[]";
 		return 0;
 	}
 	for (uint32_t i = 0; i < node->count; i++) {

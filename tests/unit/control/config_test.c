@@ -229,7 +229,7 @@ Test(config, findings, .fini = fini)
 		{"static_host_map: {x: ['192.0.2.1:1']}", SEVERITY_ERROR, 2, "\"x\" is no address"},
 		{"static_host_map:\n  10.0.0.2:\n  - 192.0.2.1", SEVERITY_ERROR, 4,
 		 "not ADDRESS:PORT"},
-		{"static_host_map: {10.0.0.2: ['192.0.2.1:0']}", SEVERITY_ERROR, 2, "port 0"},
+		{"static_host_map: {10.0.0.2: ['192.0.2.1:0']}", SEVERITY_WARNING, 2, "port 0"},
 		{"static_host_map: {10.0.0.2: ['192.0.2.1:70000']}", SEVERITY_ERROR, 2,
 		 "not ADDRESS:PORT"},
 		{"static_host_map: {10.0.0.2: ['a.example:4242']}", SEVERITY_ERROR, 2, "host name"},
@@ -460,8 +460,9 @@ static void mark_map(const struct yaml_node *map, const char *prefix, bool *seen
 		else if (value->kind == NODE_LIST && strncmp(path, "tun", 3) == 0)
 			mark_items(value, path, seen);
 		if (map->keys[i]->where.line != 0 && key->type != KEY_LIST &&
-		    key->type != KEY_MAP && strcmp(path, "listen.port") != 0 && strcmp(path, "routines") != 0 &&
-		    strcmp(path, "tun.dev") != 0 && strncmp(path, "pki.", 4) != 0)
+		    key->type != KEY_MAP && strcmp(path, "listen.port") != 0 &&
+		    strcmp(path, "routines") != 0 && strcmp(path, "tun.dev") != 0 &&
+		    strncmp(path, "pki.", 4) != 0)
 			cr_assert(keys_is_default(key, value),
 				  "the example's %s is not the default", path);
 	}

@@ -104,7 +104,6 @@ Test(rules, refused, .fini = fini)
 		{"  - {proto: tcp, port: 80, group: a, groups: [b]}", "both group and groups"},
 		{"  - {proto: tcp, port: 80, group: [a, b]}", "group is a list"},
 		{"  - {proto: tcp, port: 80, group: []}", "group is a list"},
-		{"  - {proto: tcp, port: 80, groups: {a: b}}", "groups is a map"},
 		{"  - {proto: tcp, port: 80, groups: [[a]]}", "not a text"},
 		{"  - {proto: tcp, port: 80, cidr: 10.0.0.1}", "cidr \"10.0.0.1\" is no prefix"},
 		{"  - {proto: tcp, port: 80, cidr: 10.0.0.0/33}", "is no prefix"},
@@ -135,6 +134,7 @@ Test(rules, warned_about, .fini = fini)
 		{"  - {proto: tcp, port: 80, ca_sha: ABCD}", "64 lower-case hex"},
 		{"  - {proto: tcp, port: 80, host: }", "has no value"},
 		{"  - {proto: tcp, port: 80, host: [a]}", "not a single value"},
+		{"  - {proto: tcp, port: 80, groups: {a: b}}", "groups is a map"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -202,6 +202,8 @@ Test(rules, truth_table, .fini = fini)
 		{"local_cidr: any", true, true, true, true, false},
 		{"ca_name: x", true, true, true, true, false},
 		{"host: ", false, false, false, false, false},
+		{"groups: {a: b}", false, false, false, false, false},
+		{"groups: ", false, false, false, false, false},
 	};
 	struct cert none = peer_of("n", NULL, 0), just_a = peer_of("n", a, 1),
 		    a_and_b = peer_of("n", ab, 2), named_h = peer_of("h", NULL, 0),

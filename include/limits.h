@@ -16,6 +16,7 @@
 
 #define ERROR_LINE_MAX 512 /* bytes of one start-up error: what, where, cure */
 #define TUN_BUSY_RETRY_MS 3000 /* a killed predecessor's ring holds the tun name for about 100 ms */
+#define UDP_BUSY_RETRY_MS 1000 /* and its UDP port */
 #define CONTROL_TURN_MAX  256  /* completions that control takes before it looks at its timers */
 /*
  * Bytes of a socket's receive buffer with listen.read_buffer 0. A train of 60 kB counts whole, so the

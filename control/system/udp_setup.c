@@ -19,12 +19,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #define UDP_GRO     104
 #endif
+
+#define UDP_RETRY_STEP_MS 50
 
 struct udp_address {
 	struct sockaddr_storage storage;
@@ -150,14 +153,28 @@ static void bind_error(const struct udp_options *options, const struct udp_addre
 		 address_port(address), strerror(failure), cure);
 }
 
+/* The first bind of a port; a busy one is tried again for UDP_BUSY_RETRY_MS. 0 or -errno. */
+static int bind_patiently(int fd, const struct udp_address *address)
+{
+	const struct timespec step = {.tv_nsec = UDP_RETRY_STEP_MS * 1000000l};
+
+	for (unsigned waited_ms = 0;; waited_ms += UDP_RETRY_STEP_MS) {
+		if (bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0)
+			return 0;
+		if (errno != EADDRINUSE || waited_ms >= UDP_BUSY_RETRY_MS ||
+		    nanosleep(&step, NULL) != 0)
+			return errno == EINTR ? -EADDRINUSE : -errno;
+	}
+}
+
 /* Binds fd as queue number `queue` of the group. 0 or -errno with error. */
 static int socket_bind(int fd, uint32_t queue, const struct udp_options *options,
 		       struct udp_address *address, char *error)
 {
 	int result = queue > 0 ? share_port(fd) : 0;
 
-	if (result == 0 && bind(fd, (struct sockaddr *)&address->storage, address->length) != 0)
-		result = -errno;
+	if (result == 0)
+		result = bind_patiently(fd, address);
 	if (result == 0 && queue == 0 && options->queues > 1)
 		result = share_port(fd);
 	/* With port 0 the first socket's port is what the others must ask for. */

@@ -2,6 +2,10 @@
 bats_require_minimum_version 1.5.0
 load lib
 
+gone() {
+	! in_ns "$1" ip link show "tun-$1"
+}
+
 ends() {
 	local signal=$1 code=0
 	nodes_make "$M57" "$M57" routines=3
@@ -9,7 +13,8 @@ ends() {
 	node_end a "$signal" || code=$?
 	echo "a ended with $code"
 	[ $code = 0 ]
-	run ! in_ns a ip link show tun-a
+	# the kernel releases a ring's files some 100 ms after its process
+	wait_for 3 gone a
 	node_end b "$signal" || code=$?
 	echo "b ended with $code"
 	[ $code = 0 ]

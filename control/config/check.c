@@ -14,7 +14,7 @@
 static void load_identity(const struct config *config, int64_t now, struct pki *pki,
 			  struct findings *findings)
 {
-	char error[PKI_ERROR_MAX];
+	char error[PKI_ERROR_MAX], quote[FINDING_QUOTE_MAX];
 	bool cert = false, key = false;
 
 	if (config->pki.ca.text != NULL && pki_load_ca(pki, config->pki.ca.text, now, error) != 0)
@@ -31,9 +31,16 @@ static void load_identity(const struct config *config, int64_t now, struct pki *
 	}
 	if (cert && key && pki_check_match(pki, error) != 0)
 		finding_error(findings, config->pki.key.where, "%s", error);
-	for (uint32_t i = 0; i < config->pki.blocklist_count; i++)
-		if (pki_block(pki, config->pki.blocklist[i].text, error) != 0)
-			finding_error(findings, config->pki.blocklist[i].where, "%s", error);
+	for (uint32_t i = 0; i < config->pki.blocklist_count; i++) {
+		const struct config_text *entry = &config->pki.blocklist[i];
+
+		if (pki_block(pki, entry->text, error) != 0)
+			finding_error(
+				findings, entry->where,
+				"pki.blocklist: \"%s\" is not a fingerprint; write the 64 hex "
+				"digits that `m57-cert print` shows",
+				finding_quote(entry->text, quote));
+	}
 }
 
 /* What is worth a word though the node starts. */

@@ -277,7 +277,7 @@ Test(check, inline_key)
 	char base64[64] = "";
 
 	/* the second line of the PEM text is the key */
-	strncat(base64, strchr(key_text, '\n') + 1, 40);
+	strncat(base64, strchr(key_text, '\n') + 1, 12);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char text[4096], value[512] = "", *printed = NULL;
 		bool block = strchr(cases[i].format, '|') != NULL;
@@ -304,6 +304,33 @@ Test(check, inline_key)
 		findings_print(&findings, out);
 		fclose(out);
 		cr_assert_null(strstr(printed, base64), "%s: %s", cases[i].format, printed);
+		free(printed);
+	}
+}
+
+/* Only the base64 of a key, where something else belongs. */
+Test(check, stray_key)
+{
+	static const char *const formats[] = {
+		"cipher: %s\n",     "tun: {mtu: %s}\n", "listen: {host: %s}\n",
+		"pki: {key: %s}\n", "%s: 1\n",
+	};
+	char base64[64] = "";
+
+	strncat(base64, strchr(key_text, '\n') + 1, 44);
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		char text[256], *printed = NULL;
+		size_t size;
+		FILE *out = open_memstream(&printed, &size);
+
+		snprintf(text, sizeof(text), formats[i], base64);
+		check(text, false, NOW);
+		findings_print(&findings, out);
+		fclose(out);
+		cr_assert_null(strstr(printed, base64), "%s: %s", formats[i], printed);
+		base64[12] = '\0';
+		cr_assert_null(strstr(printed, base64), "%s: %s", formats[i], printed);
+		base64[12] = *(strchr(key_text, '\n') + 13);
 		free(printed);
 	}
 }

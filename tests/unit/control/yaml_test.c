@@ -74,6 +74,7 @@ Test(yaml, merge_keys_and_aliases, .fini = fini)
 	cr_assert_str_eq(yaml_find(root, "same.x")->text, "1");
 	cr_assert_str_eq(yaml_find(root, "also")->text, "hello");
 	cr_assert_null(yaml_find(root, "one.<<"));
+	cr_assert_eq(yaml_find(root, "two")->count, 3);
 }
 
 Test(yaml, refused, .fini = fini)

@@ -112,16 +112,10 @@ static void forgive_events(struct peer_host *host)
 				 ~(uint32_t)TUNNEL_EVENT_COUNTER);
 }
 
-/* The handshake is over, either way: what was suspect goes, and the host if nothing is left of it.
- */
+/* The handshake is over, either way, and holds no runs; the host goes if nothing is left of it. */
 static void settle_host(struct node *node, struct peer_host *host)
 {
-	bool is_static = host->is_static;
-
-	host->is_static = true; /* not freed under our feet */
 	tunnels_publish_host(&node->tunnels, host);
-	tunnels_remove_suspects(&node->tunnels, host);
-	host->is_static = is_static;
 	tunnels_put_host(&node->tunnels, host);
 }
 

@@ -390,9 +390,10 @@ static void rehandshake(struct node *node, struct tunnel_record *record, const c
 
 /*
  * A recv_error is not authenticated: whoever sees our packets can forge it. So it does not end the
- * tunnel. It takes the tunnel out of use, so that runs wait, asks the peer by a test request, and
- * starts one handshake. A peer that has lost the tunnel answers the handshake; one that has not
- * answers the test, and the tunnel is back after one round trip with nothing lost.
+ * tunnel. It takes the tunnel out of use, asks the peer by a test request, and starts one handshake
+ * when no newer tunnel is left to send on; runs wait for it. A peer that has lost the tunnel
+ * answers the handshake; one that has not answers the test, and the tunnel is back after a round
+ * trip. Either way nothing more is lost.
  */
 void node_on_recv_error(struct node *node, const struct endpoint *source, const uint8_t *bytes,
 			size_t length)
@@ -412,10 +413,9 @@ void node_on_recv_error(struct node *node, const struct endpoint *source, const 
 			 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
 			 FIELD_NUMBER("index", wire_remote_index(bytes)));
 	record->links[0].host->recv_error_free_ns = now + RECV_ERROR_QUIET_NS;
-	rehandshake(node, record, "recv_error");
-	if (!is_pending(record))
-		return;
 	tunnels_suspect(&node->tunnels, record);
+	if (!record->links[0].host->primary)
+		rehandshake(node, record, "recv_error");
 	tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
 }
 

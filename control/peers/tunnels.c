@@ -40,6 +40,7 @@
 static const uint64_t test_after_ns[] = {0, 100 * MS_NS, 300 * MS_NS, 1000 * MS_NS};
 #define TESTS          (sizeof(test_after_ns) / sizeof(test_after_ns[0]))
 #define UNCONFIRMED_NS (6 * S_NS)
+#define SUSPECT_NS     (10 * S_NS)
 #define ROAM_QUIET_NS  (2 * S_NS)
 
 static void fire_record(void *context, struct timer *timer);
@@ -450,13 +451,20 @@ void tunnels_start_tests(struct tunnels *tunnels, struct tunnel_record *record, 
 
 void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record)
 {
-	if (record->state == RECORD_UNCONFIRMED)
-		tunnels->unconfirmed--;
+	bool was_unconfirmed = record->state == RECORD_UNCONFIRMED;
+
+	tunnels->unconfirmed -= was_unconfirmed;
 	record->state = RECORD_LIVE;
 	record->expires_ns = record->next_test_ns = TIMER_NEVER;
 	arm_record(tunnels, record);
 	atomic_store(&record->tunnel->state, TUNNEL_CONFIRMED);
-	lead_hosts(tunnels, record);
+	if (was_unconfirmed) {
+		lead_hosts(tunnels, record);
+		return;
+	}
+	/* Back from doubt: in its old place, behind what was made meanwhile. */
+	for (uint32_t i = 0; i < record->link_count; i++)
+		tunnels_publish_host(tunnels, record->links[i].host);
 }
 
 void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
@@ -499,26 +507,22 @@ void tunnels_close(struct tunnels *tunnels, struct tunnel_record *record)
 
 void tunnels_suspect(struct tunnels *tunnels, struct tunnel_record *record)
 {
+	uint64_t now = now_ns(tunnels);
+
 	for (uint32_t i = 0; i < record->link_count; i++) {
 		struct host_link *link = record->links[i].host->links;
-		for (; link; link = link->next)
-			if (link->record->state == RECORD_LIVE)
-				link->record->state = RECORD_SUSPECT;
+		for (; link; link = link->next) {
+			struct tunnel_record *other = link->record;
+			if (other->state != RECORD_LIVE || other->created_ns > record->created_ns)
+				continue;
+			other->state = RECORD_SUSPECT;
+			other->suspect_s = (uint32_t)(now / S_NS);
+			other->expires_ns = now + SUSPECT_NS;
+			arm_record(tunnels, other);
+		}
 	}
 	for (uint32_t i = 0; i < record->link_count; i++)
 		tunnels_publish_host(tunnels, record->links[i].host);
-}
-
-void tunnels_remove_suspects(struct tunnels *tunnels, struct peer_host *host)
-{
-	struct host_link *link = host->links;
-
-	while (link) {
-		struct host_link *next = link->next;
-		if (link->record->state == RECORD_SUSPECT)
-			tunnels_remove(tunnels, link->record);
-		link = next;
-	}
 }
 
 void tunnels_evict_unconfirmed(struct tunnels *tunnels, const struct addr *addr)
@@ -554,7 +558,12 @@ static void fire_record(void *context, struct timer *timer)
 	uint64_t now = now_ns(tunnels);
 
 	if (record->expires_ns <= now) {
-		tunnels_remove(tunnels, record);
+		/* The peer sends on it: it was never lost, whatever the recv_error said. */
+		if (record->state == RECORD_SUSPECT &&
+		    atomic_load(&record->tunnel->last_in_s) > record->suspect_s)
+			tunnels_confirm(tunnels, record);
+		else
+			tunnels_remove(tunnels, record);
 		return;
 	}
 	if (record->next_test_ns <= now)

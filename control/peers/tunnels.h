@@ -76,7 +76,8 @@ struct tunnel_record {
 
 	struct timer timer;
 	uint64_t created_ns;
-	uint64_t expires_ns;   /* UNCONFIRMED, CLOSING: removed then */
+	uint64_t expires_ns;   /* UNCONFIRMED, SUSPECT, CLOSING: removed then */
+	uint32_t suspect_s;    /* SUSPECT: since, in seconds as tunnel.last_in_s */
 	uint64_t next_test_ns; /* UNCONFIRMED; TIMER_NEVER: all are sent */
 	uint64_t tests_started_ns;
 	uint32_t tests_sent;
@@ -154,10 +155,9 @@ void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record);
 void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record);
 /* Out of its hosts now, CloseTunnel to the peer, out of the tables when that has left. */
 void tunnels_close(struct tunnels *tunnels, struct tunnel_record *record);
-/* Marks every LIVE tunnel of the record's hosts SUSPECT; they carry no traffic from now on. */
+/* Marks the record and every LIVE tunnel of its hosts that is no newer SUSPECT: a peer that has
+ * lost one has lost those too. */
 void tunnels_suspect(struct tunnels *tunnels, struct tunnel_record *record);
-/* Removes what is SUSPECT in host. */
-void tunnels_remove_suspects(struct tunnels *tunnels, struct peer_host *host);
 /* Makes room for one more unconfirmed tunnel of the host at addr. */
 void tunnels_evict_unconfirmed(struct tunnels *tunnels, const struct addr *addr);
 

@@ -41,6 +41,7 @@ static void restart(struct sim *sim)
 	cr_assert(sim_in_order(gone, stays->id));
 	cr_assert_eq(sim_count(sim, &stays->endpoint, NULL, WIRE_HANDSHAKE, 1), stays == A ? 2 : 1,
 		     "one new handshake");
+	sim_run(sim, 11 * SIM_S);
 	cr_assert_eq(node_tunnel_count(stays->node), 1, "the old tunnel has gone");
 	sim_send(gone, 0, stays->id, 7);
 	sim_run(sim, SIM_S);

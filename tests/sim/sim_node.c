@@ -440,6 +440,7 @@ static void receive_sealed(struct sim_node *node, uint32_t queue, struct tunnel 
 	}
 	if (replay_commit(&tunnel->replay, &counter, 1, &fresh) == 0)
 		return;
+	atomic_store(&tunnel->last_in_s, (uint32_t)(node->sim->now_ns / SIM_S));
 	if (atomic_load(&tunnel->state) == TUNNEL_UNCONFIRMED)
 		event_punt(node, tunnel, queue, PUNT_CONFIRMED, TUNNEL_EVENT_CONFIRMED, from);
 	if (!endpoint_equal(&tunnel->remote->to, from))

@@ -112,7 +112,8 @@ static const char *nearest(const char *path)
 
 static void unknown(const char *path, struct where where, struct findings *findings)
 {
-	const char *meant = nearest(path);
+	/* a thousand unknown keys need no thousand suggestions */
+	const char *meant = findings->count < FINDINGS_MAX ? nearest(path) : NULL;
 	char quote[FINDING_QUOTE_MAX];
 
 	finding_quote(path, quote);

@@ -382,6 +382,21 @@ static int take(struct builder *b, const yaml_event_t *event)
 	}
 }
 
+/* The reference reads the first document of a file and nothing behind it. */
+static void warn_second_document(struct builder *b)
+{
+	yaml_event_t event;
+
+	if (!yaml_parser_parse(&b->parser, &event))
+		return;
+	if (event.type == YAML_DOCUMENT_START_EVENT)
+		finding_warning(
+			b->findings, at(b, &event.start_mark),
+			"what follows \"---\" or \"...\" is not read; remove that line, or use "
+			"a file of its own in a directory");
+	yaml_event_delete(&event);
+}
+
 static int parse_events(struct builder *b)
 {
 	for (;;) {
@@ -399,8 +414,12 @@ static int parse_events(struct builder *b)
 		}
 		done = take(b, &event);
 		yaml_event_delete(&event);
-		if (done != 0)
-			return done < 0 ? done : 0;
+		if (done < 0)
+			return done;
+		if (done > 0) {
+			warn_second_document(b);
+			return 0;
+		}
 	}
 }
 

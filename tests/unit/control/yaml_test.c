@@ -108,6 +108,19 @@ Test(yaml, refused, .fini = fini)
 	}
 }
 
+Test(yaml, second_document, .fini = fini)
+{
+	const struct yaml_node *root = parse("a: 1\n---\nb: 2\n");
+
+	cr_assert_not_null(root);
+	cr_assert_null(yaml_find(root, "b"));
+	cr_assert_eq(findings.warnings, 1);
+	cr_assert_eq(findings.list[0].line, 2);
+	cr_assert_not_null(parse("---\na: 1\n...\n"));
+	cr_assert_eq(findings.count, 0);
+	cr_assert_not_null(parse("a: 1\n--- [\n"));
+}
+
 Test(yaml, billion_laughs, .fini = fini)
 {
 	char text[2048] = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";

@@ -1,0 +1,124 @@
+# What stops a start, each with one line and exit code 1, and what a node does at its edges.
+bats_require_minimum_version 1.5.0
+load lib
+
+# one_error PATTERN: the output has exactly one error, and it says so
+one_error() {
+	echo "$output"
+	[ "$(grep -c 'level=error' <<<"$output")" = 1 ]
+	grep 'level=error' <<<"$output" | grep -qE "$1"
+}
+
+# without_tun_file [capsh options]: starts a in a mount namespace whose /dev/net is empty
+without_tun_file() {
+	config_write a
+	run in_ns a timeout -s TERM 2 unshare -m sh -c \
+		'mount -t tmpfs none /dev/net && exec capsh "$@"' sh "$@" -- -c "exec $M57 -config $PAIR_DIR/a.yml"
+}
+
+@test "no /dev/net/tun and no right to make it: one line, exit 1" {
+	without_tun_file --drop=cap_mknod
+	[ "$status" = 1 ]
+	one_error '/dev/net/tun.*mknod'
+}
+
+@test "no /dev/net/tun: it is made" {
+	without_tun_file
+	grep -q 'Nebula interface is active' <<<"$output"
+}
+
+@test "io_uring denied: one line, exit 1" {
+	needs_plain_build
+	config_write a
+	for failure in EPERM ENOSYS; do
+		run -1 in_ns a strace -f -o /dev/null -e trace=io_uring_setup \
+			-e inject=io_uring_setup:error=$failure "$M57" -config "$PAIR_DIR/a.yml"
+		one_error 'io_uring.*(allow|use Linux)'
+	done
+}
+
+@test "tier none: one line, exit 1" {
+	config_write a
+	run -1 in_ns a env M57_TIER=none "$M57" -config "$PAIR_DIR/a.yml"
+	one_error 'M57_TIER'
+}
+
+@test "an address that is not ours: one line, exit 1, and no tun is left" {
+	config_write a
+	sed -i 's/host: 0.0.0.0/host: 198.51.100.7/' "$PAIR_DIR/a.yml"
+	run -1 in_ns a "$M57" -config "$PAIR_DIR/a.yml"
+	one_error 'listen.host'
+	run ! in_ns a ip link show tun-a
+}
+
+@test "flags: unknown is 2, no config is 1, help and version are 0" {
+	cp "$M57" "$PAIR_DIR/m57"
+	run -2 "$PAIR_DIR/m57" -nonsense
+	grep -q 'flag provided but not defined: -nonsense' <<<"$output"
+	run -1 "$PAIR_DIR/m57"
+	grep -q 'config flag must be set' <<<"$output"
+	run -0 "$PAIR_DIR/m57" --help
+	run -0 "$PAIR_DIR/m57" -version
+	grep -q '^Version: ' <<<"$output"
+	run -1 "$PAIR_DIR/m57" -config="$PAIR_DIR/none.yml"
+	grep -q 'none.yml' <<<"$output"
+	config_write a
+	mv "$PAIR_DIR/a.yml" "$PAIR_DIR/config.yml"
+	run -0 "$PAIR_DIR/m57" -test
+}
+
+@test "an idle node sleeps" {
+	node_make a "$M57"
+	wait_for 5 grep -q 'interface is active' "$PAIR_DIR/a.log"
+	sleep 0.3 # what the kernel itself sends over a new interface comes first
+	switches() {
+		cat /proc/"${NODE_PID[a]}"/task/*/status | awk '/^voluntary/ { n += $2 } END { print n }'
+	}
+	local before after
+	before=$(switches)
+	sleep 2
+	after=$(switches)
+	echo "waked $((after - before)) times"
+	[ "$after" = "$before" ]
+}
+
+@test "the tun is deleted under a running node: one line, exit 2" {
+	nodes_make "$M57" "$M57"
+	ip -n "${NS[a]}" link del tun-a
+	wait_for 5 process_ended "${NODE_PID[a]}"
+	local code=0
+	wait "${NODE_PID[a]}" || code=$?
+	[ $code = 2 ]
+	[ "$(grep -c 'level=error' "$PAIR_DIR/a.log")" = 1 ]
+}
+
+@test "tun.disabled: no device, and the handshake still works" {
+	config_write a tun_extra="  disabled: true"
+	config_write b
+	node_start a
+	node_start b
+	wait_for 5 grep -q 'interface is active' "$PAIR_DIR/a.log"
+	run ! in_ns a ip link show tun-a
+	ping_overlay b || true
+	wait_for 5 grep -q 'Handshake message received' "$PAIR_DIR/b.log"
+	node_end a
+}
+
+@test "routes with their own MTU, unsafe routes, and a port that the kernel chooses" {
+	config_write a tun_extra='  routes: [{mtu: 1400, route: 10.42.7.0/24}]
+  unsafe_routes: [{route: 198.18.0.0/15, via: 10.42.0.2, mtu: 1200, metric: 77}, {route: 203.0.113.0/24, via: 10.42.0.2, install: false}]'
+	sed -i 's/port: 4242$/port: 0/' "$PAIR_DIR/a.yml"
+	node_start a
+	wait_for 5 grep -q 'interface is active' "$PAIR_DIR/a.log"
+	run in_ns a ip route
+	echo "$output"
+	grep -q '^10.42.0.0/16 dev tun-a .*scope link src 10.42.0.1 mtu 1300 advmss 1260' <<<"$output"
+	grep -q '^10.42.7.0/24 dev tun-a .*scope link' <<<"$output"
+	grep -q '^198.18.0.0/15 dev tun-a .*metric 77 mtu 1200 advmss 1160' <<<"$output"
+	[[ $output != *203.0.113* ]]
+	in_ns a ip link show tun-a | grep -q 'mtu 1400'
+	# two sockets, one port
+	[ "$(in_ns a ss -Hlun | awk '{ print $4 }' | sort -u | wc -l)" = 1 ]
+	[ "$(in_ns a ss -Hlun | wc -l)" = 2 ]
+	node_end a
+}

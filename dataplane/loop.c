@@ -21,8 +21,8 @@
 
 /* Free write slots that a train may need at worst: a chain each, one more, and what fills up. */
 #define TRAIN_SLOTS (CHAINS_MAX + 4)
-/* Super-packets worked on before they are submitted: more would only wait, and leave the cache. */
-#define BATCH_RUNS 16
+/* Bytes worked on before they are submitted: more would only wait, and leave the cache. */
+#define BATCH_BYTES (512u << 10)
 
 static uint32_t coarse_now_s(void)
 {
@@ -90,9 +90,10 @@ static void inbound(struct worker *w)
 {
 	struct io_event *event;
 
-	for (int n = 0; n < BATCH_RUNS && (event = fifo_first(&w->udp_trains)); n++) {
+	for (uint32_t bytes = 0; bytes < BATCH_BYTES && (event = fifo_first(&w->udp_trains));) {
 		if (w->has_tun && io_write_slots_free(w->io) < TRAIN_SLOTS)
 			break;
+		bytes += event->length;
 		inbound_train(w, event);
 		io_release(w->io, event);
 		fifo_drop_first(&w->udp_trains);
@@ -104,11 +105,12 @@ static void outbound(struct worker *w)
 {
 	struct io_event *event;
 
-	for (int n = 0; n < BATCH_RUNS && (event = fifo_first(&w->tun_runs)); n++) {
+	for (uint32_t bytes = 0; bytes < BATCH_BYTES && (event = fifo_first(&w->tun_runs));) {
 		uint32_t packets = run_packets(event->length, &event->vnet);
 		if (!train_possible(w, packets,
 				    event->length + packets * (INNER_HEADER_MAX + WIRE_OVERHEAD)))
 			break;
+		bytes += event->length;
 		outbound_run(w, event->packet, event->length, &event->vnet);
 		io_release(w->io, event);
 		fifo_drop_first(&w->tun_runs);

@@ -273,7 +273,7 @@ Test(config, keys_without_effect, .fini = fini)
 		{"relay: {relays: [10.0.0.1]}", SEVERITY_ERROR},
 		{"relay: {am_relay: true}", SEVERITY_ERROR},
 		{"relay: {am_relay: false, use_relays: true}", -1},
-		{"relay: {use_relays: false}", SEVERITY_WARNING},
+		{"relay: {use_relays: false}", -1},
 		{"tun: {use_system_route_table: true}", SEVERITY_ERROR},
 		{"tun: {use_system_route_table: no}", -1},
 		{"tun: {windows_bypass_wdf: false}", -1},

@@ -29,8 +29,9 @@
 #endif
 
 #define UDP_SLOTS_BEGIN 32
-#define NAME_BYTES      sizeof(struct sockaddr_in6)
-#define CONTROL_BYTES   CMSG_SPACE(sizeof(int))
+#define NAME_BYTES      32 /* sockaddr_in6 has 28; control messages follow and want 8-byte alignment */
+_Static_assert(NAME_BYTES >= sizeof(struct sockaddr_in6), "any source fits");
+#define CONTROL_BYTES CMSG_SPACE(sizeof(int))
 
 _Static_assert(sizeof(struct io_uring_recvmsg_out) + NAME_BYTES + CONTROL_BYTES + 65535 <=
 		       SLOT_BYTES,

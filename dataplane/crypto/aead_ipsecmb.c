@@ -84,7 +84,19 @@ static void aes_seal(const struct aead_key *key, const uint8_t nonce[AEAD_NONCE_
 			   length, nonce, aad, aad_bytes, out + length, AEAD_TAG_BYTES);
 }
 
-/* The library only computes the tag; sodium_memcmp compares it in constant time. */
+/*
+ * The library only computes the tag. Two words, no branch on their contents: constant time, and a
+ * fraction of what a byte-wise comparison costs per packet.
+ */
+static int tag_check(const uint8_t computed[AEAD_TAG_BYTES], const uint8_t *received)
+{
+	uint64_t a[2], b[2];
+
+	memcpy(a, computed, sizeof(a));
+	memcpy(b, received, sizeof(b));
+	return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0 ? 0 : -EBADMSG;
+}
+
 static int aes_open(const struct aead_key *key, const uint8_t nonce[AEAD_NONCE_BYTES],
 		    const uint8_t *aad, size_t aad_bytes, const uint8_t *in, size_t length,
 		    uint8_t *out)
@@ -95,7 +107,7 @@ static int aes_open(const struct aead_key *key, const uint8_t nonce[AEAD_NONCE_B
 	memcpy(received, in + length, AEAD_TAG_BYTES);
 	IMB_AES256_GCM_DEC(manager, (const struct gcm_key_data *)key->state, &context, out, in,
 			   length, nonce, aad, aad_bytes, tag, AEAD_TAG_BYTES);
-	return sodium_memcmp(tag, received, AEAD_TAG_BYTES) == 0 ? 0 : -EBADMSG;
+	return tag_check(tag, received);
 }
 
 static int chacha_key_init(struct aead_key *key, const uint8_t raw[AEAD_KEY_BYTES])
@@ -126,7 +138,7 @@ static int chacha_open(const struct aead_key *key, const uint8_t nonce[AEAD_NONC
 	IMB_CHACHA20_POLY1305_INIT(manager, key->state, &context, nonce, aad, aad_bytes);
 	IMB_CHACHA20_POLY1305_DEC_UPDATE(manager, key->state, &context, out, in, length);
 	IMB_CHACHA20_POLY1305_DEC_FINALIZE(manager, &context, tag, AEAD_TAG_BYTES);
-	return sodium_memcmp(tag, received, AEAD_TAG_BYTES) == 0 ? 0 : -EBADMSG;
+	return tag_check(tag, received);
 }
 
 struct aead_backend aead_ipsecmb_aes256gcm = {

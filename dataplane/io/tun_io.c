@@ -2,7 +2,7 @@
  * tun_io.c - reads from and writes to the tun queue.
  *
  * A read delivers one packet or super-packet behind a virtio header. On 6.7+ one multishot read
- * serves until it ends (no buffer, an error); before, a few single reads are kept in flight. They
+ * serves until it ends (no buffer, an error); before, one single read is kept in flight. They
  * are re-armed whenever one is missing, never by a timer.
  *
  * Writes complete while they are submitted. One that the kernel refuses because it does not take

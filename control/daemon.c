@@ -8,6 +8,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,18 @@ struct daemon {
 static int fail(const char *error)
 {
 	log_error(error);
+	return -EIO;
+}
+
+/* With the line of the key that it is about, when the key is there. */
+static int fail_at(const char *error, struct where where)
+{
+	char place[PATH_MAX + 16];
+
+	if (!where.file || !where.line)
+		return fail(error);
+	snprintf(place, sizeof(place), "%s:%u", where.file, where.line);
+	log_error(error, LOG_STR("config", place));
 	return -EIO;
 }
 
@@ -99,7 +112,8 @@ static int sockets_make(struct daemon *daemon)
 	char error[ERROR_LINE_MAX] = "";
 
 	if (udp_open(&daemon->udp, &options, error) != 0)
-		return fail(error);
+		return fail_at(error, strstr(error, "listen.port") ? config->listen.port_where
+								   : config->listen.host_where);
 	daemon->control.udp_fd = daemon->udp.fds[0];
 	daemon->control.udp_v6 = daemon->udp.v6;
 	/* The kernel reports twice what it was asked for; half counts as what an operator asked. */
@@ -154,7 +168,7 @@ static int tun_make(struct daemon *daemon)
 	if (config->tun.disabled)
 		return 0;
 	if (tun_open(&daemon->tun, &options, error) != 0)
-		return fail(error);
+		return fail_at(error, config->tun.dev_where);
 	routes = routes_collect(config, &route_count);
 	if (!routes)
 		return fail_errno("Cannot collect the routes", ENOMEM);

@@ -47,7 +47,7 @@ without_tun_file() {
 	config_write a
 	sed -i 's/host: 0.0.0.0/host: 198.51.100.7/' "$PAIR_DIR/a.yml"
 	run -1 in_ns a "$M57" -config "$PAIR_DIR/a.yml"
-	one_error 'listen.host'
+	one_error 'listen.host.*config=.*a.yml:[0-9]+'
 	run ! in_ns a ip link show tun-a
 }
 

@@ -69,7 +69,7 @@ Test(orders, keep_order_while_the_worker_is_full)
 
 	worker_finish(&worker, orders, 7);
 	hand_over(orders, ORDER_SEND_IN_TUNNEL,
-	     (uint8_t)total); /* behind what is kept, though 7 were free */
+		  (uint8_t)total); /* behind what is kept, though 7 were free */
 	while (worker.holds)
 		worker_finish(&worker, orders, worker.holds > 5 ? 5 : worker.holds);
 	cr_assert_eq(worker.seen_count, total + 1);

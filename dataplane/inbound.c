@@ -72,8 +72,8 @@ static void recv_error(struct worker *w, const struct endpoint *source, uint32_t
 	}
 	w->recv_error_tokens--;
 	wire_write(answer, WIRE_RECV_ERROR, index, 0);
-	if (train_send_single(w, source, (struct tunnel_id){0}, answer, sizeof(answer)) == 0)
-		count_stat(w->counters, STAT_RECV_ERROR_SENT, 1);
+	bool sent = !train_send_single(w, source, (struct tunnel_id){0}, answer, sizeof(answer));
+	count_stat(w->counters, sent ? STAT_RECV_ERROR_SENT : STAT_RECV_ERROR_LIMITED, 1);
 }
 
 static void punt_datagram(struct worker *w, enum pool_class class, enum punt_type type,
@@ -106,6 +106,24 @@ static void tunnel_is_alive(struct worker *w, struct tunnel *tunnel, const struc
 		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, source, 0);
 }
 
+/*
+ * Some of the authentic datagrams were known by now. All but the last were joined to the tail, and
+ * one that was cannot be taken out of it alone: then all that the tail grew by goes.
+ */
+static void take_back(struct worker *w, struct inbound_run *run, uint32_t end, uint32_t authentic,
+		      uint32_t kept)
+{
+	bool has_tail = run->tail && run->tail->slot;
+	uint32_t grown = has_tail ? run->tail->chain.count - run->mark.count : 0;
+	uint32_t lost_alone = authentic > grown && !run->fresh[end - 1];
+
+	if (authentic - kept == lost_alone)
+		grown = 0;
+	else if (has_tail)
+		run->tail->chain = run->mark;
+	count_drop(w->counters, DROP_REPLAY, grown + lost_alone);
+}
+
 /* Tells the replay window of datagrams up to, not including, end. */
 static void settle(struct worker *w, struct inbound_run *run, uint32_t end)
 {
@@ -117,11 +135,8 @@ static void settle(struct worker *w, struct inbound_run *run, uint32_t end)
 	if (authentic > 0) {
 		uint32_t kept = replay_commit(&run->tunnel->replay, run->counter + first,
 					      end - first, run->fresh + first);
-		if (kept < authentic) {
-			if (run->tail && run->tail->slot)
-				run->tail->chain = run->mark;
-			count_drop(w->counters, DROP_REPLAY, authentic - kept);
-		}
+		if (kept < authentic)
+			take_back(w, run, end, authentic, kept);
 		if (kept > 0)
 			tunnel_is_alive(w, run->tunnel, run->source);
 	}
@@ -191,6 +206,7 @@ static bool message_continues(struct worker *w, struct inbound_run *run, uint32_
 	}
 	join_restore(&last->chain, saved);
 	if (!*packet) {
+		run->fresh[i] = false;
 		count_drop(w->counters, DROP_WRITE_ERROR, 1);
 		return true;
 	}
@@ -317,6 +333,9 @@ static enum drop classify(const uint8_t *datagram, uint32_t bytes, enum wire_typ
 		return DROP_UDP_PUNCH;
 	if (bytes < WIRE_HEADER_BYTES)
 		return DROP_UDP_SHORT;
+	/* A stock peer could not receive it either. Everything behind trusts this bound. */
+	if (bytes > DATAGRAM_MAX)
+		return DROP_UDP_TRUNCATED;
 	int found = wire_type_of(datagram);
 	if (found < 0)
 		return DROP_UDP_TYPE;
@@ -355,6 +374,7 @@ void inbound_train(struct worker *w, const struct io_event *train)
 
 	count_stat(w->counters, STAT_UDP_RECEIVES, 1);
 	count_stat(w->counters, STAT_UDP_RECEIVED, packets);
+	PROBE(run_in, w->queue, packets, train->length);
 	if (train->length == 0) {
 		count_drop(w->counters, DROP_UDP_EMPTY, 1);
 		return;

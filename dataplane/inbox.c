@@ -82,7 +82,8 @@ void inbox_work(struct worker *w)
 		struct order *order = w->orders[w->order_head];
 		uint32_t packets =
 			order->type == ORDER_RESUME ? run_packets(order->length, &order->vnet) : 1;
-		if (!train_possible(w, packets, order->length + packets * 160))
+		if (!train_possible(w, packets,
+				    order->length + packets * (INNER_HEADER_MAX + WIRE_OVERHEAD)))
 			return;
 		w->order_head = (w->order_head + 1) % (ORDERS_MAX + 1);
 		w->order_count--;

@@ -2,8 +2,8 @@
  * outbound.c - the road from the tun to the socket (PROTOCOL.md 4.1).
  *
  * Exits of a run: INNER_PARSE, TUN_SELF, TUN_BROADCAST, TUN_MULTICAST, TUN_NO_ROUTE, waits with
- * control (PUNT_POOL), NO_REMOTE, FIREWALL_*, INNER_GSO, TUN_TOO_BIG, COUNTER_LIMIT, or sealed and
- * sent.
+ * control (PUNT_POOL), NO_REMOTE, FIREWALL_*, INNER_GSO, TUN_SEGMENTS, TUN_TOO_BIG, COUNTER_LIMIT,
+ * or sealed and sent.
  *
  * Where bytes are touched: the kernel copies the super-packet into the receive slot; each segment's
  * checksum reads its payload once; the AEAD reads it again (from cache) and writes the datagram
@@ -58,6 +58,8 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 	reason = segment_begin(&s, packet, length, vnet, inner);
 	if (reason != DROP_NONE)
 		return reason;
+	if (s.count > RUN_SEGMENTS_MAX)
+		return DROP_TUN_SEGMENTS;
 	uint32_t largest = s.count > 1 ? s.header_bytes + s.segment_bytes : length;
 	if (largest + WIRE_OVERHEAD > DATAGRAM_MAX)
 		return DROP_TUN_TOO_BIG;
@@ -107,6 +109,7 @@ void outbound_run(struct worker *w, uint8_t *packet, uint32_t length,
 	count_stat(w->counters, STAT_TUN_READS, 1);
 	count_stat(w->counters, STAT_TUN_PACKETS, packets);
 	count_stat(w->counters, STAT_TUN_BYTES, length);
+	PROBE(run_out, w->queue, packets, length);
 	enum drop reason = outbound_judge(w, packet, length, vnet);
 	if (reason != DROP_NONE)
 		count_drop(w->counters, reason, packets);

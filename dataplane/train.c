@@ -12,6 +12,17 @@
 
 #include "sockaddr.h"
 
+/*
+ * Send slots that packets datagrams of bytes in all take at worst. A run may have to close the open
+ * train, and its first and last datagrams may not fit either.
+ */
+#define TRAIN_SLOTS_MAX(packets, bytes)                                                            \
+	((packets) / GSO_SEGMENTS_MAX + (bytes) / (GSO_BYTES_MAX - DATAGRAM_MAX) + 3)
+_Static_assert(TRAIN_SLOTS_MAX(RUN_SEGMENTS_MAX,
+			       65535 + RUN_SEGMENTS_MAX * (INNER_HEADER_MAX + WIRE_OVERHEAD)) <=
+		       SEND_SLOTS,
+	       "a run that is not refused fits the send slots");
+
 void train_close(struct worker *w)
 {
 	struct train *train = &w->train;
@@ -71,11 +82,11 @@ uint8_t *train_room(struct worker *w, const struct tunnel *tunnel, const struct 
 
 bool train_possible(const struct worker *w, uint32_t packets, uint32_t bytes)
 {
-	/* a run may have to close the open train, and its first and last datagrams may not fit
-	 * either */
-	uint32_t slots = packets / GSO_SEGMENTS_MAX + bytes / GSO_BYTES_MAX + 3;
+	uint32_t slots = TRAIN_SLOTS_MAX(packets, bytes);
 
-	return io_send_slots_free(w->io) >= slots;
+	/* what needs more than there are is refused by name when it is cut, and must not stop here
+	 */
+	return io_send_slots_free(w->io) >= (slots < SEND_SLOTS ? slots : SEND_SLOTS);
 }
 
 int train_send_single(struct worker *w, const struct endpoint *to, struct tunnel_id tunnel,

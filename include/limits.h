@@ -74,6 +74,7 @@
 #define GSO_SEGMENTS_MAX   64  /* of one UDP_SEGMENT send, on every kernel with GSO */
 #define GSO_BYTES_MAX	   65507 /* UDP payload of one send over IPv4 */
 #define TUN_GSO_BYTES_MAX  61000 /* link limit, so that one tun read plus tunnel headers fits one send */
+#define RUN_SEGMENTS_MAX   1024 /* of one tun read: all must fit the send slots at once; Linux makes 64 */
 #define JOIN_BYTES_MAX	   65535 /* IP total length of one joined packet */
 #define JOIN_SEGMENTS_MAX  64
 /*

@@ -53,6 +53,7 @@ static void live_count_drop(void *context, enum drop reason, uint64_t packets)
 {
 	struct control *control = context;
 
+	PROBE(drop, reason, drop_metrics[reason], packets);
 	control->drops[reason] += packets;
 }
 

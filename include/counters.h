@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "probes.h"
+
 enum drop {
 	DROP_NONE, /* not dropped: what every stage returns when the packet goes on */
 #define DROP(symbol, metric, help) DROP_##symbol,
@@ -35,8 +37,11 @@ static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
 			      memory_order_relaxed);
 }
 
+extern const char *const drop_metrics[DROPS];
+
 static inline void count_drop(struct counters *c, enum drop reason, uint64_t packets)
 {
+	PROBE(drop, reason, drop_metrics[reason], packets);
 	counter_add(&c->drops[reason], packets);
 }
 

@@ -319,6 +319,7 @@ static void complete(struct node *node, struct host_pending *pending,
 		initiator_end(node, pending, DROP_PENDING_FULL);
 		return;
 	}
+	PROBE(handshake, 1, state->index, node_now_ns(node) - state->started_ns);
 	node_arm_sweep(node);
 	if (host->remotes)
 		remotes_unblock(host->remotes);

@@ -259,6 +259,7 @@ static void roam(struct node *node, struct tunnel_record *record, const struct e
 
 	if (!tunnels_roam(&node->tunnels, record, source))
 		return;
+	PROBE(roam, record->tunnel->local_index, &before, source);
 	node_peer_text(record->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO, "Host roamed to new udp ip/port.",
 		 FIELD_TEXT("vpnAddrs", text.addrs),

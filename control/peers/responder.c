@@ -160,6 +160,7 @@ static enum machine_status answer(struct node *node, struct machine *machine, ui
 		goto out;
 	}
 
+	PROBE(handshake, 0, index, 0);
 	char from[ENDPOINT_TEXT_MAX];
 	struct peer_text text;
 	node_peer_text(peer->cert, &text);

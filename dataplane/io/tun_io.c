@@ -89,10 +89,17 @@ bool tun_io_read_done(struct io *io, const struct io_uring_cqe *cqe, struct io_e
 
 	if (!(cqe->flags & IORING_CQE_F_MORE)) {
 		io->tun_reads--;
-		if (io->options.tier >= IO_TIER_6_7)
+		if (io->options.tier >= IO_TIER_6_7) {
 			count_stat(io->counters, STAT_REARM_TUN, 1);
+			PROBE(rearm, io->options.queue, 0, cqe->res);
+		}
 	}
 	if (cqe->res < 0) {
+		if (cqe->flags & IORING_CQE_F_BUFFER) {
+			buffers_taken(&io->tun_buffers);
+			buffers_release(&io->tun_buffers,
+					(uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
+		}
 		read_failed(io, cqe->res);
 		return false;
 	}
@@ -163,6 +170,13 @@ void io_write(struct io *io, struct write_slot *slot, uint8_t *packet, uint32_t 
 	count_stat(io->counters, STAT_TUN_WRITES, 1);
 }
 
+static uint32_t packets_in(uint32_t length, const struct virtio_net_hdr *vnet)
+{
+	if (vnet->gso_type == VIRTIO_NET_HDR_GSO_NONE)
+		return 1;
+	return (length - vnet->hdr_len + vnet->gso_size - 1) / vnet->gso_size;
+}
+
 /* Cuts a joined packet that the tun refused and writes its segments from other slots. */
 static void write_singles(struct io *io, uint8_t *packet, uint32_t length,
 			  const struct virtio_net_hdr *vnet)
@@ -174,7 +188,7 @@ static void write_singles(struct io *io, uint8_t *packet, uint32_t length,
 
 	if (inner_parse(packet, length, INBOUND, &inner) != DROP_NONE ||
 	    segment_begin(&s, packet, length, vnet, &inner) != DROP_NONE) {
-		count_drop(io->counters, DROP_WRITE_ERROR, 1);
+		count_drop(io->counters, DROP_WRITE_ERROR, packets_in(length, vnet));
 		return;
 	}
 	for (uint32_t i = 0; i < s.count; i++) {
@@ -219,7 +233,7 @@ void tun_io_write_done(struct io *io, uint64_t value, int result)
 					       .type = IO_NOTE, .note = note, .error = -result});
 			write_singles(io, packet, length, &vnet);
 		} else {
-			count_drop(io->counters, DROP_WRITE_ERROR, 1);
+			count_drop(io->counters, DROP_WRITE_ERROR, packets_in(length, &vnet));
 		}
 	}
 	slot->in_flight--;

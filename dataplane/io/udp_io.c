@@ -135,6 +135,7 @@ bool udp_io_receive_done(struct io *io, const struct io_uring_cqe *cqe, struct i
 	if (!(cqe->flags & IORING_CQE_F_MORE)) {
 		io->udp_armed = false;
 		count_stat(io->counters, STAT_REARM_UDP, 1);
+		PROBE(rearm, io->options.queue, 1, cqe->res);
 	}
 	if (cqe->res < 0) {
 		receive_failed(io, cqe->res);
@@ -322,8 +323,10 @@ static void request_done(struct io *io, struct send_slot *slot, int result)
 	if (result < 0 && train_refused(io, slot, result))
 		return;
 	uint32_t datagrams = slot->singles ? 1 : slot->count;
-	if (result < 0)
+	if (result < 0) {
+		PROBE(send_error, io->options.queue, -result, datagrams);
 		count_drop(io->counters, DROP_SEND_ERROR, datagrams);
+	}
 	slot->done = (uint8_t)(slot->done + datagrams);
 }
 

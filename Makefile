@@ -158,6 +158,10 @@ demo:
 	+@$(if $(AS_ROOT),scripts/install-deps $(if $(PEER),demo-$(PEER),demo),:) && $(SUB) all
 	@B=$(B) PEER='$(PEER)' ROUNDS='$(ROUNDS)' scripts/demo
 
+profile:
+	+@$(if $(AS_ROOT),scripts/install-deps profile,:) && $(SUB) all
+	@B=$(B) perf/profile
+
 lint:
 	@scripts/lint_format
 	+@$(SUB) B=$(B)/lint WERROR=-Werror CFLAGS='-O2 -g -ffunction-sections' LDFLAGS= LTO= test-programs
@@ -188,6 +192,8 @@ help:
 	@echo 'make debug               address and undefined-behaviour sanitizers, into $(B)/debug/'
 	@echo 'sudo make test-debug     the suites with that build; T= as above'
 	@echo 'make test-kernel-6.1     boots Debian 12'"'"'s own kernel in qemu and tests there (minutes)'
+	@echo 'sudo make profile        a load, a flame graph and CPU time per stage: $(B)/profile/ (perf/README.md)'
+	@echo '                           LOAD=tcp|tcp4|udp|small SECS=n ROUTINES=n CIPHER=aes|chachapoly'
 	@echo 'make lint                clang-format, cppcheck, -Werror build, layer check'
 	@echo 'make install             PREFIX=/usr/local DESTDIR=: programs, systemd unit, example config'
 	@echo 'make clean               removes $(B)/'
@@ -195,7 +201,7 @@ help:
 	@echo 'B=dir builds elsewhere'
 
 FORCE:
-.PHONY: all debug test test-debug demo lint install clean help FORCE
+.PHONY: all debug test test-debug demo profile lint install clean help FORCE
 .PHONY: test-programs unit-programs hot-objects test-kernel-6.1
 .SECONDARY:
 .DELETE_ON_ERROR:

@@ -469,3 +469,56 @@ Test(node, test_requests_are_answered)
 	cr_assert_eq(bench->call_count, 0);
 	bench_free(bench);
 }
+
+/* --- what must not turn the traffic ------------------------------------------------------------
+ */
+
+Test(node, time_of_an_unconfirmed_tunnel_does_not_count)
+{
+	struct bench *bench = bench_make(1);
+
+	peer_begins(bench, UINT64_MAX); /* anybody can say so */
+	only(bench, SEND_UDP);
+	bench->call_count = 0;
+	peer_begins(bench, 10);
+	only(bench, SEND_UDP);
+	bench_free(bench);
+}
+
+Test(node, unconfirmed_takes_nothing_from_a_suspect_tunnel)
+{
+	struct bench *bench = bench_make(1);
+	uint8_t error[WIRE_HEADER_BYTES];
+	struct tunnel *tunnel;
+
+	peer_begins(bench, 10);
+	tunnel = primary(bench);
+	node_on_confirmed(bench->node, tunnel->id, &peer_at);
+	wire_write(error, WIRE_RECV_ERROR, 77, 0);
+	node_on_recv_error(bench->node, &peer_at, error, sizeof(error));
+	cr_assert_null(primary(bench));
+	peer_begins(bench, 11);
+	cr_assert_null(primary(bench));
+	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_TEST_REPLY, error, 0);
+	cr_assert_eq(primary(bench), tunnel, "it answered: nothing was lost");
+	bench_free(bench);
+}
+
+Test(node, doubt_does_not_reach_a_newer_tunnel)
+{
+	struct bench *bench = bench_make(1);
+	struct tunnel_record *old, *newer;
+
+	peer_begins(bench, 10);
+	old = bench->node->tunnels.all;
+	node_on_confirmed(bench->node, old->tunnel->id, &peer_at);
+	bench->now_ns += 1000;
+	peer_begins(bench, 11);
+	newer = bench->node->tunnels.all;
+	node_on_confirmed(bench->node, newer->tunnel->id, &peer_at);
+	tunnels_suspect(&bench->node->tunnels, old);
+	cr_assert_eq(old->state, RECORD_SUSPECT);
+	cr_assert_eq(newer->state, RECORD_LIVE);
+	cr_assert_eq(primary(bench), newer->tunnel);
+	bench_free(bench);
+}

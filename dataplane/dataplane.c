@@ -8,9 +8,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "io/post.h"
 #include "worker.h"
+
+#define STOP_TRIES 1000 /* a millisecond apart */
 
 struct dataplane {
 	uint32_t queues;
@@ -21,6 +24,7 @@ struct dataplane {
 	struct worker *workers;
 	struct counters *counters;
 	pthread_t threads[QUEUES_MAX];
+	uint64_t posted[QUEUES_MAX]; /* orders, to each worker */
 	struct order stop[QUEUES_MAX];
 };
 
@@ -112,10 +116,22 @@ int dataplane_start(struct dataplane *d)
 	return -err;
 }
 
-int dataplane_post(struct dataplane *d, uint32_t queue, struct order *order)
+static int post(struct dataplane *d, uint32_t queue, struct order *order)
 {
 	order->queue = queue;
 	return post_send(d->post, io_ring_fd(d->workers[queue].io), io_order_tag(order));
+}
+
+int dataplane_post(struct dataplane *d, uint32_t queue, struct order *order)
+{
+	uint64_t done =
+		atomic_load_explicit(&d->counters[queue].stats[STAT_ORDERS], memory_order_relaxed);
+
+	if (d->posted[queue] - done >= ORDERS_MAX)
+		return -EAGAIN;
+	int err = post(d, queue, order);
+	d->posted[queue] += err == 0;
+	return err;
 }
 
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS])
@@ -134,7 +150,9 @@ void dataplane_stop(struct dataplane *d)
 {
 	for (uint32_t i = 0; i < d->started; i++) {
 		d->stop[i].type = ORDER_STOP;
-		dataplane_post(d, i, &d->stop[i]);
+		/* a worker that has only just been started may not have enabled its ring yet */
+		for (int n = 0; n < STOP_TRIES && post(d, i, &d->stop[i]) == -EBADFD; n++)
+			usleep(1000);
 	}
 	for (uint32_t i = 0; i < d->started; i++)
 		pthread_join(d->threads[i], NULL);

@@ -10,6 +10,8 @@ void inbox_order(struct worker *w, struct order *order)
 	uint32_t size = ORDERS_MAX + 1;
 
 	/* dataplane_post() lets no more than these be under way */
+	if (order->type == ORDER_STOP)
+		w->stop_asked = true;
 	w->orders[(w->order_head + w->order_count++) % size] = order;
 }
 
@@ -83,8 +85,11 @@ void inbox_work(struct worker *w)
 		uint32_t packets =
 			order->type == ORDER_RESUME ? run_packets(order->length, &order->vnet) : 1;
 		if (!train_possible(w, packets,
-				    order->length + packets * (INNER_HEADER_MAX + WIRE_OVERHEAD)))
+				    order->length + packets * (INNER_HEADER_MAX + WIRE_OVERHEAD))) {
+			/* a socket that stays full must not keep the worker */
+			w->stopping = w->stop_asked && io_send_blocked(w->io);
 			return;
+		}
 		w->order_head = (w->order_head + 1) % (ORDERS_MAX + 1);
 		w->order_count--;
 		carry_out(w, order);

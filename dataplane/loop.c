@@ -23,6 +23,8 @@
 #define TRAIN_SLOTS (CHAINS_MAX + 4)
 /* Bytes worked on before they are submitted: more would only wait, and leave the cache. */
 #define BATCH_BYTES (512u << 10)
+/* And datagrams: each may become a write, whose completion needs its place in the queue. */
+#define BATCH_DATAGRAMS 2048
 
 static uint32_t coarse_now_s(void)
 {
@@ -90,10 +92,13 @@ static void inbound(struct worker *w)
 {
 	struct io_event *event;
 
-	for (uint32_t bytes = 0; bytes < BATCH_BYTES && (event = fifo_first(&w->udp_trains));) {
+	uint32_t bytes = 0, datagrams = 0;
+	while (bytes < BATCH_BYTES && datagrams < BATCH_DATAGRAMS &&
+	       (event = fifo_first(&w->udp_trains))) {
 		if (w->has_tun && io_write_slots_free(w->io) < TRAIN_SLOTS)
 			break;
 		bytes += event->length;
+		datagrams += event->length ? (event->length - 1) / event->segment_bytes + 1 : 1;
 		inbound_train(w, event);
 		io_release(w->io, event);
 		fifo_drop_first(&w->udp_trains);

@@ -100,6 +100,7 @@ struct worker {
 	struct order *orders[ORDERS_MAX + 1]; /* and ORDER_STOP */
 	uint32_t order_head, order_count;
 	uint64_t waiting_punted; /* PUNT_WAITING sent so far */
+	bool stop_asked;         /* ORDER_STOP is among the orders */
 	bool stopping;
 
 	uint32_t recv_error_tokens;

@@ -31,11 +31,18 @@ int post_send(struct post *post, int ring_fd, uint64_t tag)
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&post->ring);
 	struct io_uring_cqe *cqe;
 
+	if (!sqe)
+		return -EAGAIN; /* the kernel takes none of ours any more */
 	io_uring_prep_msg_ring(sqe, ring_fd, 0, tag, 0);
-	int submitted = io_uring_submit_and_wait(&post->ring, 1);
-	if (submitted < 0)
-		return submitted;
-	int err = io_uring_wait_cqe(&post->ring, &cqe);
+	int err;
+	do
+		err = io_uring_submit_and_wait(&post->ring, 1);
+	while (err == -EINTR);
+	if (err < 0)
+		return err;
+	do
+		err = io_uring_wait_cqe(&post->ring, &cqe);
+	while (err == -EINTR);
 	if (err)
 		return err;
 	err = cqe->res;

@@ -4,13 +4,14 @@
  * Theory of operation of sending. Order is a promise: datagrams leave in the order of io_send().
  * Slots wait on the list unsent until the turn, which submits them as one chain of linked requests
  * with MSG_DONTWAIT. A request of a chain begins only when the one before has succeeded; when one
- * fails (socket buffer full), the rest is cancelled by the kernel, so none overtakes. What did not
- * leave is kept, in order, in front of what has been queued meanwhile. No chain is submitted while
- * another is in flight or the socket is full.
+ * fails (socket buffer full), the rest is cancelled by the kernel, so none overtakes. The chain's
+ * slots stay on the list in_flight until all of it has completed, in whatever order the kernel says
+ * so; then what did not leave goes back in front of what has been queued meanwhile. No chain is
+ * submitted while another is in flight or the socket is full.
  *
- *   free -> (worker fills) -> unsent -> in flight -> free
- *                                ^          | EAGAIN, ECANCELED, train refused
- *                                +-- kept --+
+ *   free -> (worker fills) -> unsent -> in_flight -> free
+ *                                ^           | EAGAIN, ECANCELED, train refused
+ *                                +-----------+
  */
 #include "io/uring.h"
 
@@ -43,6 +44,16 @@ static void list_init(struct send_list *list)
 	list->tail = &list->head;
 }
 
+static struct send_slot *list_take(struct send_list *list)
+{
+	struct send_slot *slot = list->head;
+
+	list->head = slot->next;
+	if (!list->head)
+		list_init(list);
+	return slot;
+}
+
 static void list_append(struct send_list *list, struct send_slot *slot)
 {
 	slot->next = NULL;
@@ -55,7 +66,7 @@ int udp_io_create(struct io *io)
 	size_t bytes = (size_t)SEND_SLOTS * BUFFER_STRIDE;
 
 	list_init(&io->unsent);
-	list_init(&io->kept);
+	list_init(&io->in_flight);
 	io->gso = io->options.gso;
 	io->receive_template.msg_namelen = NAME_BYTES;
 	io->receive_template.msg_controllen = CONTROL_BYTES;
@@ -138,6 +149,11 @@ bool udp_io_receive_done(struct io *io, const struct io_uring_cqe *cqe, struct i
 		PROBE(rearm, io->options.queue, 1, cqe->res);
 	}
 	if (cqe->res < 0) {
+		if (cqe->flags & IORING_CQE_F_BUFFER) {
+			buffers_taken(&io->udp_buffers);
+			buffers_release(&io->udp_buffers,
+					(uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
+		}
 		receive_failed(io, cqe->res);
 		return false;
 	}
@@ -247,7 +263,6 @@ static void prepare_request(struct io *io, struct send_slot *slot, uint32_t data
 	io_uring_prep_sendmsg(sqe, FILE_UDP, message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	sqe->flags |= IOSQE_FIXED_FILE | IOSQE_IO_LINK;
 	sqe->user_data = TAG(OP_SEND, (uint32_t)slot->id << 8 | datagram);
-	io->send_slot_in_flight[slot->id]++;
 	io->sends_in_flight++;
 	io->inline_pending++;
 }
@@ -260,16 +275,16 @@ void udp_io_prepare_sends(struct io *io)
 		io_uring_submit(&io->ring); /* a chain must not be cut by a submission */
 	while (io->unsent.head &&
 	       slot_requests(io->unsent.head) <= io_uring_sq_space_left(&io->ring)) {
-		struct send_slot *slot = io->unsent.head;
-		io->unsent.head = slot->next;
-		if (!io->unsent.head)
-			io->unsent.tail = &io->unsent.head;
+		struct send_slot *slot = list_take(&io->unsent);
 		if (!slot->singles)
 			prepare_request(io, slot, 0);
 		else
 			for (uint32_t i = slot->done; i < slot->count; i++)
 				prepare_request(io, slot, i);
+		list_append(&io->in_flight, slot);
 	}
+	if (io->sends_in_flight == 0)
+		return; /* the submission has made no room */
 	/* the chain ends with its last request */
 	io->ring.sq.sqes[(io->ring.sq.sqe_tail - 1) & *io->ring.sq.kring_mask].flags &=
 		(uint8_t)~IOSQE_IO_LINK;
@@ -316,6 +331,7 @@ static void request_done(struct io *io, struct send_slot *slot, int result)
 	if (result == -EAGAIN) {
 		if (!io->send_blocked && !io->stopping)
 			wait_until_writable(io);
+		io->send_blocked = true;
 		return;
 	}
 	if (result == -ECANCELED)
@@ -323,11 +339,32 @@ static void request_done(struct io *io, struct send_slot *slot, int result)
 	if (result < 0 && train_refused(io, slot, result))
 		return;
 	uint32_t datagrams = slot->singles ? 1 : slot->count;
-	if (result < 0) {
-		PROBE(send_error, io->options.queue, -result, datagrams);
+	if (result < 0)
 		count_drop(io->counters, DROP_SEND_ERROR, datagrams);
-	}
 	slot->done = (uint8_t)(slot->done + datagrams);
+}
+
+/* The chain is over: its slots are free, or first in the next one. */
+static void chain_done(struct io *io)
+{
+	struct send_list again;
+
+	list_init(&again);
+	while (io->in_flight.head) {
+		struct send_slot *slot = list_take(&io->in_flight);
+		if (slot->done >= slot->count)
+			slot_free(io, slot);
+		else
+			list_append(&again, slot);
+	}
+	while (io->unsent.head)
+		list_append(&again, list_take(&io->unsent));
+	while (again.head) {
+		struct send_slot *slot = list_take(&again);
+		if (!io->gso && slot->count > 1)
+			slot->singles = true; /* refused for good after it was filled */
+		list_append(&io->unsent, slot);
+	}
 }
 
 void udp_io_send_done(struct io *io, uint64_t value, int result)
@@ -337,19 +374,20 @@ void udp_io_send_done(struct io *io, uint64_t value, int result)
 	io->inline_pending--;
 	io->sends_in_flight--;
 	request_done(io, slot, result);
-	if (--io->send_slot_in_flight[slot->id] > 0)
+	if (io->sends_in_flight > 0)
 		return;
-	if (slot->done >= slot->count || io->stopping)
+	chain_done(io);
+	if (io->stopping)
+		udp_io_give_up(io);
+}
+
+void udp_io_give_up(struct io *io)
+{
+	if (!io->send_blocked || io->sends_in_flight > 0)
+		return;
+	while (io->unsent.head) {
+		struct send_slot *slot = list_take(&io->unsent);
+		count_drop(io->counters, DROP_SEND_ERROR, slot->count - slot->done);
 		slot_free(io, slot);
-	else
-		list_append(&io->kept, slot);
-	if (io->sends_in_flight == 0 && io->kept.head) {
-		*io->kept.tail = io->unsent.head;
-		if (io->unsent.head)
-			io->kept.tail = io->unsent.tail;
-		io->unsent = io->kept;
-		if (!io->unsent.head->next)
-			io->unsent.tail = &io->unsent.head->next;
-		list_init(&io->kept);
 	}
 }

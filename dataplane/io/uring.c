@@ -123,6 +123,8 @@ void io_turn(struct io *io, bool sleep)
 		udp_io_arm(io);
 	}
 	udp_io_prepare_sends(io);
+	if (__builtin_expect(io->faults != NULL, 0))
+		io->faults->submitting(io->faults->context, &io->ring);
 	if (sleep)
 		io_uring_submit_and_wait(&io->ring, io->inline_pending + 1);
 	else
@@ -131,8 +133,11 @@ void io_turn(struct io *io, bool sleep)
 
 void uring_note(struct io *io, const struct io_event *note)
 {
-	if (io->note_count == NOTES_MAX)
-		return; /* notes are said once each: a full queue loses repetitions */
+	bool fatal = note->note == NOTE_TUN_DEAD || note->note == NOTE_UDP_DEAD;
+
+	/* others are said once each: a full queue loses repetitions, never one of these two */
+	if (io->note_count >= (fatal ? NOTES_MAX : NOTES_MAX - 2))
+		return;
 	io->notes[(io->note_head + io->note_count++) % NOTES_MAX] = *note;
 }
 
@@ -182,6 +187,8 @@ bool io_next(struct io *io, struct io_event *event)
 		return true;
 	}
 	while (io_uring_peek_cqe(&io->ring, &cqe) == 0) {
+		if (__builtin_expect(io->faults != NULL, 0))
+			io->faults->completed(io->faults->context, cqe);
 		bool is_event = completion(io, cqe, event);
 		io_uring_cqe_seen(&io->ring, cqe);
 		if (is_event)
@@ -212,9 +219,11 @@ void io_stop(struct io *io)
 	io->stopping = true;
 	io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
 	sqe->user_data = TAG(OP_NONE, 0);
+	udp_io_give_up(io);
 }
 
 bool io_stopped(const struct io *io)
 {
-	return io->stopping && io->tun_reads == 0 && !io->udp_armed && io->sends_in_flight == 0;
+	return io->stopping && io->tun_reads == 0 && !io->udp_armed && io->sends_in_flight == 0 &&
+	       !io->unsent.head && io->inline_pending == 0;
 }

@@ -55,8 +55,11 @@ struct send_messages {
 	} control;
 };
 
+struct io_faults;
+
 struct io {
 	struct io_uring ring;
+	const struct io_faults *faults; /* NULL outside of tests */
 	struct io_options options;
 	struct counters *counters;
 
@@ -69,8 +72,8 @@ struct io {
 
 	uint32_t inline_pending; /* submitted operations that complete during submission */
 
-	/* sends, in order: kept (failed, to retry) before unsent; free is a stack */
-	struct send_list unsent, kept;
+	/* sends: what waits, and the chain that is submitted, both in order; free is a stack */
+	struct send_list unsent, in_flight;
 	struct send_slot *free_sends;
 	uint32_t free_send_count;
 	uint32_t sends_in_flight; /* datagrams or trains submitted */
@@ -78,7 +81,6 @@ struct io {
 	bool gso;
 	uint8_t *send_memory;
 	struct send_messages *messages;
-	uint8_t send_slot_in_flight[SEND_SLOTS];
 	struct send_slot send_slots[SEND_SLOTS];
 
 	uint8_t *write_memory;
@@ -88,6 +90,17 @@ struct io {
 
 	uint32_t note_head, note_count;
 	struct io_event notes[NOTES_MAX];
+};
+
+/*
+ * Seam for tests: what the kernel is asked and what it answers. Nothing sets them in a node.
+ */
+struct io_faults {
+	void *context;
+	/* before a turn's submission; may spoil requests in ring->sq */
+	void (*submitting)(void *context, struct io_uring *ring);
+	/* before a completion is looked at; may change its result */
+	void (*completed)(void *context, struct io_uring_cqe *cqe);
 };
 
 /* uring.c */
@@ -109,5 +122,7 @@ bool udp_io_receive_done(struct io *io, const struct io_uring_cqe *cqe, struct i
 void udp_io_prepare_sends(struct io *io);
 void udp_io_send_done(struct io *io, uint64_t value, int result);
 void udp_io_writable(struct io *io);
+/* The end: what the full socket does not take is dropped, counted. */
+void udp_io_give_up(struct io *io);
 
 #endif

@@ -246,6 +246,27 @@ static void message(struct worker *w, struct inbound_run *run, uint32_t i)
 	}
 }
 
+/* Without a tun there is nothing to join and nowhere to write to. */
+static void message_without_tun(struct worker *w, struct inbound_run *run, uint32_t i)
+{
+	uint8_t packet[DATAGRAM_MAX];
+	struct inner inner;
+
+	if (!open_datagram(w, run, i, packet))
+		return;
+	settle(w, run, i + 1);
+	if (!run->fresh[i])
+		return;
+	enum drop reason = inner_parse(packet, run->bytes[i] - WIRE_OVERHEAD, INBOUND, &inner);
+	if (reason == DROP_NONE) {
+		if (!allowed(w, run->tunnel, &inner))
+			return;
+		reason = echo_answer(w, run->tunnel, packet, &inner);
+	}
+	if (reason != DROP_NONE)
+		count_drop(w->counters, reason, 1);
+}
+
 /* ---- the other encrypted types: opened for control ------------------------------------------- */
 
 static void punted(struct worker *w, struct inbound_run *run, uint32_t i, enum wire_type type)
@@ -298,8 +319,10 @@ static void inbound_run(struct worker *w, struct inbound_run *run, enum wire_typ
 	for (uint32_t i = 0; i < run->count; i++) {
 		if (!run->fresh[i])
 			continue;
-		if (type == WIRE_MESSAGE)
+		if (type == WIRE_MESSAGE && w->has_tun)
 			message(w, run, i);
+		else if (type == WIRE_MESSAGE)
+			message_without_tun(w, run, i);
 		else
 			punted(w, run, i, type);
 	}

@@ -88,6 +88,13 @@ static void collect(struct worker *w)
 	}
 }
 
+/* Room for what a train may become: writes, or without a tun answers to pings. */
+static bool inbound_possible(const struct worker *w)
+{
+	return w->has_tun ? io_write_slots_free(w->io) >= TRAIN_SLOTS
+			  : train_possible(w, GSO_SEGMENTS_MAX, GSO_BYTES_MAX);
+}
+
 static void inbound(struct worker *w)
 {
 	struct io_event *event;
@@ -95,7 +102,7 @@ static void inbound(struct worker *w)
 	uint32_t bytes = 0, datagrams = 0;
 	while (bytes < BATCH_BYTES && datagrams < BATCH_DATAGRAMS &&
 	       (event = fifo_first(&w->udp_trains))) {
-		if (w->has_tun && io_write_slots_free(w->io) < TRAIN_SLOTS)
+		if (!inbound_possible(w))
 			break;
 		bytes += event->length;
 		datagrams += event->length ? (event->length - 1) / event->segment_bytes + 1 : 1;
@@ -126,8 +133,10 @@ static void outbound(struct worker *w)
 /* Work that can go on now; runs that wait for a full socket are woken by its completion. */
 static bool has_work(const struct worker *w)
 {
-	return w->udp_trains.count > 0 || io_ready(w->io) ||
-	       ((w->tun_runs.count > 0 || w->order_count > 0) && !io_send_blocked(w->io));
+	bool trains = w->udp_trains.count > 0, blocked = io_send_blocked(w->io);
+
+	return (trains && (w->has_tun || !blocked)) || io_ready(w->io) ||
+	       ((w->tun_runs.count > 0 || w->order_count > 0) && !blocked);
 }
 
 static void turn(struct worker *w)

@@ -2,8 +2,8 @@
  * worker.h - the state of one worker. It belongs to one thread; nobody else looks inside.
  *
  * The files that work on it, in the order a packet meets them: loop.c (the turns), outbound.c and
- * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), punt.c (to control), inbox.c (from
- * control).
+ * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), echo.c (instead of a tun), punt.c (to
+ * control), inbox.c (from control).
  */
 #ifndef M57_WORKER_H
 #define M57_WORKER_H
@@ -156,6 +156,14 @@ int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type typ
 
 /* inbound.c */
 void inbound_train(struct worker *w, const struct io_event *train);
+
+/* echo.c */
+/*
+ * Without a tun: turns packet[0..inner->ip_length), allowed and opened, into its echo reply and
+ * sends that on tunnel. DROP_TUN_DISABLED when it is no echo request.
+ */
+enum drop echo_answer(struct worker *w, struct tunnel *tunnel, uint8_t *packet,
+		      const struct inner *inner);
 
 /* chains.c */
 /* WRITE_HEADROOM behind it there are at least length bytes; nothing is taken yet. NULL: none free.

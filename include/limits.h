@@ -16,8 +16,9 @@
 #define TUN_MTU_MAX                                                                                \
 	8937 /* bytes; a stock peer reads datagrams into 9001 bytes, 64 go to a relayed frame */
 
-#define ERROR_LINE_MAX    512  /* bytes of one start-up error: what, where, cure */
-#define TUN_BUSY_RETRY_MS 3000 /* a killed predecessor's ring holds the tun name for about 100 ms  \
+#define ERROR_LINE_MAX 512 /* bytes of one start-up error: what, where, cure */
+#define TUN_BUSY_RETRY_MS                                                                          \
+	3000                   /* a killed predecessor's ring holds the tun name for about 100 ms  \
 				*/
 #define UDP_BUSY_RETRY_MS 1000 /* and its UDP port */
 #define CONTROL_TURN_MAX  256  /* completions that control takes before it looks at its timers */
@@ -121,15 +122,17 @@
 
 /* --- configuration (PROTOCOL.md 9) --------------------------------------------------------------
  */
-#define CONFIG_FILE_MAX (8u << 20) /* bytes of one file; an inline CA bundle is its largest part   \
-				    */
-#define CONFIG_FILES_MAX   1024    /* files of a configuration directory */
-#define CONFIG_FOLDERS_MAX 16      /* depth of folders in a configuration directory */
-#define CONFIG_DEPTH_MAX   32      /* lists and maps inside each other; Nebula's keys need 5 */
-#define CONFIG_NODES_MAX   200000 /* values of all files, aliases counted as often as they are used \
-				   */
-#define FINDINGS_MAX   200        /* errors and warnings kept of one check; the rest is counted */
-#define LOG_LINE_MAX   4096       /* bytes of one log line; longer ones are cut */
-#define LOG_FIELDS_MAX 24         /* key=value fields of one log line */
+#define CONFIG_FILE_MAX                                                                            \
+	(8u << 20)              /* bytes of one file; an inline CA bundle is its largest part      \
+				 */
+#define CONFIG_FILES_MAX   1024 /* files of a configuration directory */
+#define CONFIG_FOLDERS_MAX 16   /* depth of folders in a configuration directory */
+#define CONFIG_DEPTH_MAX   32   /* lists and maps inside each other; Nebula's keys need 5 */
+#define CONFIG_NODES_MAX                                                                           \
+	200000              /* values of all files, aliases counted as often as they are used      \
+			     */
+#define FINDINGS_MAX   200  /* errors and warnings kept of one check; the rest is counted */
+#define LOG_LINE_MAX   4096 /* bytes of one log line; longer ones are cut */
+#define LOG_FIELDS_MAX 24   /* key=value fields of one log line */
 
 #endif

@@ -9,7 +9,7 @@ load_tcp() {
 	shift 2
 	in_ns a timeout --foreground $((seconds + 8)) iperf3 -J -c "$to" -p 5201 -t "$seconds" "$@" \
 		>"$LOAD_DIR/iperf.json" 2>/dev/null </dev/null || true
-	"$REPO"/scripts/figures tcp "$LOAD_DIR/iperf.json"
+	"$REPO"/scripts/figures tcp "$LOAD_DIR/iperf.json" 2>/dev/null || echo 0 0 0
 }
 
 # load_blast ADDRESS BYTES SECONDS [SOURCE-ARGUMENTS]: UDP datagrams from a to b, one by one.

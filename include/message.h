@@ -12,6 +12,7 @@
 #ifndef M57_MESSAGE_H
 #define M57_MESSAGE_H
 
+#include <stdatomic.h>
 #include "vnet.h"
 
 #include "addr.h"
@@ -64,7 +65,7 @@ struct punt {
 /* Gives a punt back to its worker's pool. Control. */
 static inline void punt_release(struct punt *punt)
 {
-	__atomic_store_n(&punt->busy, 0, __ATOMIC_RELEASE);
+	atomic_store_explicit(&punt->busy, 0, memory_order_release);
 }
 
 enum order_type {

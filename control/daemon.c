@@ -347,6 +347,7 @@ static void daemon_close(struct daemon *daemon)
 		stats_log(&stats, &control->outside, false);
 		daemon->snapshot = dataplane_publish(control->dataplane, NULL);
 		dataplane_destroy(control->dataplane);
+		control->dataplane = NULL; /* the node's last orders find nobody */
 	}
 	snapshot_free(daemon->snapshot);
 	node_destroy(control->node);

@@ -26,8 +26,8 @@ struct host_entry {
 	struct addr addr;
 	struct tunnel *tunnel; /* RCU; NULL: punt the run to control */
 	/*
-	 * Bit i: runs that worker i punted for this host are still with control, so newer ones must
-	 * queue behind them. Control sets it, worker i clears it on ORDER_RESUME_END.
+	 * Bit i: runs that worker i punted for this host may still be with control, so worker i
+	 * leaves its tun queue standing. Control sets it, worker i clears it on ORDER_RESUME_END.
 	 */
 	_Atomic uint64_t held_queues;
 };

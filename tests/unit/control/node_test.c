@@ -461,7 +461,9 @@ Test(node, test_requests_are_answered)
 	struct tunnel_id id = tunnel->id;
 	node_on_opened(bench->node, 0, id, &peer_at, WIRE_CLOSE_TUNNEL, payload, 0);
 	cr_assert_eq(node_tunnel_count(bench->node), 0);
+	cr_assert_eq(only(bench, RESUME_END)->queue, 0, "a queue that stands for the host wakes");
 	/* What was on its way for the tunnel that has gone does nothing. */
+	bench->call_count = 0;
 	node_on_opened(bench->node, 0, id, &peer_at, WIRE_TEST_REQUEST, payload, 0);
 	node_on_roam(bench->node, id, &peer_at);
 	node_on_confirmed(bench->node, id, &peer_at);

@@ -13,9 +13,9 @@
  *    rounds together. Batches do not depend on each other, so the CPU starts the next one while
  *    this one waits; more registers would only spill.
  *  - Horner's rule costs a multiplication and a reduction per block, each waiting for the one
- *    before. Here 8 blocks are multiplied by H^8 .. H^1, the products are added, and the sum is
- *    reduced once. The steps stand between the AES rounds of a batch: opening hashes the batch it
- *    decrypts, sealing hashes the one before.
+ *    before. Here 8 blocks are multiplied by H^8 .. H^1 (16 by H^16 .. H^1 where two batches are
+ * left), the products are added, and the sum is reduced once. The steps stand between the AES
+ * rounds of a batch: opening hashes the batch it decrypts, sealing hashes the one before.
  *  - A product is three 64-bit multiplications (Karatsuba); the sums of the halves of the powers
  *    are kept with the key.
  *  - Bits within a GHASH block run the other way than in a register. Bytes are reversed on loading;
@@ -48,12 +48,12 @@
 #define BATCH        128 /* bytes: 8 blocks in 4 registers */
 #define BATCH_BLOCKS 8
 #define ROUNDS       14
-#define POWERS       9 /* a tail: 8 blocks, the last perhaps short, and the lengths */
+#define POWERS       16
 
 /* The expanded key. power[] and halves[] end in a zero, so that a lone block can be a pair. */
 struct schedule {
 	__m128i round[ROUNDS + 1];
-	__m128i power[POWERS + 1];  /* H^9, H^8 .. H^1, each times x; 0 */
+	__m128i power[POWERS + 1];  /* H^16 .. H^1, each times x; 0 */
 	__m128i halves[POWERS + 1]; /* low 64 bits: low half + high half of the power */
 };
 _Static_assert(sizeof(struct schedule) <= AEAD_STATE_BYTES, "fits aead_key.state");
@@ -213,47 +213,72 @@ INLINE __m128i reduce(const struct sums *sums)
 	return _mm_xor_si128(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
 }
 
-INLINE __m256i hash_load(const uint8_t *from)
+INLINE struct sums no_sums(void)
 {
-	return reverse_pair(load_pair(from));
+	__m256i zero = _mm256_setzero_si256();
+
+	return (struct sums){zero, zero, zero};
 }
 
-INLINE __m256i first_pair(const uint8_t *from, __m128i hash)
+/* A batch of ciphertext (or AAD) on its way into the hash; its first block gets H^power. */
+struct hashing {
+	const uint8_t *from; /* in memory; or NULL: in registers */
+	struct batch sealed; /* as crypt_batch() left them: waiting for its stores costs 10 % */
+	size_t power;        /* 8 or 16, or 0: nothing is hashed */
+	__m128i hash;        /* goes into the first block, or zero */
+	struct sums sums;    /* grow */
+};
+
+/* Pair i, 0 to 3. */
+INLINE void hash_step(struct hashing *h, const struct schedule *s, unsigned i)
 {
-	return _mm256_xor_si256(hash_load(from), _mm256_zextsi128_si256(hash));
+	const struct batch *r = &h->sealed;
+	__m256i pair;
+
+	if (!h->power)
+		return;
+	if (h->from)
+		pair = load_pair(h->from + i * 2 * BLOCK);
+	else
+		pair = i == 0 ? r->a : i == 1 ? r->b : i == 2 ? r->c : r->d;
+	pair = reverse_pair(pair);
+	if (i == 0)
+		pair = _mm256_xor_si256(pair, _mm256_zextsi128_si256(h->hash));
+	add(&h->sums, pair, s, h->power - 2 * i);
 }
 
-INLINE __m128i hash_batch(const struct schedule *s, __m128i hash, const uint8_t *from)
+/* A whole batch with nothing beside it. Returns the hash. */
+INLINE __m128i hash_batch(const struct schedule *s, struct hashing *h)
 {
-	struct sums sums = multiply(first_pair(from, hash), s, 8);
-
-	add(&sums, hash_load(from + 32), s, 6);
-	add(&sums, hash_load(from + 64), s, 4);
-	add(&sums, hash_load(from + 96), s, 2);
-	return reduce(&sums);
+	h->power = BATCH_BLOCKS;
+	h->sums = no_sums();
+	hash_step(h, s, 0);
+	hash_step(h, s, 1);
+	hash_step(h, s, 2);
+	hash_step(h, s, 3);
+	return reduce(&h->sums);
 }
 
 /* GHASH of the AAD, padded to whole blocks. A header is one block; a relayed frame is all AAD. */
 INLINE __m128i hash_aad(const struct schedule *s, const uint8_t *aad, size_t bytes)
 {
 	__m128i hash = _mm_setzero_si128();
-	struct sums sums;
 
 	if (bytes == BLOCK) {
-		sums = multiply(_mm256_zextsi128_si256(reverse(load(aad))), s, 1);
+		struct sums sums = multiply(_mm256_zextsi128_si256(reverse(load(aad))), s, 1);
+
 		return reduce(&sums);
 	}
 	for (; bytes >= BATCH; bytes -= BATCH, aad += BATCH)
-		hash = hash_batch(s, hash, aad);
-	for (; bytes >= 2 * BLOCK; bytes -= 2 * BLOCK, aad += 2 * BLOCK) {
-		sums = multiply(first_pair(aad, hash), s, 2);
-		hash = reduce(&sums);
-	}
-	for (; bytes > 0; bytes -= bytes < BLOCK ? bytes : BLOCK, aad += BLOCK) {
-		__m128i block = reverse(load_short(aad, bytes < BLOCK ? bytes : BLOCK));
+		hash = hash_batch(s, &(struct hashing){.from = aad, .hash = hash});
+	while (bytes > 0) {
+		size_t n = bytes < BLOCK ? bytes : BLOCK;
+		__m128i block = _mm_xor_si128(hash, reverse(load_short(aad, n)));
+		struct sums sums = multiply(_mm256_zextsi128_si256(block), s, 1);
 
-		sums = multiply(_mm256_zextsi128_si256(_mm_xor_si128(block, hash)), s, 1);
 		hash = reduce(&sums);
+		bytes -= n;
+		aad += n;
 	}
 	return hash;
 }
@@ -290,15 +315,12 @@ INLINE __m256i aes_last(__m256i x, __m256i key, __m256i text)
 	return _mm256_aesenclast_epi128(x, _mm256_xor_si256(key, text));
 }
 
-/*
- * Encrypts or decrypts a batch from in to out and, meanwhile, hashes the batch at hashed (NULL:
- * none), which is read before out is written.
+/* Encrypts or decrypts a batch, hashing h meanwhile; returns the result, which it has also written.
  */
-INLINE __m128i crypt_batch(const struct schedule *s, __m256i *counters, __m128i hash,
-			   const uint8_t *hashed, const uint8_t *in, uint8_t *out)
+INLINE struct batch crypt_batch(const struct schedule *s, __m256i *counters, const uint8_t *in,
+				uint8_t *out, struct hashing *h)
 {
 	__m256i key = round_key(s, ROUNDS);
-	struct sums sums;
 	struct batch x;
 
 	x.a = next_counters(s, counters);
@@ -307,27 +329,21 @@ INLINE __m128i crypt_batch(const struct schedule *s, __m256i *counters, __m128i 
 	x.d = next_counters(s, counters);
 	aes_round(&x, s, 1);
 	aes_round(&x, s, 2);
-	if (hashed)
-		sums = multiply(first_pair(hashed, hash), s, 8);
+	hash_step(h, s, 0);
 	aes_round(&x, s, 3);
 	aes_round(&x, s, 4);
 	aes_round(&x, s, 5);
-	if (hashed)
-		add(&sums, hash_load(hashed + 32), s, 6);
+	hash_step(h, s, 1);
 	aes_round(&x, s, 6);
 	aes_round(&x, s, 7);
 	aes_round(&x, s, 8);
-	if (hashed)
-		add(&sums, hash_load(hashed + 64), s, 4);
+	hash_step(h, s, 2);
 	aes_round(&x, s, 9);
 	aes_round(&x, s, 10);
 	aes_round(&x, s, 11);
-	if (hashed)
-		add(&sums, hash_load(hashed + 96), s, 2);
+	hash_step(h, s, 3);
 	aes_round(&x, s, 12);
 	aes_round(&x, s, 13);
-	if (hashed)
-		hash = reduce(&sums);
 	x.a = aes_last(x.a, key, load_pair(in));
 	x.b = aes_last(x.b, key, load_pair(in + 32));
 	x.c = aes_last(x.c, key, load_pair(in + 64));
@@ -336,7 +352,32 @@ INLINE __m128i crypt_batch(const struct schedule *s, __m256i *counters, __m128i 
 	store_pair(out + 32, x.b);
 	store_pair(out + 64, x.c);
 	store_pair(out + 96, x.d);
-	return hash;
+	return x;
+}
+
+/*
+ * Runs n batches, 1 or 2, with one reduction. Opening hashes what it reads; sealing hashes *sealed,
+ * the batch before, and leaves its last one there.
+ */
+INLINE __m128i crypt_batches(const struct schedule *s, __m256i *counters, __m128i hash, unsigned n,
+			     const uint8_t *in, uint8_t *out, struct batch *sealed)
+{
+	struct hashing h = {.power = n * BATCH_BLOCKS, .hash = hash, .sums = no_sums()};
+
+	if (sealed)
+		h.sealed = *sealed;
+	else
+		h.from = in;
+	h.sealed = crypt_batch(s, counters, in, out, &h);
+	if (n == 2) {
+		h.from = sealed ? NULL : in + BATCH;
+		h.power = BATCH_BLOCKS;
+		h.hash = _mm_setzero_si128();
+		h.sealed = crypt_batch(s, counters, in + BATCH, out + BATCH, &h);
+	}
+	if (sealed)
+		*sealed = h.sealed;
+	return reduce(&h.sums);
 }
 
 /* --- the tail */
@@ -448,8 +489,7 @@ INLINE __m128i crypt_tail(struct tail *tail, unsigned n, __m256i counters, __m12
 	tail_round(&x, &mask, s, 12);
 	tail_round(&x, &mask, s, 13);
 
-	tail->sums = (struct sums){_mm256_setzero_si256(), _mm256_setzero_si256(),
-				   _mm256_setzero_si256()};
+	tail->sums = no_sums();
 	if (n > 1)
 		tail_pair(tail, x.a, sealing);
 	if (n > 2)
@@ -481,24 +521,29 @@ INLINE __m128i crypt_packet(const struct schedule *s, const uint8_t *nonce, cons
 	__m128i lengths = _mm_set_epi64x((long long)aad_bytes * 8, (long long)length * 8);
 	__m128i hash = hash_aad(s, aad, aad_bytes);
 	struct tail tail = {.s = s};
+	struct batch sealed = {0};
+	bool late = false; /* sealed is not hashed yet */
 
 	if (sealing && length >= BATCH) {
-		crypt_batch(s, &counters, hash, NULL, in, out);
+		sealed = crypt_batch(s, &counters, in, out, &(struct hashing){0});
 		in += BATCH;
 		out += BATCH;
-		for (length -= BATCH; length >= BATCH; length -= BATCH) {
-			hash = crypt_batch(s, &counters, hash, out - BATCH, in, out);
-			in += BATCH;
-			out += BATCH;
-		}
-		hash = hash_batch(s, hash, out - BATCH);
-	} else {
-		for (; length >= BATCH; length -= BATCH) {
-			hash = crypt_batch(s, &counters, hash, in, in, out);
-			in += BATCH;
-			out += BATCH;
-		}
+		length -= BATCH;
+		late = true;
 	}
+	for (; length >= 2 * BATCH; length -= 2 * BATCH) {
+		hash = crypt_batches(s, &counters, hash, 2, in, out, sealing ? &sealed : NULL);
+		in += 2 * BATCH;
+		out += 2 * BATCH;
+	}
+	if (length >= BATCH) {
+		hash = crypt_batches(s, &counters, hash, 1, in, out, sealing ? &sealed : NULL);
+		in += BATCH;
+		out += BATCH;
+		length -= BATCH;
+	}
+	if (late)
+		hash = hash_batch(s, &(struct hashing){.sealed = sealed, .hash = hash});
 	tail.in = in;
 	tail.out = out;
 	tail.bytes = length;

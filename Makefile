@@ -157,6 +157,12 @@ test-programs: all $(UNIT_PROGRAMS) $(KERNEL_TESTS) $(NETNS_PRELOADS)
 unit-programs: $(UNIT_PROGRAMS)
 hot-objects: $(DATAPLANE_OBJ)
 
+# --- fuzz targets (of dataplane/crypto so far): libFuzzer, so clang, with the sanitizers
+$(B)/fuzz/%: tests/fuzz/%_fuzz.c $(wildcard dataplane/crypto/*.c) $(B)/flags
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
+	-fno-sanitize-recover=undefined $(INC_dataplane) $(PKG_CFLAGS) -o $@ $(filter %.c,$^) $(PKG_LIBS)
+
 # --- what is run rather than built. pkg-config is asked when make starts: so libraries that
 # --- install-deps has just brought are seen by a make below this one.
 SUB       = $(MAKE) --no-print-directory B=$(B)
@@ -173,6 +179,11 @@ test:
 test-debug:
 	+@$(SUB) debug DEBUG_GOALS=test-programs
 	@B=$(B)/debug tests/run $(if $(T),'$(T)')
+
+fuzz:
+	+@$(SUB) $(B)/fuzz/$(or $(T),aead)
+	@mkdir -p $(B)/fuzz/$(or $(T),aead).corpus && cd $(B)/fuzz && ./$(or $(T),aead) -max_len=9300 \
+	-max_total_time=$(or $(SECS),60) -print_final_stats=1 $(or $(T),aead).corpus
 
 demo:
 	+@$(if $(AS_ROOT),scripts/install-deps $(if $(PEER),demo-$(PEER),demo),:) && $(SUB) all
@@ -223,6 +234,7 @@ help:
 	@echo '                           T=suite       one suite; T=suite/name one test; tests/run --list names them'
 	@echo 'make debug               address and undefined-behaviour sanitizers, into $(B)/debug/'
 	@echo 'sudo make test-debug     the suites with that build; T= as above'
+	@echo 'make fuzz T=aead         libFuzzer on tests/fuzz/T_fuzz.c, SECS=60; needs clang'
 	@echo 'make test-kernel-6.1     boots Debian 12'"'"'s own kernel in qemu and tests there (minutes)'
 	@echo 'sudo make profile        a load, a flame graph and CPU time per stage: $(B)/profile/ (perf/README.md)'
 	@echo '                           LOAD=tcp|tcp4|udp|small SECS=n ROUTINES=n CIPHER=aes|chachapoly'
@@ -237,7 +249,7 @@ help:
 	@echo 'B=dir builds elsewhere'
 
 FORCE:
-.PHONY: all debug test test-debug demo profile lint install clean help FORCE
+.PHONY: all debug test test-debug fuzz demo profile lint install clean help FORCE
 .PHONY: bench microbench microbench-check perf-programs test-programs unit-programs hot-objects test-kernel-6.1
 .SECONDARY:
 .DELETE_ON_ERROR:

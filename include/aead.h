@@ -41,7 +41,7 @@ struct aead_key {
 } __attribute__((aligned(64)));
 
 struct aead_backend {
-	const char *name; /* "ipsec-mb", "libcrypto", "libsodium" */
+	const char *name; /* "ipsec-mb", "vaes", "libcrypto", "libsodium" */
 	enum aead_cipher cipher;
 	const char
 		*architecture; /* code path the library chose on this CPU, set by usable(); or "" */
@@ -61,7 +61,8 @@ struct aead_backend {
 /*
  * Measures every usable backend of both ciphers for about a millisecond each (1316-byte packets)
  * and remembers the fastest. Call once before threads start; without it the first usable row
- * serves. The environment variable M57_AEAD=NAME picks a backend by name, for tests.
+ * serves. The environment variable M57_AEAD=NAME picks a backend by name, and M57_AEAD_IMB one of
+ * ipsec-mb's code paths (avx512, avx2, avx, sse), for tests and measurements.
  */
 void aead_select(void);
 

@@ -314,7 +314,9 @@ static void started_log(const struct daemon *daemon)
 	log_info("Firewall started",
 		 LOG_STR("firewallHashes", rules_hash(daemon->config->firewall.rules, hash)));
 	if (daemon->config->routines > 1)
-		log_info("Using multiple routines", LOG_U64("routines", daemon->config->routines));
+		log_info("Using multiple routines", LOG_U64("routines", daemon->config->routines),
+			 LOG_STR("steering",
+				 daemon->udp.steer_error ? "hash of the addresses" : "index"));
 }
 
 /* --- the end -----------------------------------------------------------------------------------

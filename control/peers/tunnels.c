@@ -30,7 +30,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <netinet/in.h>
+
+#include "sockaddr.h"
 
 #define MS_NS 1000000ull
 #define S_NS  (1000 * MS_NS)
@@ -306,19 +307,7 @@ static struct remote *make_remote(const struct tunnels *tunnels, const struct en
 		return NULL;
 	remote->to = *to;
 	atomic_init(&remote->gso_segment_max, DATAGRAM_MAX);
-	if (tunnels->udp_v6) {
-		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&remote->sockaddr;
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htobe16(to->port);
-		memcpy(&v6->sin6_addr, to->addr.bytes, 16);
-		remote->sockaddr_bytes = sizeof(*v6);
-	} else {
-		struct sockaddr_in *v4 = (struct sockaddr_in *)&remote->sockaddr;
-		v4->sin_family = AF_INET;
-		v4->sin_port = htobe16(to->port);
-		v4->sin_addr.s_addr = htobe32(addr_v4(&to->addr));
-		remote->sockaddr_bytes = sizeof(*v4);
-	}
+	remote->sockaddr_bytes = endpoint_to_sockaddr(to, tunnels->udp_v6, &remote->sockaddr);
 	return remote;
 }
 

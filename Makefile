@@ -27,7 +27,7 @@ else
 VERSION  := 0.1.0
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter $(WERROR)
 BASE     := -std=gnu17 -D_GNU_SOURCE -DM57_VERSION='"$(VERSION)"' -fno-omit-frame-pointer -pthread $(WARN) -MMD -MP
-PKGS     := liburing libsodium yaml-0.1 liburcu-qsbr liburcu-cds libprotobuf-c libmnl libcrypto
+PKGS     := liburing libsodium yaml-0.1 liburcu-qsbr liburcu-cds libprotobuf-c libmnl libcrypto jansson
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 IPSEC_MB := $(shell printf '\#include <intel-ipsec-mb.h>\n' | $(CC) -E - >/dev/null 2>&1 && echo yes)
@@ -50,16 +50,18 @@ PROTO_C   := $(PROTO:%.proto=$(B)/gen/%.pb-c.c)
 DATAPLANE := $(shell find dataplane -name '*.c')
 IDENTITY  := $(shell find control/identity -name '*.c') control/addr_text.c control/cert_tool/flags.c
 CERT_TOOL := $(filter-out $(IDENTITY),$(shell find control/cert_tool -name '*.c'))
-CONTROL   := $(filter-out $(IDENTITY) $(CERT_TOOL) control/main.c, $(shell find control -name '*.c'))
+CTL       := $(shell find control/ctl -name '*.c')
+CONTROL   := $(filter-out $(IDENTITY) $(CERT_TOOL) $(CTL) control/main.c, $(shell find control -name '*.c'))
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 DATAPLANE_OBJ := $(call obj,$(DATAPLANE))
 PROTO_OBJ     := $(PROTO_C:$(B)/gen/%.c=$(B)/obj/gen/%.o)
 IDENTITY_OBJ  := $(call obj,$(IDENTITY)) $(PROTO_OBJ)
 CERT_TOOL_OBJ := $(call obj,$(CERT_TOOL))
+CTL_OBJ       := $(call obj,$(CTL))
 CONTROL_OBJ   := $(call obj,$(CONTROL))
 
-all: $(B)/m57 $(B)/m57-cert $(B)/perf/udp_blast
+all: $(B)/m57 $(B)/m57-cert $(B)/m57ctl $(B)/perf/udp_blast
 
 # Everything is built again when the compiler or its flags change.
 FLAGS := $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) $(LTO_LD) $(PKG_CFLAGS) $(PKG_LIBS)
@@ -77,6 +79,10 @@ $(B)/m57: $(call obj,control/main.c) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_
 $(B)/m57-cert: $(CERT_TOOL_OBJ) $(IDENTITY_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(LINK) -o $@ $^ $(PKG_LIBS)
+
+$(B)/m57ctl: $(CTL_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@ $^ -ljansson
 
 $(B)/obj/dataplane/%.o: dataplane/%.c $(B)/flags
 	$(call say,CC,$<)
@@ -124,7 +130,7 @@ ENGINE_OBJ := $(call obj,dataplane/dataplane.c $(patsubst %,dataplane/io/%.c,uri
 $(B)/tests/unit-roads: $(UNIT_ROADS_OBJ) $(B)/obj/tests/unit/dataplane/packets.o $(filter-out $(ENGINE_OBJ),$(DATAPLANE_OBJ))
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
-$(B)/tests/unit-control: $(UNIT_CONTROL_OBJ) $(CONTROL_OBJ) $(filter-out %/main.o,$(CERT_TOOL_OBJ)) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
+$(B)/tests/unit-control: $(UNIT_CONTROL_OBJ) $(CONTROL_OBJ) $(filter-out %/main.o,$(CERT_TOOL_OBJ) $(CTL_OBJ)) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
 $(B)/tests/sim: $(SIM_OBJ) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
@@ -217,7 +223,7 @@ test-kernel-6.1:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/m57
-	install -m 755 $(B)/m57 $(B)/m57-cert $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(B)/m57 $(B)/m57-cert $(B)/m57ctl $(DESTDIR)$(PREFIX)/bin
 	sed 's|@BINDIR@|$(PREFIX)/bin|' scripts/dist/m57@.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/m57@.service
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/m57@.service
 	install -m 644 scripts/dist/example-config.yml $(DESTDIR)$(PREFIX)/share/doc/m57/config.yml
@@ -226,7 +232,7 @@ clean:
 	rm -rf $(B)
 
 help:
-	@echo 'make                     m57, m57-cert into $(B)/ (never calls apt: sudo scripts/install-deps does)'
+	@echo 'make                     m57, m57-cert, m57ctl into $(B)/ (never calls apt: sudo scripts/install-deps does)'
 	@echo 'sudo make demo           two nodes, an encrypted tunnel, iperf3 and ping through it, one table'
 	@echo '                           PEER=nebula   against Debian'"'"'s nebula, every combination of ends'
 	@echo '                           ROUNDS=n      medians of n rounds (1)'

@@ -21,7 +21,7 @@
 #include "log.h"
 #include "system/signals.h"
 
-enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_END };
+enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_ADMIN, TAG_END };
 
 /* READY, STOPPED and a note of each kind per worker come beside what the pools hold. */
 #define PUNTS_PER_QUEUE                                                                            \
@@ -69,6 +69,15 @@ static void poll_arm(struct control *control, int fd, enum poll_tag tag)
 
 	io_uring_prep_poll_multishot(sqe, fd, POLLIN);
 	io_uring_sqe_set_data64(sqe, tag);
+}
+
+/* One shot: what a bounded turn has left makes the next poll fire at once. */
+static void admin_poll_arm(struct control *control)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&control->ring);
+
+	io_uring_prep_poll_add(sqe, admin_fd(control->admin), POLLIN);
+	io_uring_sqe_set_data64(sqe, TAG_ADMIN);
 }
 
 static void close_begin(struct control *control)
@@ -133,6 +142,9 @@ static void completion_take(struct control *control, uint64_t tag, uint32_t flag
 			hostmap_garbage_release(control->map, batch);
 		if (!(flags & IORING_CQE_F_MORE))
 			poll_arm(control, reaper_fd(control->reaper), TAG_REAPER);
+	} else if (tag == TAG_ADMIN) {
+		admin_turn(control->admin, control->outside.now_ns(control));
+		admin_poll_arm(control);
 	}
 }
 
@@ -171,6 +183,8 @@ static uint64_t next_deadline(const struct control *control)
 {
 	uint64_t deadline = node_next_deadline(control->node);
 
+	if (control->admin && admin_next_deadline(control->admin) < deadline)
+		deadline = admin_next_deadline(control->admin);
 	if (control->state == CONTROL_CLOSING && control->close_deadline_ns < deadline)
 		deadline = control->close_deadline_ns;
 	return deadline;
@@ -203,6 +217,8 @@ int control_run(struct control *control)
 {
 	poll_arm(control, control->signal_fd, TAG_SIGNAL);
 	poll_arm(control, reaper_fd(control->reaper), TAG_REAPER);
+	if (control->admin)
+		admin_poll_arm(control);
 
 	while (control->state != CONTROL_ENDED) {
 		turn_wait(control, next_deadline(control));
@@ -210,6 +226,8 @@ int control_run(struct control *control)
 		if (control->state == CONTROL_ENDED)
 			break;
 		node_tick(control->node);
+		if (control->admin)
+			admin_tick(control->admin, control->outside.now_ns(control));
 		garbage_turn(control);
 		if (closing_over(control))
 			control->state = CONTROL_ENDED;

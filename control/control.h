@@ -10,6 +10,7 @@
 #include <liburing.h>
 #include <stdbool.h>
 
+#include "admin.h"
 #include "dataplane.h"
 #include "orders.h"
 #include "outside.h"
@@ -34,6 +35,7 @@ struct control {
 	int udp_fd; /* socket 0: raw UDP leaves here */
 	bool udp_v6;
 	int signal_fd;
+	struct admin *admin; /* NULL: no control socket */
 	void (*on_ready)(struct control *control); /* every worker runs */
 	void *context;                             /* on_ready's own */
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "addr_text.h"
+#include "admin_commands.h"
 #include "config/snapshot_build.h"
 #include "control.h"
 #include "log.h"
@@ -25,6 +26,7 @@
 #include "system/udp_setup.h"
 
 #define RULES_VERSION_FIRST 1
+#define CTL_PATH_DEFAULT    "/run/m57/%s.sock" /* of the tun device */
 
 struct daemon {
 	const struct config *config;
@@ -35,6 +37,8 @@ struct daemon {
 	struct snapshot *snapshot; /* until it is published, and again once the workers are gone */
 	struct control control;
 	bool has_control, has_signals;
+	struct admin_world world; /* what m57ctl looks at */
+	char offloads[64];
 };
 
 static int fail(const char *error)
@@ -230,6 +234,16 @@ static int node_make(struct daemon *daemon)
 	return daemon->control.node ? 0 : fail_errno("Cannot make the node", ENOMEM);
 }
 
+static const char *tun_offloads_text(const struct daemon *daemon)
+{
+	return daemon->tun.uso ? "tso,uso" : daemon->tun.tso ? "tso" : "none";
+}
+
+static const char *udp_offloads_text(const struct daemon *daemon)
+{
+	return daemon->udp.gso && daemon->udp.gro ? "gso,gro" : daemon->udp.gso ? "gso" : "none";
+}
+
 static int dataplane_make(struct daemon *daemon)
 {
 	struct dataplane_options options = {
@@ -259,6 +273,36 @@ static int dataplane_make(struct daemon *daemon)
 	daemon->snapshot = NULL;
 	result = dataplane_start(daemon->control.dataplane);
 	return result ? fail_errno("Cannot start the workers", -result) : 0;
+}
+
+/* A socket for m57ctl. Without one the node works all the same, so that is a warning. */
+static void admin_make(struct daemon *daemon, const struct findings *findings)
+{
+	const struct config *config = daemon->config;
+	struct control *control = &daemon->control;
+	const char *device = config->tun.disabled ? "" : daemon->tun.name;
+	char error[ERROR_LINE_MAX] = "", path[PATH_MAX];
+
+	if (config->ctl.off)
+		return;
+	snprintf(path, sizeof(path), CTL_PATH_DEFAULT, device[0] ? device : "disabled");
+	snprintf(daemon->offloads, sizeof(daemon->offloads), "tun %s, udp %s",
+		 tun_offloads_text(daemon), udp_offloads_text(daemon));
+	daemon->world = (struct admin_world){
+		.control = control,
+		.config = config,
+		.pki = daemon->pki,
+		.findings = findings,
+		.device = device,
+		.offloads = daemon->offloads,
+		.tier = daemon->tier,
+		.bound = daemon->udp.bound,
+		.started_ns = control->outside.now_ns(control),
+	};
+	control->admin = admin_open(config->ctl.path ? config->ctl.path : path, admin_answer,
+				    &daemon->world, error);
+	if (!control->admin)
+		log_warning(error);
 }
 
 /* --- what is said ------------------------------------------------------------------------------
@@ -291,12 +335,8 @@ static void ready(struct control *control)
 		 LOG_STR("ioUring", dataplane_tier_name(daemon->tier)), LOG_STR("aead", aead->name),
 		 LOG_STR("aeadArchitecture", aead->architecture),
 		 LOG_U64("aeadMegabytesPerSecond", aead_chosen_speed(daemon->config->cipher)),
-		 LOG_STR("tunOffloads", daemon->tun.uso   ? "tso,uso"
-					: daemon->tun.tso ? "tso"
-							  : "none"),
-		 LOG_STR("udpOffloads", daemon->udp.gso && daemon->udp.gro ? "gso,gro"
-					: daemon->udp.gso                  ? "gso"
-									   : "none"),
+		 LOG_STR("tunOffloads", tun_offloads_text(daemon)),
+		 LOG_STR("udpOffloads", udp_offloads_text(daemon)),
 		 LOG_U64("readBuffer", daemon->udp.read_buffer),
 		 LOG_U64("writeBuffer", daemon->udp.write_buffer));
 
@@ -340,6 +380,8 @@ static void daemon_close(struct daemon *daemon)
 {
 	struct control *control = &daemon->control;
 
+	admin_close(control->admin);
+	control->admin = NULL;
 	if (control->dataplane) {
 		struct stats stats;
 
@@ -365,7 +407,7 @@ static void daemon_close(struct daemon *daemon)
 		close(control->signal_fd);
 }
 
-int daemon_run(const struct config *config, const struct pki *pki)
+int daemon_run(const struct config *config, const struct pki *pki, const struct findings *findings)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 	int status = 1;
@@ -382,6 +424,7 @@ int daemon_run(const struct config *config, const struct pki *pki)
 	if (tables_make(daemon) == 0 && sockets_make(daemon) == 0 && tun_make(daemon) == 0 &&
 	    node_make(daemon) == 0 && dataplane_make(daemon) == 0) {
 		started_log(daemon);
+		admin_make(daemon, findings);
 		status = control_run(&daemon->control);
 	}
 	daemon_close(daemon);

@@ -9,10 +9,11 @@
 #include "identity/pki.h"
 
 /*
- * Runs until SIGTERM or SIGINT. Returns the exit status (PROTOCOL.md 9.1): 0 after a clean end, 1
- * when something could not be set up (one line in the log says what and what to do), 2 when the
- * tun or the socket failed while running.
+ * findings: what the check of the configuration warned of, for m57ctl. Runs until SIGTERM or
+ * SIGINT. Returns the exit status (PROTOCOL.md 9.1): 0 after a clean end, 1 when something could
+ * not be set up (one line in the log says what and what to do), 2 when the tun or the socket failed
+ * while running.
  */
-int daemon_run(const struct config *config, const struct pki *pki);
+int daemon_run(const struct config *config, const struct pki *pki, const struct findings *findings);
 
 #endif

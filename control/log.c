@@ -321,6 +321,21 @@ void log_redirect(FILE *out, struct timespec (*clock)(void))
 	wall_clock = clock;
 }
 
+void log_level_set(enum log_level level)
+{
+	current.level = level;
+}
+
+enum log_level log_level_now(void)
+{
+	return current.level;
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
 bool log_enabled(enum log_level level)
 {
 	return level >= current.level;

@@ -96,6 +96,11 @@ void log_redirect(FILE *out, struct timespec (*clock)(void));
 
 bool log_enabled(enum log_level level);
 
+/* The level from now on; a reload of the configuration sets it anew. */
+void log_level_set(enum log_level level);
+enum log_level log_level_now(void);
+const char *log_level_name(enum log_level level); /* "info" */
+
 /* Writes one line; fields end with LOG_FIELD_END, at most LOG_FIELDS_MAX count. Use the macros. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 

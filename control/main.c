@@ -85,12 +85,12 @@ static int run(const struct command_line *line)
 	if (check_load(line->config, line->strict, time(NULL), &config, &pki, &findings) == 0)
 		log_setup(&config->logging);
 	findings_print(&findings, stderr);
-	findings_free(&findings);
 	if (config) {
-		status = daemon_run(config, &pki);
+		status = daemon_run(config, &pki, &findings);
 		pki_free(&pki);
 		config_free(config);
 	}
+	findings_free(&findings);
 	return status;
 }
 

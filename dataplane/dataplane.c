@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "filter/firewall.h"
 #include "io/post.h"
+#include "lookup/next_hop.h"
 #include "worker.h"
 
 #define STOP_TRIES 1000 /* a millisecond apart */
@@ -98,6 +100,18 @@ struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapsho
 
 	RCU_PUBLISH(d->snapshot, snapshot);
 	return before;
+}
+
+enum drop dataplane_route(const struct dataplane *d, const struct addr *destination,
+			  struct addr *next_hop)
+{
+	return next_hop_lookup(d->snapshot, destination, next_hop);
+}
+
+enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel,
+			  const struct flow *flow, enum direction direction, uint32_t *rule)
+{
+	return firewall_judge(d->snapshot, tunnel, tunnel->rules, flow, direction, rule);
 }
 
 int dataplane_start(struct dataplane *d)

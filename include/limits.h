@@ -58,6 +58,8 @@
 #define PENDING_PACKETS_MAX     100  /* segments held per pending handshake, as Nebula (2.6) */
 #define PENDING_BYTES_MAX       (256u << 10) /* bytes held per pending handshake */
 #define PENDING_TOTAL_BYTES_MAX (8u << 20)   /* bytes held for all pending handshakes together */
+#define NODE_FAILURES_MAX       64           /* hosts whose last failed handshake is remembered */
+#define NODE_FAILURE_TEXT_MAX   160          /* bytes of the reason; a longer one is cut */
 #define HANDSHAKE_BYTES_MAX     9001 /* a stock peer's buffer: larger stage 1 or 2 cannot be sent */
 #define STATIC_REMOTES_MAX      32   /* underlay addresses of one static_host_map entry */
 
@@ -119,6 +121,17 @@
 #define CONNTRACK_BUCKETS                                                                          \
 	(1u << 14)      /* times 8 ways = 131,072 flows, about 8 MiB when all are used */
 #define ROUTES_MAX 4096 /* overlay and unsafe routes together */
+
+/* --- m57ctl ------------------------------------------------------------------------------------
+ */
+#define ADMIN_CLIENTS_MAX 32   /* connections; one more takes the place of the one idle longest */
+#define ADMIN_REQUEST_MAX 4096 /* bytes of a request line; the longest of ours has under 400 */
+#define ADMIN_ANSWER_MAX  (4u << 20) /* bytes of an answer and of what one client has not read yet \
+				      */
+#define ADMIN_ROWS_MAX   500        /* hosts in one answer; the rest is asked for behind the last */
+#define ADMIN_ROWS_BYTES (1u << 20) /* and of JSON: certificates may be long */
+#define ADMIN_CLIENT_MS  10000      /* for a request to come complete, for an answer to be taken */
+#define ADMIN_TURN_MAX   8 /* requests answered before control looks after the node again */
 
 /* --- configuration (PROTOCOL.md 9) --------------------------------------------------------------
  */

@@ -304,6 +304,26 @@ static void read_logging(struct config_reader *r)
 	logging->disable_timestamp = read_bool(r, "logging.disable_timestamp");
 }
 
+/* Absent: the default. "", false, off and no switch it off. */
+static void read_ctl(struct config_reader *r)
+{
+	const struct yaml_node *node = read_node(r, "m57.ctl");
+	struct config *config = r->config;
+	bool on = true;
+
+	config->ctl.where = read_where(r, "m57.ctl");
+	if (node == NULL)
+		return;
+	if (node->kind != NODE_SCALAR || (yaml_bool(node, &on) == 0 && on)) {
+		finding_warning(r->findings, node->where,
+				"m57.ctl: the default path is used: write the path of a socket, or "
+				"false for none");
+		return;
+	}
+	config->ctl.path = yaml_text(node, r->arena);
+	config->ctl.off = !on || config->ctl.path == NULL || config->ctl.path[0] == '\0';
+}
+
 /* --- all of it -------------------------------------------------------------------------------- */
 
 struct config *config_load(const char *path, struct findings *findings)
@@ -333,6 +353,7 @@ struct config *config_load(const char *path, struct findings *findings)
 	read_handshakes(&r);
 	read_firewall(&r);
 	read_logging(&r);
+	read_ctl(&r);
 	return config;
 
 err_arena:

@@ -116,6 +116,12 @@ struct config {
 	struct log_options logging;
 	bool allow_incomplete; /* m57.allow_incomplete */
 
+	struct {
+		bool off;
+		const char *path; /* NULL: the default, after the tun device */
+		struct where where;
+	} ctl; /* m57.ctl */
+
 	struct config_memory *memory; /* config.c only */
 };
 

@@ -217,6 +217,11 @@ static void fire_pending(void *context, struct timer *timer)
 			 FIELD_NUMBER("handshake.stage", 1),
 			 FIELD_TEXT("handshake.style", "ix_psk0"),
 			 FIELD_NUMBER("durationNs", now - state->started_ns));
+		node_note_failure(node, &pending->host->addr, NULL,
+				  remotes_usable(pending->host->remotes)
+					  ? "no answer from any known address"
+					  : "no underlay address of the host is known",
+				  "");
 		initiator_end(node, pending, DROP_PENDING_TIMEOUT);
 		return;
 	}
@@ -273,6 +278,7 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 		 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
 		 FIELD_TEXT("certName", peer->cert->name), FIELD_NUMBER("handshake.stage", 2),
 		 FIELD_TEXT("handshake.style", "ix_psk0"));
+	node_note_failure(node, &host->addr, source, "another host answered", peer->cert->name);
 	if (!obtain_remotes(host) || !remotes_add(host->remotes, source, true)) {
 		initiator_end(node, pending, DROP_PENDING_TIMEOUT);
 		return;
@@ -394,10 +400,14 @@ void initiator_receive(struct node *node, const struct endpoint *source, const u
 		break;
 	case MACHINE_MYSELF:
 		log_refusal(node, &peer, source, "Refusing to handshake with myself");
+		node_note_failure(node, &pending->host->addr, source,
+				  "this node itself answered at that address", "");
 		node_drop(node, DROP_HANDSHAKE_INVALID, 1);
 		break;
 	case MACHINE_CERTIFICATE:
 		log_refusal(node, &peer, source, "Invalid certificate from host");
+		node_note_failure(node, &pending->host->addr, source, cert_error_text(peer.error),
+				  peer.detail);
 		node_drop(node, DROP_HANDSHAKE_CERTIFICATE, 1);
 		break;
 	default:

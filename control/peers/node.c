@@ -140,6 +140,12 @@ uint32_t node_next_queue(struct node *node)
 	return node->next_queue++ % node->options.queues;
 }
 
+void node_note_failure(struct node *node, const struct addr *host, const struct endpoint *from,
+		       const char *text, const char *detail)
+{
+	failures_note(&node->failures, node_now_ns(node), host, from, text, detail);
+}
+
 bool node_may_log(struct node *node)
 {
 	return rate_take(&node->log, node_now_ns(node));

@@ -4,6 +4,7 @@
 
 #include "addr_text.h"
 #include "handshake/machine.h"
+#include "peers/failures.h"
 #include "peers/node.h"
 #include "peers/rate.h"
 #include "peers/tunnels.h"
@@ -22,6 +23,7 @@ struct node {
 	uint64_t last_time_ns; /* Time of the last handshake message we made */
 	struct rate responder, initiator, log;
 	struct timer sweep;
+	struct failures failures;
 	bool shut_down;
 	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
 	uint8_t scratch[HANDSHAKE_BYTES_MAX]; /* a handshake message under construction */
@@ -57,6 +59,10 @@ uint32_t node_next_queue(struct node *node);
 
 /* The sweep of certificates runs while there are tunnels, so that an idle node sleeps. */
 void node_arm_sweep(struct node *node);
+
+/* Keeps why a handshake with host failed, for node_query_failure(). from may be NULL. */
+void node_note_failure(struct node *node, const struct addr *host, const struct endpoint *from,
+		       const char *text, const char *detail);
 
 /* May a line about something a stranger sent be written? */
 bool node_may_log(struct node *node);

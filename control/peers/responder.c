@@ -38,7 +38,11 @@ static void refuse(struct node *node, const struct machine_peer *peer,
 		log_received(node, peer, source, OUTSIDE_INFO, "Refusing to handshake with myself");
 	} else if (status == MACHINE_CERTIFICATE) {
 		reason = DROP_HANDSHAKE_CERTIFICATE;
-		if (node_may_log(node))
+		if (node_may_log(node)) {
+			/* Who it is, is what the certificate claims. */
+			if (peer->cert && peer->cert->network_count)
+				node_note_failure(node, &peer->cert->networks[0].addr, source,
+						  cert_error_text(peer->error), peer->detail);
 			NODE_LOG(node, OUTSIDE_INFO, "Invalid certificate from host",
 				 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
 				 FIELD_TEXT("certName", peer->cert ? peer->cert->name : ""),
@@ -46,6 +50,7 @@ static void refuse(struct node *node, const struct machine_peer *peer,
 				 FIELD_TEXT("detail", peer->detail),
 				 FIELD_NUMBER("handshake.stage", 1),
 				 FIELD_TEXT("handshake.style", "ix_psk0"));
+		}
 	}
 	node_drop(node, reason, 1);
 }

@@ -164,3 +164,15 @@ enum drop firewall_check(struct conntrack *ct, const struct snapshot *snapshot,
 		count_stat(counters, STAT_CONNTRACK_EVICTED, 1);
 	return DROP_NONE;
 }
+
+enum drop firewall_judge(const struct snapshot *snapshot, const struct tunnel *tunnel,
+			 const struct peer_rules *rules, const struct flow *flow,
+			 enum direction direction, uint32_t *rule)
+{
+	if (!remote_allowed(snapshot, tunnel, &flow->remote))
+		return DROP_FIREWALL_REMOTE_ADDR;
+	if (!local_allowed(snapshot, &flow->local))
+		return DROP_FIREWALL_LOCAL_ADDR;
+	return firewall_rules_match(snapshot, rules, flow, direction, rule) ? DROP_NONE
+									    : DROP_FIREWALL_NO_RULE;
+}

@@ -27,4 +27,9 @@ enum drop firewall_check(struct conntrack *ct, const struct snapshot *snapshot,
 bool firewall_rules_match(const struct snapshot *snapshot, const struct peer_rules *rules,
 			  const struct flow *flow, enum direction direction, uint32_t *rule);
 
+/* firewall_check() without conntrack and counters; *rule as above. Pure; for "why". */
+enum drop firewall_judge(const struct snapshot *snapshot, const struct tunnel *tunnel,
+			 const struct peer_rules *rules, const struct flow *flow,
+			 enum direction direction, uint32_t *rule);
+
 #endif

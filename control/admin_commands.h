@@ -1,0 +1,82 @@
+/*
+ * admin_commands.h - what m57ctl may ask and tell: one table of commands (PROTOCOL.md 10.2), their
+ * arguments, and what they answer with. Control thread only.
+ */
+#ifndef M57_ADMIN_COMMANDS_H
+#define M57_ADMIN_COMMANDS_H
+
+#include <jansson.h>
+
+#include "config/config.h"
+#include "control.h"
+#include "identity/pki.h"
+#include "peers/node_query.h"
+
+/* What commands look at; set once. dataplane, node and counters are control's. */
+struct admin_world {
+	struct control *control;
+	const struct config *config;
+	const struct pki *pki;
+	const struct findings *findings; /* may be NULL */
+	const char *device;              /* "" with tun.disabled */
+	const char *offloads;            /* as in the log: "tun tso,uso, udp gso,gro" */
+	enum io_tier tier;
+	struct endpoint bound;
+	uint64_t started_ns; /* monotonic */
+};
+
+#define ADMIN_POSITIONALS_MAX 3
+
+/* The arguments of one request, as its command takes them. Strings are borrowed. */
+struct admin_arguments {
+	const char *address; /* -address */
+	const char *after;   /* -after */
+	bool local_only;     /* -local-only */
+	bool raw;            /* -raw */
+	int count;
+	char *positional[ADMIN_POSITIONALS_MAX];
+};
+
+enum admin_flag {
+	ADMIN_ADDRESS = 1,
+	ADMIN_AFTER = 2,
+	ADMIN_LOCAL_ONLY = 4,
+	ADMIN_RAW = 8,
+};
+
+struct admin_command {
+	const char *name;
+	const char *arguments; /* for help, "" for none */
+	const char *description;
+	unsigned flags;  /* enum admin_flag: those it takes */
+	int least, most; /* positional arguments */
+	/* The result, or NULL with one line in error (empty: no memory). */
+	json_t *(*run)(struct admin_world *world, const struct admin_arguments *arguments,
+		       char error[ERROR_LINE_MAX]);
+};
+
+extern const struct admin_command admin_commands[];
+extern const size_t admin_commands_count;
+
+/* admin_answer_fn; context is a struct admin_world. */
+json_t *admin_answer(void *context, const char *line, size_t length);
+
+/* --- admin_json.c: the objects of answers --- */
+
+json_t *admin_text_addr(const struct addr *addr);
+json_t *admin_text_endpoint(const struct endpoint *endpoint);
+json_t *admin_seconds(uint64_t ns); /* null for NODE_NEVER */
+/* As `m57-cert print -json` (PROTOCOL.md 3.8), times in UTC. */
+json_t *admin_cert(const struct cert *cert);
+/* A host object (10.2) of tunnel i of the host, with our own members beside Nebula's. */
+json_t *admin_host(struct node *node, const struct addr *addr, uint32_t i);
+/* The same of a handshake that we began. */
+json_t *admin_pending(struct node *node, const struct addr *addr);
+int64_t admin_days_left(const struct cert *cert, int64_t now_s);
+
+/* --- admin_why.c --- */
+
+json_t *admin_why(struct admin_world *world, const struct admin_arguments *arguments,
+		  char error[ERROR_LINE_MAX]);
+
+#endif

@@ -1,0 +1,372 @@
+/*
+ * main.c - m57ctl: asks the running daemon over its unix socket, and prints the answer as a table
+ *or as JSON. What there is to ask, only the daemon knows (control/admin_commands.c).
+ *
+ *	0  answered
+ *	1  the daemon says that it cannot be done
+ *	2  wrong command line
+ *	3  no daemon answers
+ */
+#include <errno.h>
+#include <glob.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl/print.h"
+#include "limits.h"
+
+#define SOCKETS            "/run/m57/*.sock"
+#define WAIT_S             15 /* for an answer */
+#define INTERVAL_DEFAULT_S 1
+#define INTERVAL_MAX_S     3600
+
+enum status { STATUS_DONE, STATUS_REFUSED, STATUS_USAGE, STATUS_NO_DAEMON };
+
+struct command_line {
+	const char *socket;
+	bool json, pretty, help;
+	double interval_s; /* below 0: not given */
+	const char *command;
+	json_t *arguments;
+};
+
+static void usage(FILE *out)
+{
+	fputs("Usage: m57ctl [-socket PATH] [-json [-pretty]] COMMAND [ARGUMENTS]\n"
+	      "  m57ctl help lists the commands that the running daemon knows.\n"
+	      "  -socket PATH      of the daemon; without it the one socket in /run/m57\n"
+	      "  -json, -pretty    the answer as JSON, in one line or in many\n"
+	      "  -interval SECONDS drops, counters: rates over that time (drops: 1); 0: none\n"
+	      "Exit status: 0 done, 1 refused by the daemon, 2 wrong usage, 3 no daemon answers.\n",
+	      out);
+}
+
+/* --- command line ------------------------------------------------------------------------------
+ */
+
+/* Is argv[*at] this flag? Its value is behind "=" or the next word. */
+static bool value_flag(const char *name, int argc, char **argv, int *at, const char **value)
+{
+	const char *text = argv[*at] + (argv[*at][1] == '-' ? 2 : 1);
+	size_t length = strlen(name);
+
+	if (strncmp(text, name, length) != 0 || (text[length] != '\0' && text[length] != '='))
+		return false;
+	if (text[length] == '=')
+		*value = text + length + 1;
+	else
+		*value = *at + 1 < argc ? argv[++*at] : NULL;
+	return true;
+}
+
+static bool bool_flag(const char *name, const char *argument)
+{
+	return strcmp(argument + (argument[1] == '-' ? 2 : 1), name) == 0;
+}
+
+static bool interval_read(const char *text, double *seconds)
+{
+	char *end;
+
+	if (!text)
+		return false;
+	*seconds = strtod(text, &end);
+	return end != text && *end == '\0' && *seconds >= 0 && *seconds <= INTERVAL_MAX_S;
+}
+
+/* Our flags may stand anywhere; all else is the daemon's. */
+static bool command_line_read(struct command_line *line, int argc, char **argv)
+{
+	const char *value;
+
+	line->interval_s = -1;
+	line->arguments = json_array();
+	for (int i = 1; i < argc; i++) {
+		bool flag = argv[i][0] == '-' && argv[i][1];
+
+		if (flag && value_flag("socket", argc, argv, &i, &line->socket)) {
+			if (!line->socket)
+				return false;
+		} else if (flag && value_flag("interval", argc, argv, &i, &value)) {
+			if (!interval_read(value, &line->interval_s))
+				return false;
+		} else if (flag && bool_flag("json", argv[i])) {
+			line->json = true;
+		} else if (flag && bool_flag("pretty", argv[i])) {
+			line->json = line->pretty = true;
+		} else if (flag && (bool_flag("help", argv[i]) || bool_flag("h", argv[i]))) {
+			line->help = true;
+		} else if (!line->command && flag) {
+			return false;
+		} else if (!line->command) {
+			line->command = argv[i];
+		} else if (json_array_append_new(line->arguments, json_string(argv[i])) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* --- the daemon --------------------------------------------------------------------------------
+ */
+
+/* The one socket there is. The caller frees it; NULL with a line said. */
+static char *socket_find(void)
+{
+	char *path = NULL;
+	glob_t found;
+
+	if (glob(SOCKETS, 0, NULL, &found) != 0) {
+		fprintf(stderr, "m57ctl: no socket in /run/m57: m57 does not run, may not be asked "
+				"by this user, or has m57.ctl set (-socket PATH)\n");
+		return NULL;
+	}
+	if (found.gl_pathc == 1) {
+		path = strdup(found.gl_pathv[0]);
+	} else {
+		fprintf(stderr, "m57ctl: more than one socket; choose by -socket:\n");
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			fprintf(stderr, "  %s\n", found.gl_pathv[i]);
+	}
+	globfree(&found);
+	return path;
+}
+
+static int fail(const char *path, const char *what)
+{
+	fprintf(stderr, "m57ctl: %s: %s\n", path, what);
+	return -1;
+}
+
+static int daemon_connect(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval wait = {.tv_sec = WAIT_S};
+	int fd;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return fail(path, strerror(ENAMETOOLONG));
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fail(path, strerror(errno));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		fail(path, errno == ECONNREFUSED ? "nobody listens there: m57 has ended"
+						 : strerror(errno));
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* One request on a connection of its own. NULL with a line said. */
+static json_t *ask(const char *path, const char *command, json_t *arguments)
+{
+	json_t *request = json_pack("{s:s,s:O}", "command", command, "arguments", arguments);
+	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	json_t *answer = NULL;
+	json_error_t error;
+	int fd = daemon_connect(path);
+	FILE *stream = fd < 0 ? NULL : fdopen(fd, "r+");
+
+	json_decref(request);
+	if (stream && text && strlen(text) < ADMIN_REQUEST_MAX - 1 &&
+	    fprintf(stream, "%s\n", text) > 0 && fflush(stream) == 0)
+		answer = json_loadf(stream, JSON_DISABLE_EOF_CHECK, &error);
+	if (stream && !answer)
+		fail(path, "no answer");
+	if (stream)
+		fclose(stream);
+	else if (fd >= 0)
+		close(fd);
+	free(text);
+	return answer;
+}
+
+/* --- commands of more than one request ---------------------------------------------------------
+ */
+
+/* Adds to rows of a list what is behind the last one, until all are there. */
+static json_t *rest_ask(const char *path, const struct command_line *line, json_t *result)
+{
+	json_t *rows = json_incref(json_object_get(result, "rows"));
+
+	while (json_is_true(json_object_get(result, "more"))) {
+		json_t *arguments = json_pack("[s,O]", "-after", json_object_get(result, "last"));
+		json_t *answer = ask(path, line->command, arguments);
+		json_t *next = json_incref(json_object_get(answer, "result"));
+
+		json_decref(arguments);
+		json_decref(answer);
+		json_decref(result);
+		result = next;
+		if (json_array_extend(rows, json_object_get(result, "rows")) != 0)
+			break;
+	}
+	json_decref(result);
+	return rows;
+}
+
+static double interval_of(const struct command_line *line)
+{
+	if (line->interval_s >= 0)
+		return line->interval_s;
+	return strcmp(line->command, "drops") == 0 ? INTERVAL_DEFAULT_S : 0;
+}
+
+/* Rows of counters, with rates between two answers when there is an interval. */
+static json_t *rates_ask(const char *path, const struct command_line *line, json_t *before)
+{
+	double seconds = interval_of(line);
+	struct timespec pause = {.tv_sec = (time_t)seconds};
+	json_t *answer, *after, *rows, *row;
+	size_t i;
+
+	if (seconds == 0) {
+		rows = json_incref(json_object_get(before, "rows"));
+		json_decref(before);
+		return rows;
+	}
+	pause.tv_nsec = (long)((seconds - (double)pause.tv_sec) * 1e9);
+	while (nanosleep(&pause, &pause) != 0 && errno == EINTR)
+		;
+	answer = ask(path, line->command, line->arguments);
+	after = json_object_get(answer, "result");
+	rows = json_incref(json_object_get(after, "rows"));
+	seconds = (double)(json_integer_value(json_object_get(after, "atNs")) -
+			   json_integer_value(json_object_get(before, "atNs"))) /
+		  1e9;
+	json_array_foreach(rows, i, row)
+	{
+		const json_t *old = json_array_get(json_object_get(before, "rows"), i);
+		double more = (double)(json_integer_value(json_object_get(row, "count")) -
+				       json_integer_value(json_object_get(old, "count")));
+
+		json_object_set_new(row, "perSecond", json_real(seconds > 0 ? more / seconds : 0));
+	}
+	json_decref(answer);
+	json_decref(before);
+	return rows;
+}
+
+/* --- print -------------------------------------------------------------------------------------
+ */
+
+/* Text leaves out counters that never moved, and has the description last. */
+static json_t *counters_shorten(const json_t *rows)
+{
+	json_t *shown = json_array(), *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		json_t *help = json_incref(json_object_get(row, "help"));
+
+		json_object_del(row, "help");
+		json_object_set_new(row, "help", help);
+		if (json_integer_value(json_object_get(row, "count")) != 0)
+			json_array_append(shown, row);
+	}
+	return shown;
+}
+
+/* What a table has no room for; print-tunnel and -json have it. */
+static void hosts_shorten(json_t *rows)
+{
+	static const char *const left_out[] = {"remoteAddrs", "handshake", "sentSecondsAgo",
+					       "messageCounter"};
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row) for (size_t j = 0;
+					      j < sizeof(left_out) / sizeof(left_out[0]); j++)
+		json_object_del(row, left_out[j]);
+}
+
+static void print_result(const struct command_line *line, json_t *result)
+{
+	if (line->json) {
+		json_dumpf(result, stdout,
+			   JSON_ENCODE_ANY | (line->pretty ? JSON_INDENT(2) : JSON_COMPACT));
+		putchar('\n');
+	} else if (strcmp(line->command, "drops") == 0 || strcmp(line->command, "counters") == 0) {
+		json_t *shown = counters_shorten(result);
+
+		if (json_array_size(shown) == 0)
+			puts("none");
+		print_table(shown, stdout);
+		json_decref(shown);
+	} else if (strcmp(line->command, "why") == 0) {
+		print_why(result, stdout);
+	} else if (json_is_array(result)) {
+		if (strcmp(line->command, "list-hostmap") == 0)
+			hosts_shorten(result);
+		print_table(result, stdout);
+	} else {
+		print_value(result, stdout);
+	}
+}
+
+static enum status run(const struct command_line *line, const char *path)
+{
+	json_t *answer = ask(path, line->command, line->arguments), *result;
+
+	if (!answer)
+		return STATUS_NO_DAEMON;
+	if (!json_is_true(json_object_get(answer, "ok"))) {
+		const char *error = json_string_value(json_object_get(answer, "error"));
+
+		print_text(error ? error : "not understood", stderr);
+		fputc('\n', stderr);
+		json_decref(answer);
+		return STATUS_REFUSED;
+	}
+	result = json_incref(json_object_get(answer, "result"));
+	json_decref(answer);
+	if (json_object_get(result, "more"))
+		result = rest_ask(path, line, result);
+	else if (json_object_get(result, "atNs"))
+		result = rates_ask(path, line, result);
+	if (!result)
+		return STATUS_NO_DAEMON;
+	print_result(line, result);
+	json_decref(result);
+	return fflush(stdout) == 0 ? STATUS_DONE : STATUS_REFUSED;
+}
+
+int main(int argc, char **argv)
+{
+	struct command_line line = {0};
+	enum status status = STATUS_USAGE;
+	char *found = NULL;
+
+	if (!command_line_read(&line, argc, argv) || (!line.command && !line.help)) {
+		usage(stderr);
+		goto out;
+	}
+	if (line.help && !line.command) {
+		usage(stdout);
+		status = STATUS_DONE;
+		goto out;
+	}
+	if (line.help) { /* -help of any command is "help COMMAND" */
+		json_array_clear(line.arguments);
+		json_array_append_new(line.arguments, json_string(line.command));
+		line.command = "help";
+	}
+	if (!line.socket)
+		line.socket = found = socket_find();
+	status = line.socket ? run(&line, line.socket) : STATUS_NO_DAEMON;
+out:
+	free(found);
+	json_decref(line.arguments);
+	return (int)status;
+}

@@ -1,0 +1,159 @@
+/* node_query.c - see node_query.h. */
+#include "peers/node_query.h"
+
+#include <errno.h>
+
+#include "peers/node_state.h"
+
+static const char *const state_names[] = {
+	[RECORD_UNCONFIRMED] = "unconfirmed",
+	[RECORD_LIVE] = "live",
+	[RECORD_SUSPECT] = "suspect",
+	[RECORD_CLOSING] = "closing",
+};
+
+uint64_t node_query_now_ns(const struct node *node)
+{
+	return node_now_ns(node);
+}
+
+void node_query_hosts(struct node *node, void (*visit)(void *context, const struct addr *addr),
+		      void *context)
+{
+	const struct table *table = &node->tunnels.by_addr;
+
+	for (size_t i = 0; i <= table->mask; i++)
+		for (struct table_node *at = table->buckets[i]; at; at = at->next)
+			visit(context, &table_entry(at, struct peer_host, node)->addr);
+}
+
+bool node_query_host(struct node *node, const struct addr *addr, struct node_host_view *view)
+{
+	const struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+
+	memset(view, 0, sizeof(*view));
+	view->addr = *addr;
+	if (!host)
+		return false;
+	view->is_static = host->is_static;
+	view->usable = host->primary != NULL;
+	for (const struct host_link *link = host->links; link; link = link->next)
+		view->tunnel_count++;
+	view->remote_count = host->remotes ? host->remotes->count : 0;
+	if (host->pending) {
+		const struct pending *state = &host->pending->pending;
+
+		view->pending = true;
+		view->attempts = state->attempts;
+		view->attempts_max = state->retries;
+		view->pending_age_ns = node_now_ns(node) - state->started_ns;
+		view->pending_index = state->stage1 ? state->index : 0;
+		view->packets_held = state->packets;
+	}
+	return true;
+}
+
+/* at_s: coarse monotonic seconds, 0 for never. */
+static uint64_t ago(const struct node *node, uint32_t at_s)
+{
+	uint64_t now_s = node_now_ns(node) / 1000000000u;
+
+	if (at_s == 0)
+		return NODE_NEVER;
+	return now_s > at_s ? (now_s - at_s) * 1000000000u : 0;
+}
+
+bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
+		       struct node_tunnel_view *view)
+{
+	const struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+	const struct host_link *link = host ? host->links : NULL;
+	const struct tunnel_record *record;
+	const struct tunnel *tunnel;
+
+	while (link && i-- > 0)
+		link = link->next;
+	if (!link)
+		return false;
+	record = link->record;
+	tunnel = record->tunnel;
+	*view = (struct node_tunnel_view){
+		.state = state_names[record->state],
+		.primary = host->primary == record,
+		.initiator = tunnel->initiator,
+		.local_index = tunnel->local_index,
+		.remote_index = tunnel->remote_index,
+		.has_remote = tunnel->remote != NULL,
+		.counter = atomic_load_explicit(&tunnel->counter, memory_order_relaxed),
+		.age_ns = node_now_ns(node) - record->created_ns,
+		.heard_ago_ns = ago(node, atomic_load(&tunnel->last_in_s)),
+		.sent_ago_ns = ago(node, atomic_load(&tunnel->last_out_s)),
+		.cert = record->cert,
+		.tunnel = tunnel,
+	};
+	if (tunnel->remote)
+		view->remote = tunnel->remote->to;
+	return true;
+}
+
+bool node_query_remote(struct node *node, const struct addr *addr, uint32_t i,
+		       struct endpoint *remote, bool *blocked)
+{
+	const struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+
+	if (!host || !host->remotes || i >= host->remotes->count)
+		return false;
+	*remote = host->remotes->list[i].to;
+	*blocked = host->remotes->list[i].blocked;
+	return true;
+}
+
+const struct node_failure *node_query_failure(const struct node *node, const struct addr *addr)
+{
+	return failures_find(&node->failures, addr);
+}
+
+int node_order_tunnel(struct node *node, const struct addr *addr, const struct endpoint *remote)
+{
+	struct peer_host *host = tunnels_obtain_host(&node->tunnels, addr);
+	int err = 0;
+
+	if (!host)
+		return -ENOBUFS;
+	if (host->primary)
+		err = -EEXIST;
+	else if (host->pending)
+		err = -EALREADY;
+	if (!err && remote)
+		initiator_add_remote(host, remote);
+	if (!err && !initiator_begin(node, host, 0))
+		err = -ENOBUFS;
+	tunnels_put_host(&node->tunnels, host);
+	return err;
+}
+
+int node_order_close(struct node *node, const struct addr *addr, bool local_only)
+{
+	struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+	bool any = false;
+
+	/* Each round takes one link away, and with the last one perhaps the host. */
+	while (host && host->links) {
+		any = true;
+		if (local_only)
+			tunnels_remove(&node->tunnels, host->links->record);
+		else
+			tunnels_close(&node->tunnels, host->links->record);
+		host = tunnels_find_host(&node->tunnels, addr);
+	}
+	return any ? 0 : -ENOENT;
+}
+
+int node_order_remote(struct node *node, const struct addr *addr, const struct endpoint *remote)
+{
+	struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+
+	if (!host || !host->primary)
+		return -ENOENT;
+	return tunnels_set_remote(&node->tunnels, host->primary, remote);
+}

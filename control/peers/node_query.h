@@ -1,0 +1,73 @@
+/*
+ * node_query.h - what an operator asks of a node, and the few things he may tell it: the node's
+ * side of m57ctl (PROTOCOL.md 10.2). Views are copies, but for what they say is borrowed: valid
+ * until the next call that may change the node.
+ */
+#ifndef M57_NODE_QUERY_H
+#define M57_NODE_QUERY_H
+
+#include "identity/cert.h"
+#include "peers/node.h"
+
+#define NODE_NEVER UINT64_MAX
+
+/* One overlay address that the node knows something about. */
+struct node_host_view {
+	struct addr addr;
+	bool is_static; /* in static_host_map */
+	bool usable;    /* a tunnel carries its traffic */
+	uint32_t tunnel_count;
+	uint32_t remote_count;
+	/* our handshake with it */
+	bool pending;
+	uint32_t attempts, attempts_max;
+	uint64_t pending_age_ns;
+	uint32_t pending_index; /* 0: nothing was sent yet */
+	uint32_t packets_held;
+};
+
+struct node_tunnel_view {
+	const char *state; /* "live", "unconfirmed", "suspect", "closing" */
+	bool primary, initiator;
+	uint32_t local_index, remote_index;
+	bool has_remote;
+	struct endpoint remote;
+	uint64_t counter; /* the last one used */
+	uint64_t age_ns;
+	uint64_t heard_ago_ns, sent_ago_ns; /* NODE_NEVER */
+	const struct cert *cert;            /* borrowed */
+	const struct tunnel *tunnel;        /* borrowed */
+};
+
+/* Why a handshake with a host came to nothing, the last time. */
+struct node_failure {
+	struct addr host;
+	struct endpoint from; /* port 0: nobody answered */
+	uint64_t at_ns;       /* monotonic; 0: an empty entry */
+	char text[NODE_FAILURE_TEXT_MAX];
+};
+
+void node_query_hosts(struct node *node, void (*visit)(void *context, const struct addr *addr),
+		      void *context);
+bool node_query_host(struct node *node, const struct addr *addr, struct node_host_view *view);
+/* Tunnel i of the host, from 0, the one that became primary last first. False: no such. */
+bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
+		       struct node_tunnel_view *view);
+/* Underlay address i of the host. blocked: another host answered there. */
+bool node_query_remote(struct node *node, const struct addr *addr, uint32_t i,
+		       struct endpoint *remote, bool *blocked);
+/* Borrowed; NULL: none is known. */
+const struct node_failure *node_query_failure(const struct node *node, const struct addr *addr);
+uint64_t node_query_now_ns(const struct node *node);
+
+/*
+ * Begins a handshake with addr, at remote too unless it is NULL. 0; -EEXIST: there is a tunnel;
+ * -EALREADY: a handshake is under way; -ENOBUFS: too many are, or no memory.
+ */
+int node_order_tunnel(struct node *node, const struct addr *addr, const struct endpoint *remote);
+/* Closes every tunnel of the host, with a word to the peer unless local_only. 0 or -ENOENT. */
+int node_order_close(struct node *node, const struct addr *addr, bool local_only);
+/* The host's primary tunnel sends to remote from now on. 0, -ENOENT or -ENOMEM. */
+int node_order_remote(struct node *node, const struct addr *addr, const struct endpoint *remote);
+
+#endif

@@ -106,6 +106,16 @@ struct config {
 	} handshakes;
 
 	struct {
+		uint64_t alive_interval_ns, deletion_interval_ns; /* timers.* */
+		bool drop_inactive;
+		uint64_t inactivity_ns;
+	} tunnels;
+
+	struct {
+		bool punch, target_all_remotes;
+	} punchy;
+
+	struct {
 		struct firewall_rules rules[2]; /* by enum direction */
 		bool default_local_cidr_any;
 		enum firewall_action

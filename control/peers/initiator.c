@@ -302,6 +302,7 @@ static void complete(struct node *node, struct host_pending *pending,
 	char from[ENDPOINT_TEXT_MAX];
 	struct peer_text text;
 	struct tunnel_facts facts = {
+		.own = node->pki->v1.cert,
 		.cert = peer->cert,
 		.keys = keys,
 		.cipher = node->options.cipher,

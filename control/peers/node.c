@@ -8,12 +8,14 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "peers/manager.h"
 #include "peers/node_state.h"
 
 #define S_NS 1000000000ull
 
 /* Certificates of live tunnels are judged again this often. */
-#define SWEEP_NS (5 * S_NS)
+#define SWEEP_NS      (5 * S_NS)
+#define SWEEP_STEP_NS (S_NS / 50) /* between parts of one sweep */
 /* After a recv_error has started a handshake with a host, others are ignored for so long. */
 #define RECV_ERROR_QUIET_NS (2 * S_NS)
 /* The largest test request that a reply in a relay frame could answer (PROTOCOL.md 1.6). */
@@ -58,6 +60,7 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 	node->sweep.fire = fire_sweep;
 	if (tunnels_init(&node->tunnels, map, outside, options->queues, options->udp_v6) != 0)
 		goto err_node;
+	manager_init(node);
 	if (table_init(&node->pending_by_index) != 0)
 		goto err_tunnels;
 	if (add_static_hosts(node) != 0) {
@@ -330,6 +333,7 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 	}
 	prove(node, record);
 	roam(node, record, source);
+	manager_heard(node, record, wire);
 	switch (wire) {
 	case WIRE_TEST_REQUEST:
 		if (length <= TEST_PAYLOAD_MAX)
@@ -375,8 +379,7 @@ static bool is_pending(const struct tunnel_record *record)
 	return record->link_count > 0 && record->links[0].host->pending != NULL;
 }
 
-/* A new handshake with the record's peer, at the address it uses now too. */
-static void rehandshake(struct node *node, struct tunnel_record *record, const char *reason)
+void node_rehandshake(struct node *node, struct tunnel_record *record, const char *reason)
 {
 	struct peer_host *host = record->links[0].host;
 	struct peer_text text;
@@ -416,8 +419,16 @@ void node_on_recv_error(struct node *node, const struct endpoint *source, const 
 	record->links[0].host->recv_error_free_ns = now + RECV_ERROR_QUIET_NS;
 	tunnels_suspect(&node->tunnels, record);
 	if (!record->links[0].host->primary)
-		rehandshake(node, record, "recv_error");
+		node_rehandshake(node, record, "recv_error");
 	tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+}
+
+void node_on_active(struct node *node, struct tunnel_id id)
+{
+	struct tunnel_record *record = tunnels_by_id(&node->tunnels, id);
+
+	if (record && !node->shut_down)
+		manager_active(node, record);
 }
 
 /* A refused counter ends the tunnel without notice (PROTOCOL.md 1.5). */
@@ -430,21 +441,16 @@ void node_on_counter(struct node *node, struct tunnel_id id, uint64_t value)
 	if (value >= COUNTER_REFUSE_AT)
 		tunnels_remove(&node->tunnels, record);
 	else if (value >= COUNTER_REHANDSHAKE_AT && !is_pending(record))
-		rehandshake(node, record, "send counter");
+		node_rehandshake(node, record, "send counter");
 }
 
 /* --- time --------------------------------------------------------------------------------------
  */
 
-static void judge_certificate(struct node *node, struct tunnel_record *record, int64_t now_s)
+void node_log_invalid(struct node *node, const struct tunnel_record *record, enum cert_error error)
 {
-	enum cert_error error =
-		ca_pool_reverify(node->pki->ca, record->cert, now_s, node->pki->blocklist);
 	struct peer_text text;
 
-	if (error == CERT_OK || record->state == RECORD_CLOSING ||
-	    (error != CERT_BLOCKED && !node->options.disconnect_invalid))
-		return;
 	node_peer_text(record->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO,
 		 error == CERT_BLOCKED
@@ -453,19 +459,16 @@ static void judge_certificate(struct node *node, struct tunnel_record *record, i
 		 FIELD_TEXT("vpnAddrs", text.addrs), FIELD_TEXT("certName", record->cert->name),
 		 FIELD_TEXT("fingerprint", text.fingerprint),
 		 FIELD_TEXT("error", cert_error_text(error)));
-	tunnels_close(&node->tunnels, record);
 }
 
 static void fire_sweep(void *context, struct timer *timer)
 {
 	struct node *node = table_entry(context, struct node, tunnels);
-	int64_t now_s = node_wall_s(node);
 
-	for (struct tunnel_record *record = node->tunnels.all, *next; record; record = next) {
-		next = record->next;
-		judge_certificate(node, record, now_s);
-	}
-	node_arm_sweep(node);
+	if (manager_sweep(node))
+		timer_arm(&node->tunnels.timers, timer, node_now_ns(node) + SWEEP_STEP_NS);
+	else
+		node_arm_sweep(node);
 }
 
 void node_arm_sweep(struct node *node)

@@ -10,6 +10,7 @@
  *	PUNT_RECV_ERROR    node_on_recv_error	PUNT_CONFIRMED	   node_on_confirmed
  *	PUNT_OPENED	   node_on_opened	PUNT_COUNTER	   node_on_counter
  *	PUNT_WAITING	   node_on_waiting	PUNT_RESUME_AGAIN  node_on_resume_again
+ *	PUNT_ACTIVE	   node_on_active
  *
  * After each batch of calls: arm a timer for node_next_deadline(), and hand the hostmap's garbage
  *to the reaper (hostmap_garbage_take).
@@ -40,6 +41,12 @@ struct node_options {
 	uint32_t retries;         /* handshakes.retries */
 	enum recv_error_policy accept_recv_error;    /* listen.accept_recv_error */
 	bool disconnect_invalid;                     /* pki.disconnect_invalid */
+	uint64_t alive_interval_ns;    /* timers.connection_alive_interval; 0: 5 s */
+	uint64_t deletion_interval_ns; /* timers.pending_deletion_interval; 0: 10 s */
+	bool drop_inactive;            /* tunnels.drop_inactive */
+	uint64_t inactivity_ns;        /* tunnels.inactivity_timeout */
+	bool punch;                    /* punchy.punch */
+	bool punch_all;                /* punchy.target_all_remotes */
 	const struct node_static_host *static_hosts; /* copied */
 	size_t static_host_count;
 	/*
@@ -81,6 +88,8 @@ void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *
 void node_on_roam(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
 /* The first authenticated packet of an unconfirmed tunnel. Clears TUNNEL_EVENT_CONFIRMED. */
 void node_on_confirmed(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
+/* Traffic leaves on a tunnel whose watched was 0. */
+void node_on_active(struct node *node, struct tunnel_id tunnel);
 /* The send counter has reached value. Clears TUNNEL_EVENT_COUNTER. */
 void node_on_counter(struct node *node, struct tunnel_id tunnel, uint64_t value);
 

@@ -22,6 +22,8 @@ struct node {
 	uint64_t last_time_ns; /* Time of the last handshake message we made */
 	struct rate responder, initiator, log;
 	struct timer sweep;
+	uint32_t sweep_slot; /* where the sweep goes on */
+	size_t sweep_left;   /* tunnels it has not seen yet */
 	bool shut_down;
 	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
 	uint8_t scratch[HANDSHAKE_BYTES_MAX]; /* a handshake message under construction */
@@ -53,6 +55,10 @@ int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index);
 
 /* The sweep of certificates runs while there are tunnels, so that an idle node sleeps. */
 void node_arm_sweep(struct node *node);
+
+/* A new handshake with the record's peer, at the address it uses now too. */
+void node_rehandshake(struct node *node, struct tunnel_record *record, const char *reason);
+void node_log_invalid(struct node *node, const struct tunnel_record *record, enum cert_error error);
 
 /* May a line about something a stranger sent be written? */
 bool node_may_log(struct node *node);

@@ -10,6 +10,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "peers/manager.h"
 #include "peers/node_state.h"
 
 static void log_received(struct node *node, const struct machine_peer *peer,
@@ -81,7 +82,7 @@ static bool too_old(struct node *node, const struct machine_peer *peer)
 	if (!primary || primary->state != RECORD_LIVE || primary->tunnel->initiator ||
 	    primary->peer_time < peer->time)
 		return false;
-	tunnels_send(&node->tunnels, primary, WIRE_TEST_REQUEST, NULL, 0);
+	manager_doubt(node, primary);
 	return true;
 }
 
@@ -146,6 +147,7 @@ static enum machine_status answer(struct node *node, struct machine *machine, ui
 	log_received(node, peer, source, OUTSIDE_INFO, "Handshake message received");
 
 	struct tunnel_facts facts = {
+		.own = node->pki->v1.cert,
 		.cert = peer->cert,
 		.keys = &keys,
 		.cipher = node->options.cipher,

@@ -312,6 +312,9 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 	case PUNT_COUNTER:
 		node_on_counter(node->node, punt->tunnel, punt->value);
 		break;
+	case PUNT_ACTIVE:
+		node_on_active(node->node, punt->tunnel);
+		break;
 	case PUNT_RESUME_AGAIN:
 		node_on_resume_again(node->node, punt->queue, &punt->addr);
 		break;
@@ -349,6 +352,12 @@ static void send_punt(struct sim_node *node, const struct punt *fields, const ui
 	sim_schedule(node->sim, event);
 }
 
+/* The workers' clock: steps of 4 ms. */
+static uint64_t coarse_now(const struct sim_node *node)
+{
+	return node->sim->now_ns - node->sim->now_ns % (4 * SIM_MS);
+}
+
 static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wire_type wire,
 			  const uint8_t *bytes, uint32_t length)
 {
@@ -359,6 +368,13 @@ static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wir
 	if (!seal_reserve(tunnel, 1, &counter))
 		return;
 	seal_packet(tunnel, wire, counter, bytes, length, packet);
+	if (wire != WIRE_TEST_REQUEST && wire != WIRE_TEST_REPLY && wire != WIRE_CLOSE_TUNNEL) {
+		atomic_store(&tunnel->last_out_ns, coarse_now(node));
+		if (!atomic_exchange(&tunnel->watched, 1))
+			send_punt(node,
+				  &(struct punt){.type = PUNT_ACTIVE, .tunnel = tunnel->id}, NULL,
+				  0);
+	}
 	sim_transmit(node->sim, &node->endpoint, &tunnel->remote->to, packet,
 		     length + WIRE_OVERHEAD);
 }
@@ -440,7 +456,7 @@ static void receive_sealed(struct sim_node *node, uint32_t queue, struct tunnel 
 	}
 	if (replay_commit(&tunnel->replay, &counter, 1, &fresh) == 0)
 		return;
-	atomic_store(&tunnel->last_in_s, (uint32_t)(node->sim->now_ns / SIM_S));
+	atomic_store(&tunnel->last_in_ns, coarse_now(node));
 	if (atomic_load(&tunnel->state) == TUNNEL_UNCONFIRMED)
 		event_punt(node, tunnel, queue, PUNT_CONFIRMED, TUNNEL_EVENT_CONFIRMED, from);
 	if (!endpoint_equal(&tunnel->remote->to, from))

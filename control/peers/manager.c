@@ -389,8 +389,10 @@ static void check(struct tunnels *tunnels, struct tunnel_record *record)
 static void attend(struct tunnels *tunnels, struct peer_host *host)
 {
 	struct node *node = node_of(tunnels);
-	uint64_t now = node_now_ns(node);
+	uint64_t now = node_now_ns(node), answer = 0;
 
+	for (struct host_link *link = host->links; link; link = link->next)
+		answer = max_ns(answer, link->record->live.answer_ns);
 	for (struct host_link *link = host->links; link; link = link->next) {
 		struct tunnel_record *record = link->record;
 
@@ -401,6 +403,7 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 			continue;
 		}
 		record->live.test_ns = 0;
+		record->live.answer_ns = answer; /* the same path, most likely */
 		record->live.healing = false;
 		manager_check_at(tunnels, record, now + SILENCE_NS);
 	}
@@ -419,14 +422,15 @@ void manager_init(struct node *node)
 void manager_heard(struct node *node, struct tunnel_record *record, enum wire_type wire)
 {
 	struct liveness *live = &record->live;
-	uint64_t now = node_now_ns(node), old = live->answer_ns - live->answer_ns / 8;
+	uint64_t now = node_now_ns(node), old = live->answer_ns - live->answer_ns / 4;
 
 	live->heard_ns = now;
 	if (!live->test_ns)
 		return;
+	/* Which of the requests is answered is not known: soon the first, later the last. */
 	if (wire == WIRE_TEST_REPLY && live->asked_ns >= live->test_ns)
-		live->answer_ns =
-			max_ns(now - (live->healing ? live->asked_ns : live->test_ns), old);
+		live->answer_ns = max_ns(
+			now - (now < live->test_ns + NEAR_NS ? live->test_ns : live->asked_ns), old);
 	if (record->state == RECORD_LIVE)
 		answered(node, record);
 }

@@ -195,6 +195,7 @@ void sim_run(struct sim *sim, uint64_t duration_ns)
 			carry_out(sim, pop(sim));
 		} else {
 			sim->now_ns = deadline > sim->now_ns ? deadline : sim->now_ns;
+			node->wakes++;
 			node_tick(node->node);
 			cr_assert_gt(node_next_deadline(node->node), sim->now_ns,
 				     "a tick does what is due");

@@ -18,7 +18,7 @@
 
 #define SIM_MS     1000000ull
 #define SIM_S      (1000 * SIM_MS)
-#define SIM_NODES  8
+#define SIM_NODES  12
 #define SIM_WALL_S 1800000000ull /* unix time at the start */
 
 struct sim;
@@ -49,6 +49,8 @@ struct sim_node {
 	uint32_t recv_errors_sent;
 	uint32_t index_repeats; /* so many indexes are drawn that are all the same */
 	bool mute_recv_error;
+	int64_t wall_offset_ns; /* of this node's wall clock */
+	uint64_t wakes;         /* deadlines that came */
 };
 
 /* How the network behaves; per mille and ns. */

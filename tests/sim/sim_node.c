@@ -28,7 +28,7 @@ static struct cert *make_ca(bool foreign, uint8_t key[CERT_CA_KEY_SIZE])
 
 	crypto_sign_seed_keypair(wanted.public_key, key, seed);
 	wanted.public_key_len = 32;
-	wanted.not_before = (int64_t)SIM_WALL_S - 1000;
+	wanted.not_before = (int64_t)SIM_WALL_S - 100000000;
 	wanted.not_after = (int64_t)SIM_WALL_S + 1000000000;
 	cr_assert_eq(cert_sign(&wanted, key, CERT_CA_KEY_SIZE, &ca), CERT_OK);
 	return ca;
@@ -62,7 +62,7 @@ void sim_identify(struct sim_node *node, const struct sim_identity *identity)
 		.has_issuer = true,
 		.networks = &network,
 		.network_count = 1,
-		.not_before = (int64_t)SIM_WALL_S - 100,
+		.not_before = (int64_t)SIM_WALL_S - 90000000,
 		.not_after =
 			identity->not_after ? identity->not_after : (int64_t)SIM_WALL_S + 500000000,
 	};
@@ -94,9 +94,11 @@ static uint64_t out_now_ns(void *context)
 
 static uint64_t out_wall_ns(void *context)
 {
-	const struct sim *sim = ((struct sim_node *)context)->sim;
+	const struct sim_node *node = context;
+	const struct sim *sim = node->sim;
 
-	return SIM_WALL_S * SIM_S + sim->now_ns + (uint64_t)sim->wall_offset_ns;
+	return SIM_WALL_S * SIM_S + sim->now_ns +
+	       (uint64_t)(sim->wall_offset_ns + node->wall_offset_ns);
 }
 
 static void out_random(void *context, void *bytes, size_t length)

@@ -278,8 +278,9 @@ Test(config, keys_without_effect, .fini = fini)
 		{"tun: {use_system_route_table: no}", -1},
 		{"tun: {windows_bypass_wdf: false}", -1},
 		{"pki2: {blacklist: [ab]}", SEVERITY_WARNING},
-		{"punchy: true", SEVERITY_WARNING},
-		{"punchy: {punch: true}", SEVERITY_WARNING},
+		{"punchy: true", -1},
+		{"punchy: {punch: true}", -1},
+		{"punchy: {respond: true}", SEVERITY_WARNING},
 		{"punchy: {punch: false, delay: 1000ms}", -1},
 		{"timers: {requery_wait_duration: 1m}", -1},
 		{"stats: {type: none}", -1},
@@ -450,7 +451,7 @@ static void mark_map(const struct yaml_node *map, const char *prefix, bool *seen
 		snprintf(path, sizeof(path), "%s%s%s", prefix, prefix[0] != '\0' ? "." : "",
 			 map->keys[i]->text);
 		key = keys_find(path);
-		if (value->kind == NODE_MAP && key == NULL) {
+		if (value->kind == NODE_MAP && (key == NULL || key->type == KEY_BOOL)) {
 			mark_map(value, path, seen);
 			continue;
 		}
@@ -471,7 +472,8 @@ static void mark_map(const struct yaml_node *map, const char *prefix, bool *seen
 /* Every key that works is in the example, and nothing else; values are the defaults. */
 Test(config, example_has_every_key, .fini = fini)
 {
-	static const char *const old[] = {"tun.routines", "listen.routines", "firewall[].code"};
+	static const char *const old[] = {"tun.routines", "listen.routines", "firewall[].code",
+					 "punchy"};
 	struct arena arena = {0};
 	char *text = example(true);
 	const struct yaml_node *root = yaml_parse(EXAMPLE, text, strlen(text), &arena, &findings);

@@ -390,6 +390,7 @@ Test(node, unconfirmed_beside_live)
 	peer_begins(bench, 10);
 	live = primary(bench);
 	node_on_confirmed(bench->node, live->id, &peer_at);
+	atomic_store(&live->last_in_ns, bench->now_ns + 10000000000); /* not silent */
 	bench->call_count = 0;
 	peer_begins(bench, 11);
 	cr_assert_eq(primary(bench), live);

@@ -235,7 +235,8 @@ static void read_handshakes(struct config_reader *r)
 		(uint32_t)read_clamped(r, "handshakes.query_buffer", 0, INT32_MAX);
 }
 
-/* --- tunnels, punchy --------------------------------------------------------------------------- */
+/* --- tunnels, punchy ---------------------------------------------------------------------------
+ */
 
 static void read_tunnels(struct config_reader *r)
 {
@@ -243,18 +244,17 @@ static void read_tunnels(struct config_reader *r)
 	const struct yaml_node *punchy = read_node(r, "punchy");
 
 	config->tunnels.alive_interval_ns =
-		SECOND_NS * (uint64_t)read_clamped(r, "timers.connection_alive_interval", 1,
-						   TIMER_SECONDS_MAX);
+		SECOND_NS *
+		(uint64_t)read_clamped(r, "timers.connection_alive_interval", 1, TIMER_SECONDS_MAX);
 	config->tunnels.deletion_interval_ns =
-		SECOND_NS * (uint64_t)read_clamped(r, "timers.pending_deletion_interval", 1,
-						   TIMER_SECONDS_MAX);
+		SECOND_NS *
+		(uint64_t)read_clamped(r, "timers.pending_deletion_interval", 1, TIMER_SECONDS_MAX);
 	config->tunnels.drop_inactive = read_bool(r, "tunnels.drop_inactive");
 	config->tunnels.inactivity_ns =
 		read_duration(r, "tunnels.inactivity_timeout", SECOND_NS, TIMEOUT_MAX_NS);
 	/* "punchy: true" is the old form of punchy.punch */
-	config->punchy.punch = read_bool(r, punchy != NULL && punchy->kind == NODE_SCALAR
-						    ? "punchy"
-						    : "punchy.punch");
+	config->punchy.punch = read_bool(
+		r, punchy != NULL && punchy->kind == NODE_SCALAR ? "punchy" : "punchy.punch");
 	config->punchy.target_all_remotes = read_bool(r, "punchy.target_all_remotes");
 }
 

@@ -38,7 +38,7 @@
 /* Due times are multiples of these: of the first when they are near, else of the second. */
 #define GRID_FAST_NS (100 * MS_NS)
 #define GRID_SLOW_NS (500 * MS_NS)
-#define NEAR_NS	     (2 * S_NS)
+#define NEAR_NS      (2 * S_NS)
 #define SWEEP_SLOTS  4096 /* looked at in one go: about 1 ms */
 
 #define ANYTHING 0
@@ -217,7 +217,8 @@ static void punch(struct node *node, struct tunnel_record *record, uint64_t now)
 static void rest(struct node *node, struct tunnel_record *record, uint64_t now)
 {
 	const struct node_options *options = &node->options;
-	uint64_t out = out_ns(record), used = max_ns(max_ns(in_ns(record), out), record->created_ns);
+	uint64_t out = out_ns(record),
+		 used = max_ns(max_ns(in_ns(record), out), record->created_ns);
 
 	atomic_store(&record->tunnel->watched, 0);
 	if (out_ns(record) != out) {
@@ -430,7 +431,8 @@ void manager_heard(struct node *node, struct tunnel_record *record, enum wire_ty
 	/* Which of the requests is answered is not known: soon the first, later the last. */
 	if (wire == WIRE_TEST_REPLY && live->asked_ns >= live->test_ns)
 		live->answer_ns = max_ns(
-			now - (now < live->test_ns + NEAR_NS ? live->test_ns : live->asked_ns), old);
+			now - (now < live->test_ns + NEAR_NS ? live->test_ns : live->asked_ns),
+			old);
 	if (record->state == RECORD_LIVE)
 		answered(node, record);
 }
@@ -471,9 +473,8 @@ bool manager_sweep(struct node *node)
 		if (!record)
 			continue;
 		node->sweep_left--;
-		facts = record->state == RECORD_CLOSING
-				? 0
-				: certificate_facts(node, record, &error);
+		facts = record->state == RECORD_CLOSING ? 0
+							: certificate_facts(node, record, &error);
 		if (facts) {
 			node_log_invalid(node, record, error);
 			act(node, record, manager_decide(facts), node_now_ns(node));

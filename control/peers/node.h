@@ -41,12 +41,12 @@ struct node_options {
 	uint32_t retries;         /* handshakes.retries */
 	enum recv_error_policy accept_recv_error;    /* listen.accept_recv_error */
 	bool disconnect_invalid;                     /* pki.disconnect_invalid */
-	uint64_t alive_interval_ns;    /* timers.connection_alive_interval; 0: 5 s */
-	uint64_t deletion_interval_ns; /* timers.pending_deletion_interval; 0: 10 s */
-	bool drop_inactive;            /* tunnels.drop_inactive */
-	uint64_t inactivity_ns;        /* tunnels.inactivity_timeout */
-	bool punch;                    /* punchy.punch */
-	bool punch_all;                /* punchy.target_all_remotes */
+	uint64_t alive_interval_ns;                  /* timers.connection_alive_interval; 0: 5 s */
+	uint64_t deletion_interval_ns;               /* timers.pending_deletion_interval; 0: 10 s */
+	bool drop_inactive;                          /* tunnels.drop_inactive */
+	uint64_t inactivity_ns;                      /* tunnels.inactivity_timeout */
+	bool punch;                                  /* punchy.punch */
+	bool punch_all;                              /* punchy.target_all_remotes */
 	const struct node_static_host *static_hosts; /* copied */
 	size_t static_host_count;
 	/*

@@ -466,7 +466,8 @@ void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record)
 	tunnels->unconfirmed -= was_unconfirmed;
 	record->state = RECORD_LIVE;
 	record->expires_ns = record->next_test_ns = TIMER_NEVER;
-	record->live = (struct liveness){.due_ns = now + SILENCE_NS, .since_ns = now, .heard_ns = now};
+	record->live =
+		(struct liveness){.due_ns = now + SILENCE_NS, .since_ns = now, .heard_ns = now};
 	tunnels_arm(tunnels, record);
 	atomic_store(&record->tunnel->state, TUNNEL_CONFIRMED);
 	if (was_unconfirmed) {

@@ -42,8 +42,8 @@ struct tunnel_record;
  * times are monotonic ns.
  */
 struct liveness {
-	uint64_t due_ns;     /* next check; TIMER_NEVER: it rests */
-	uint64_t since_ns;   /* silence counts from here, or from the last packet if that is later */
+	uint64_t due_ns;   /* next check; TIMER_NEVER: it rests */
+	uint64_t since_ns; /* silence counts from here, or from the last packet if that is later */
 	uint64_t checked_ns; /* not primary: the last check */
 	uint64_t heard_ns;   /* control's own last_in_ns: messages it was handed */
 	uint64_t test_ns;    /* of the first test request that is not answered yet; 0: none */
@@ -136,7 +136,7 @@ struct tunnels {
 /* What a finished handshake gives. */
 struct tunnel_facts {
 	const struct cert *own; /* our certificate in the handshake */
-	struct cert *cert; /* a reference is taken */
+	struct cert *cert;      /* a reference is taken */
 	const struct machine_keys *keys;
 	enum aead_cipher cipher;
 	uint32_t local_index; /* reserved in the hostmap */

@@ -60,7 +60,8 @@ static void cr_at_rest(struct sim_node *node)
 		      node->node->tunnels.timers.count);
 }
 
-/* --- silence ----------------------------------------------------------------------------------- */
+/* --- silence -----------------------------------------------------------------------------------
+ */
 
 static void dead_peer(struct sim *sim)
 {
@@ -130,9 +131,9 @@ static void path_switch(struct sim *sim)
 	cr_assert_leq(until_heard(sim, A, B, 100 * SIM_MS, SIM_S), SIM_S / 2);
 	sim_run(sim, sim_random(sim, 10 * SIM_S));
 	B->endpoint = second;
-	cr_assert_leq(until_heard(sim, A, B, 20 * SIM_MS + sim_random(sim, 900 * SIM_MS),
-				  20 * SIM_S),
-		      HEAL_NS);
+	cr_assert_leq(
+		until_heard(sim, A, B, 20 * SIM_MS + sim_random(sim, 900 * SIM_MS), 20 * SIM_S),
+		HEAL_NS);
 	cr_assert(endpoint_equal(&sim_primary(A, 2)->remote->to, &second));
 	sim_run(sim, 30 * SIM_S);
 	cr_assert_eq(node_tunnel_count(A->node), 1);
@@ -217,7 +218,8 @@ Test(sim_manager, slow_path)
 	sim_seeds(2, slow_path);
 }
 
-/* --- several tunnels become one (trap 23) ------------------------------------------------------ */
+/* --- several tunnels become one (trap 23) ------------------------------------------------------
+ */
 
 static void simultaneous(struct sim *sim)
 {
@@ -260,7 +262,8 @@ Test(sim_manager, simultaneous_starts_settle_to_one)
 	sim_seeds(300, simultaneous);
 }
 
-/* --- our own certificate changes (8.4) --------------------------------------------------------- */
+/* --- our own certificate changes (8.4) ---------------------------------------------------------
+ */
 
 static void certificate_changes(struct sim *sim)
 {
@@ -290,7 +293,8 @@ Test(sim_manager, rehandshake_on_new_certificate)
 	sim_seeds(4, certificate_changes);
 }
 
-/* --- unused tunnels ---------------------------------------------------------------------------- */
+/* --- unused tunnels ----------------------------------------------------------------------------
+ */
 
 static void inactivity(struct sim *sim)
 {
@@ -321,7 +325,8 @@ Test(sim_manager, inactivity)
 	sim_seeds(4, inactivity);
 }
 
-/* --- keep-alive punches (6.6) ------------------------------------------------------------------ */
+/* --- keep-alive punches (6.6) ------------------------------------------------------------------
+ */
 
 static size_t punches(const struct sim *sim, const struct endpoint *to)
 {
@@ -367,7 +372,8 @@ Test(sim_manager, punches)
 	sim_seeds(6, punching);
 }
 
-/* --- an idle node sleeps ----------------------------------------------------------------------- */
+/* --- an idle node sleeps -----------------------------------------------------------------------
+ */
 
 static void idle(struct sim *sim)
 {
@@ -395,7 +401,8 @@ Test(sim_manager, idle_node_sleeps)
 	sim_seeds(2, idle);
 }
 
-/* --- clocks (trap 92) -------------------------------------------------------------------------- */
+/* --- clocks (trap 92) --------------------------------------------------------------------------
+ */
 
 static void clock_jumps(struct sim *sim)
 {
@@ -420,7 +427,8 @@ Test(sim_manager, clock_jumps)
 	sim_seeds(2, clock_jumps);
 }
 
-/* A restarts with an earlier clock: its stage 1 is "too old" as long as B holds on to the tunnel. */
+/* A restarts with an earlier clock: its stage 1 is "too old" as long as B holds on to the tunnel.
+ */
 static void earlier_clock(struct sim *sim)
 {
 	connected(sim);

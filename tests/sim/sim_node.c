@@ -373,9 +373,8 @@ static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wir
 	if (wire != WIRE_TEST_REQUEST && wire != WIRE_TEST_REPLY && wire != WIRE_CLOSE_TUNNEL) {
 		atomic_store(&tunnel->last_out_ns, coarse_now(node));
 		if (!atomic_exchange(&tunnel->watched, 1))
-			send_punt(node,
-				  &(struct punt){.type = PUNT_ACTIVE, .tunnel = tunnel->id}, NULL,
-				  0);
+			send_punt(node, &(struct punt){.type = PUNT_ACTIVE, .tunnel = tunnel->id},
+				  NULL, 0);
 	}
 	sim_transmit(node->sim, &node->endpoint, &tunnel->remote->to, packet,
 		     length + WIRE_OVERHEAD);

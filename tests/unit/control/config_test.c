@@ -473,7 +473,7 @@ static void mark_map(const struct yaml_node *map, const char *prefix, bool *seen
 Test(config, example_has_every_key, .fini = fini)
 {
 	static const char *const old[] = {"tun.routines", "listen.routines", "firewall[].code",
-					 "punchy"};
+					  "punchy"};
 	struct arena arena = {0};
 	char *text = example(true);
 	const struct yaml_node *root = yaml_parse(EXAMPLE, text, strlen(text), &arena, &findings);

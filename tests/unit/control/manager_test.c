@@ -89,11 +89,12 @@ Test(manager, every_combination)
 	}
 }
 
-/* --- many tunnels ------------------------------------------------------------------------------ */
+/* --- many tunnels ------------------------------------------------------------------------------
+ */
 
-#define HOSTS	 500
-#define CREATED	 10000
-#define LIFE_NS	 20000000000 /* of a tunnel, at most, before it falls silent */
+#define HOSTS   500
+#define CREATED 10000
+#define LIFE_NS 20000000000 /* of a tunnel, at most, before it falls silent */
 
 struct world {
 	uint64_t now_ns, random;
@@ -238,9 +239,8 @@ static void world_make(struct world *world)
 
 	world->random = 42;
 	world->now_ns = 1000000000000;
-	world->outside =
-		(struct outside){world,          now_ns, wall_ns,    give_random, send_udp,
-				 send_in_tunnel, resume, resume_end, count_drops, no_log};
+	world->outside = (struct outside){world,          now_ns, wall_ns,    give_random, send_udp,
+					  send_in_tunnel, resume, resume_end, count_drops, no_log};
 	cr_assert_eq(pki_init(&world->pki), 0);
 	cr_assert_eq(pki_load_ca(&world->pki, VECTOR_CA_PEM, VECTOR_NOW, error), 0, "%s", error);
 	cr_assert_eq(pki_load_cert(&world->pki, VECTOR_HOST1_PEM, VECTOR_NOW, error), 0);

@@ -20,7 +20,9 @@
  * rounded up to a grid, so that one wake-up serves many tunnels.
  *
  * Several tunnels to one host, after a simultaneous start or healing, settle to one: the node with
- * the lower address moves to the tunnel on which the peer sends (8.3), the others fall silent.
+ * the lower address moves to the tunnel on which the peer sends (8.3), the others fall silent. A
+ * new primary beside other tunnels is tested once even without traffic, so that the peer sees which
+ * it is.
  */
 #include "peers/manager.h"
 
@@ -34,7 +36,12 @@
 /* An answer is awaited for at least so long; longer where round trips are. */
 #define ANSWER_MIN_NS (500 * MS_NS)
 #define ANSWER_MAX_NS (3 * S_NS)
-#define HEAL_STEP_NS  S_NS /* between test requests while a tunnel does not answer */
+/*
+ * What comes on a tunnel so soon after another has become primary was on its way by then, and tells
+ * nothing about what the peer will use.
+ */
+#define LATE_NS      (500 * MS_NS)
+#define HEAL_STEP_NS S_NS /* between test requests while a tunnel does not answer */
 /* Due times are multiples of these: of the first when they are near, else of the second. */
 #define GRID_FAST_NS (100 * MS_NS)
 #define GRID_SLOW_NS (500 * MS_NS)
@@ -168,7 +175,8 @@ static uint32_t gather(const struct node *node, const struct tunnel_record *reco
 		return facts | (heard ? FACT_IN : 0);
 	}
 	facts |= FACT_PENDING;
-	facts |= in > live->test_ns ? FACT_IN : 0;
+	facts |= in > (primary ? live->test_ns : max_ns(live->test_ns, live->checked_ns)) ? FACT_IN
+											  : 0;
 	facts |= live->test_ns + answer_wait_ns(live) <= now ? FACT_OVERDUE : 0;
 	facts |= live->test_ns + options->deletion_interval_ns <= now ? FACT_EXPIRED : 0;
 	return facts;
@@ -319,6 +327,29 @@ static void rehandshake(struct node *node, struct tunnel_record *record)
 								   : "local certificate changed");
 }
 
+/*
+ * Two quiet ends may each have kept another of their tunnels: what was taken for the peer's choice
+ * was a late packet. So the last one left is asked whether the peer has it too. A peer that has
+ * chosen another one is asked in the same way, and is told by our answer, or finds that it has to
+ * begin anew.
+ */
+static void remove_dead(struct node *node, struct tunnel_record *record)
+{
+	struct tunnel_record *left = NULL;
+
+	for (uint32_t i = 0; i < record->link_count && !left; i++) {
+		const struct host_link *link = record->links[i].host->links;
+
+		if (link->record == record)
+			link = link->next;
+		if (link && (!link->next || (link->next->record == record && !link->next->next)))
+			left = link->record;
+	}
+	tunnels_remove(&node->tunnels, record);
+	if (left && left->state == RECORD_LIVE)
+		manager_doubt(node, left);
+}
+
 static void act(struct node *node, struct tunnel_record *record, const struct manager_row *row,
 		uint64_t now)
 {
@@ -331,7 +362,7 @@ static void act(struct node *node, struct tunnel_record *record, const struct ma
 		break;
 	case MANAGER_REMOVE:
 		log_end(node, record, row);
-		tunnels_remove(tunnels, record);
+		remove_dead(node, record);
 		break;
 	case MANAGER_REHANDSHAKE:
 		rehandshake(node, record);
@@ -380,6 +411,11 @@ static void check(struct tunnels *tunnels, struct tunnel_record *record)
 	if (node->shut_down || record->link_count == 0)
 		return;
 	uint32_t facts = gather(node, record, now);
+	if (record->live.ask && (facts & (FACT_PRIMARY | FACT_PENDING)) == FACT_PRIMARY) {
+		record->live.ask = false;
+		manager_doubt(node, record);
+		return;
+	}
 	/* Watched for less than the time of silence: too early to miss an answer. */
 	if ((facts & FACT_PRIMARY) && !(facts & (FACT_IN | FACT_PENDING)) && now < ripe)
 		manager_check_at(tunnels, record, ripe);
@@ -397,13 +433,18 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 	for (struct host_link *link = host->links; link; link = link->next) {
 		struct tunnel_record *record = link->record;
 
-		record->live.since_ns = record->live.checked_ns = now;
+		record->live.since_ns = now;
+		record->live.checked_ns = now + LATE_NS;
 		atomic_store(&record->tunnel->watched, 1);
 		if (record != host->primary) {
+			if (in_ns(record) > record->live.test_ns)
+				record->live.test_ns = 0;
+			record->live.healing = false;
 			manager_check_at(tunnels, record, now + node->options.alive_interval_ns);
 			continue;
 		}
 		record->live.test_ns = 0;
+		record->live.ask = host->links->next != NULL;
 		record->live.answer_ns = answer; /* the same path, most likely */
 		record->live.healing = false;
 		manager_check_at(tunnels, record, now + SILENCE_NS);

@@ -50,6 +50,7 @@ struct liveness {
 	uint64_t asked_ns;   /* of the last test request */
 	uint64_t answer_ns;  /* a round trip, as measured by tests; 0: not known */
 	uint64_t punch_ns;   /* no keep-alive punch before this time */
+	bool ask;            /* primary beside others: the next check tests it in any case */
 	bool healing;        /* a handshake was begun because the tunnel does not answer */
 };
 

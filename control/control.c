@@ -17,13 +17,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "log.h"
-#include "system/address_watch.h"
 #include "system/signals.h"
 
-enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_ADDRESS, TAG_END };
+enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_END };
 
 /* READY, STOPPED and a note of each kind per worker come beside what the pools hold. */
 #define PUNTS_PER_QUEUE                                                                            \
@@ -135,11 +133,6 @@ static void completion_take(struct control *control, uint64_t tag, uint32_t flag
 			hostmap_garbage_release(control->map, batch);
 		if (!(flags & IORING_CQE_F_MORE))
 			poll_arm(control, reaper_fd(control->reaper), TAG_REAPER);
-	} else if (tag == TAG_ADDRESS) {
-		if (address_watch_read(control->address_fd))
-			node_on_address_change(control->node);
-		if (!(flags & IORING_CQE_F_MORE))
-			poll_arm(control, control->address_fd, TAG_ADDRESS);
 	}
 }
 
@@ -210,12 +203,6 @@ int control_run(struct control *control)
 {
 	poll_arm(control, control->signal_fd, TAG_SIGNAL);
 	poll_arm(control, reaper_fd(control->reaper), TAG_REAPER);
-	control->address_fd = address_watch_open();
-	if (control->address_fd >= 0)
-		poll_arm(control, control->address_fd, TAG_ADDRESS);
-	else
-		log_warning("Changes of this machine's addresses are not seen at once",
-			    LOG_STR("error", strerror(-control->address_fd)));
 
 	while (control->state != CONTROL_ENDED) {
 		turn_wait(control, next_deadline(control));
@@ -228,8 +215,6 @@ int control_run(struct control *control)
 			control->state = CONTROL_ENDED;
 	}
 	workers_await(control);
-	if (control->address_fd >= 0)
-		close(control->address_fd);
 	return control->exit_status;
 }
 

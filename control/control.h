@@ -39,7 +39,6 @@ struct control {
 
 	/* the loop's own */
 	struct io_uring ring;
-	int address_fd; /* address_watch.h; negative: none */
 	enum control_state state;
 	int exit_status; /* of the process: 0, or 2 when the tun or the socket died */
 	uint64_t close_deadline_ns;

@@ -498,13 +498,6 @@ void manager_doubt(struct node *node, struct tunnel_record *record)
 	manager_check_at(&node->tunnels, record, now + answer_wait_ns(&record->live) * 2 / 5);
 }
 
-void manager_ask_all(struct node *node)
-{
-	for (struct tunnel_record *record = node->tunnels.all; record; record = record->next)
-		if (record->state == RECORD_LIVE && is_primary(record))
-			manager_doubt(node, record);
-}
-
 bool manager_sweep(struct node *node)
 {
 	struct tunnels *tunnels = &node->tunnels;

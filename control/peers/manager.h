@@ -59,8 +59,6 @@ void manager_heard(struct node *node, struct tunnel_record *record, enum wire_ty
 void manager_active(struct node *node, struct tunnel_record *record);
 /* Somebody says the tunnel is dead, without proof: ask it now. */
 void manager_doubt(struct node *node, struct tunnel_record *record);
-/* We may be somewhere else: asks every live tunnel that is in use, so that its peer sees us. */
-void manager_ask_all(struct node *node);
 /* Rows 1 and 2 for every tunnel, a bounded number at a time; true: some are left for the next call.
  */
 bool manager_sweep(struct node *node);

@@ -13,8 +13,6 @@
 
 #define S_NS 1000000000ull
 
-/* Changes of addresses come in bursts. */
-#define MOVED_NS (S_NS / 20)
 /* Certificates of live tunnels are judged again this often. */
 #define SWEEP_NS      (5 * S_NS)
 #define SWEEP_STEP_NS (S_NS / 50) /* between parts of one sweep */
@@ -25,7 +23,6 @@
 #define INDEX_TRIES      32
 
 static void fire_sweep(void *context, struct timer *timer);
-static void fire_moved(void *context, struct timer *timer);
 
 /* --- create and destroy ------------------------------------------------------------------------
  */
@@ -61,7 +58,6 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 	node->initiator = RATE(INITIATOR_PER_SECOND, INITIATOR_BURST);
 	node->log = RATE(NODE_LOG_PER_SECOND, NODE_LOG_PER_SECOND);
 	node->sweep.fire = fire_sweep;
-	node->moved.fire = fire_moved;
 	if (tunnels_init(&node->tunnels, map, outside, options->queues, options->udp_v6) != 0)
 		goto err_node;
 	manager_init(node);
@@ -478,19 +474,6 @@ static void fire_sweep(void *context, struct timer *timer)
 		timer_arm(&node->tunnels.timers, timer, node_now_ns(node) + SWEEP_STEP_NS);
 	else
 		node_arm_sweep(node);
-}
-
-static void fire_moved(void *context, struct timer *timer)
-{
-	struct node *node = table_entry(context, struct node, tunnels);
-
-	manager_ask_all(node);
-}
-
-void node_on_address_change(struct node *node)
-{
-	if (!node->shut_down && node->moved.position == 0)
-		timer_arm(&node->tunnels.timers, &node->moved, node_now_ns(node) + MOVED_NS);
 }
 
 void node_arm_sweep(struct node *node)

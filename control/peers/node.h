@@ -93,10 +93,6 @@ void node_on_active(struct node *node, struct tunnel_id tunnel);
 /* The send counter has reached value. Clears TUNNEL_EVENT_COUNTER. */
 void node_on_counter(struct node *node, struct tunnel_id tunnel, uint64_t value);
 
-/* An address of this machine has come or gone: live tunnels are asked, so that peers learn where we
- * are now. */
-void node_on_address_change(struct node *node);
-
 /* Does what is due. Cheap when nothing is. */
 void node_tick(struct node *node);
 /* Monotonic time of the next thing due; UINT64_MAX: nothing. */

@@ -22,7 +22,6 @@ struct node {
 	uint64_t last_time_ns; /* Time of the last handshake message we made */
 	struct rate responder, initiator, log;
 	struct timer sweep;
-	struct timer moved;  /* addresses have changed, more changes may follow at once */
 	uint32_t sweep_slot; /* where the sweep goes on */
 	size_t sweep_left;   /* tunnels it has not seen yet */
 	bool shut_down;

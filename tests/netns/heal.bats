@@ -159,15 +159,3 @@ wakes() {
 	[ $((after - before)) -le 20 ]
 	[ "$(grep -c "Handshake message received" "$PAIR_DIR/a.log")" = 10 ]
 }
-
-@test "the own address changes while nobody sends: the peer learns it at once" {
-	nodes_make "$M57" "$M57"
-	sleep 1
-	ip -n "${NS[a]}" addr del 192.0.2.1/24 dev veth0
-	ip -n "${NS[a]}" addr add 192.0.2.77/24 dev veth0
-	roamed() {
-		grep -q "Host roamed.*192.0.2.77:4242" "$PAIR_DIR/b.log"
-	}
-	wait_for 3 roamed
-	ping_overlay b
-}

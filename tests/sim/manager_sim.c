@@ -401,33 +401,6 @@ Test(sim_manager, idle_node_sleeps)
 	sim_seeds(2, idle);
 }
 
-/* --- our own address changes -------------------------------------------------------------------
- */
-
-/* Nobody sends: without the test B would go on sending to where A was. */
-static void own_address(struct sim *sim)
-{
-	struct endpoint moved = sim_endpoint(77, 4242);
-
-	connected(sim);
-	sim_run(sim, 30 * SIM_S);
-	A->endpoint = moved;
-	for (int i = 0; i < 5; i++)
-		node_on_address_change(A->node);
-	sim_run(sim, 200 * SIM_MS);
-	cr_assert(endpoint_equal(&sim_primary(B, 1)->remote->to, &moved));
-	cr_assert_eq(sim_count(sim, &moved, NULL, WIRE_TEST_REQUEST, 0), 1, "one for all changes");
-	sim_send(B, 0, 1, 9);
-	sim_run(sim, 100 * SIM_MS);
-	cr_assert(sim_got_number(A, 2, 9));
-	cr_assert_eq(sim_count(sim, NULL, NULL, WIRE_HANDSHAKE, 1), 1);
-}
-
-Test(sim_manager, own_address_changes)
-{
-	sim_seeds(4, own_address);
-}
-
 /* --- clocks (trap 92) --------------------------------------------------------------------------
  */
 

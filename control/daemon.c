@@ -19,6 +19,7 @@
 #include "control.h"
 #include "log.h"
 #include "system/interface.h"
+#include "system/local_addrs.h"
 #include "system/notify.h"
 #include "system/signals.h"
 #include "system/tun_setup.h"
@@ -199,6 +200,11 @@ static struct peer_rules *peer_rules_build(void *context, const struct cert *pee
 			      ca ? ca->name : NULL);
 }
 
+static size_t local_addrs(void *context, struct local_addr *list, size_t most)
+{
+	return local_addrs_dump(list, most);
+}
+
 static int node_make(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
@@ -213,6 +219,9 @@ static int node_make(struct daemon *daemon)
 		.disconnect_invalid = config->pki.disconnect_invalid,
 		.static_hosts = hosts,
 		.static_host_count = config->static_host_count,
+		.lighthouse = config->lighthouse,
+		.udp_port = daemon->udp.bound.port,
+		.local_addrs = local_addrs,
 		.rules_for_peer = peer_rules_build,
 		.rules_context = daemon,
 	};

@@ -21,6 +21,7 @@
 #include "hostmap.h"
 #include "identity/pki.h"
 #include "outside.h"
+#include "peers/lighthouse_options.h"
 #include "snapshot.h"
 
 struct node;
@@ -42,6 +43,11 @@ struct node_options {
 	bool disconnect_invalid;                     /* pki.disconnect_invalid */
 	const struct node_static_host *static_hosts; /* copied */
 	size_t static_host_count;
+	struct lighthouse_options lighthouse; /* its arrays are borrowed and outlive the node */
+	uint16_t udp_port;                    /* of our sockets: what lighthouses are told */
+	/* The addresses of this machine, at most `most`; returns how many. May be NULL: none. */
+	size_t (*local_addrs)(void *context, struct local_addr *list, size_t most);
+	void *local_context;
 	/*
 	 * The peer's bits for every rule of the published snapshot, in one malloc'ed block or more
 	 * that tunnel_free() knows how to free; NULL: no memory. ca is the peer's issuer. May be

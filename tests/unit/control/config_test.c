@@ -257,19 +257,8 @@ Test(config, keys_without_effect, .fini = fini)
 		const char *text;
 		int severity; /* -1: nothing said */
 	} cases[] = {
-		{"lighthouse: {hosts: [10.0.0.1]}", SEVERITY_ERROR},
-		{"lighthouse: {hosts: []}", -1},
-		{"lighthouse: {hosts: }", -1},
-		{"lighthouse: {am_lighthouse: true}", SEVERITY_ERROR},
-		{"lighthouse: {am_lighthouse: 'y'}", SEVERITY_ERROR},
-		{"lighthouse: {am_lighthouse: false}", -1},
-		{"lighthouse: {remote_allow_list: {10.0.0.0/8: false}}", SEVERITY_ERROR},
-		{"lighthouse: {remote_allow_ranges: {10.0.0.0/8: {0.0.0.0/0: true}}}",
-		 SEVERITY_ERROR},
-		{"lighthouse: {remote_allow_list: {}}", -1},
-		{"lighthouse: {local_allow_list: {10.0.0.0/8: false}}", SEVERITY_WARNING},
-		{"lighthouse: {interval: 60}", SEVERITY_WARNING},
-		{"lighthouse: {interval: 10}", -1},
+		{"lighthouse: {serve_dns: true}", SEVERITY_WARNING},
+		{"lighthouse: {serve_dns: false}", -1},
 		{"relay: {relays: [10.0.0.1]}", SEVERITY_ERROR},
 		{"relay: {am_relay: true}", SEVERITY_ERROR},
 		{"relay: {am_relay: false, use_relays: true}", -1},

@@ -37,7 +37,7 @@ hub_join() {
 
 hub_remove() {
 	local side pid
-	for side in l a b r s; do
+	for side in l a b ra rb s; do
 		[ -n "${NS[$side]:-}" ] || continue
 		for pid in $(ip netns pids "${NS[$side]}" 2>/dev/null); do
 			kill -KILL "$pid" 2>/dev/null || true

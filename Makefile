@@ -97,12 +97,16 @@ $(B)/obj/gen/%.o: $(B)/gen/%.c $(B)/flags
 # --- kernel assumption; what the namespace tests need beside the node
 UNIT_DATAPLANE_OBJ := $(call obj,$(shell find tests/unit/dataplane -name '*.c'))
 UNIT_CONTROL_OBJ   := $(call obj,$(shell find tests/unit/control -name '*.c'))
+UNIT_ROADS_OBJ     := $(call obj,$(shell find tests/unit/roads -name '*.c'))
 SIM_OBJ            := $(call obj,$(shell find tests/sim -name '*.c'))
 KERNEL_TESTS       := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/*.c))
 NETNS_PRELOADS     := $(patsubst tests/netns/%.c,$(B)/tests/netns/%.so,$(wildcard tests/netns/*.c))
 TEST_BASE          := $(BASE) -Wno-missing-prototypes
 
 $(B)/obj/tests/unit/dataplane/%.o: tests/unit/dataplane/%.c $(B)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_dataplane) -Itests $(PKG_CFLAGS) -c -o $@ $<
+$(B)/obj/tests/unit/roads/%.o: tests/unit/roads/%.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_dataplane) -Itests $(PKG_CFLAGS) -c -o $@ $<
 $(B)/obj/tests/unit/control/%.o: tests/unit/control/%.c $(B)/flags | $(PROTO_C)
@@ -113,6 +117,11 @@ $(B)/obj/tests/sim/%.o: tests/sim/%.c $(B)/flags | $(PROTO_C)
 	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_control) -Idataplane -Itests $(PKG_CFLAGS) -c -o $@ $<
 
 $(B)/tests/unit-dataplane: $(UNIT_DATAPLANE_OBJ) $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
+# The roads on an engine that only takes notes: everything of the dataplane but the real one.
+ENGINE_OBJ := $(call obj,dataplane/dataplane.c $(patsubst %,dataplane/io/%.c,uring tun_io udp_io buffers post probe))
+$(B)/tests/unit-roads: $(UNIT_ROADS_OBJ) $(B)/obj/tests/unit/dataplane/packets.o $(filter-out $(ENGINE_OBJ),$(DATAPLANE_OBJ))
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
 $(B)/tests/unit-control: $(UNIT_CONTROL_OBJ) $(CONTROL_OBJ) $(filter-out %/main.o,$(CERT_TOOL_OBJ)) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
@@ -131,11 +140,28 @@ $(B)/perf/udp_blast: perf/udp_blast.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
+# --- what measures: perf/README.md
+PERF_PROGRAMS := $(B)/perf/udp_blast $(B)/perf/floor $(B)/perf/microbench
+$(B)/obj/perf/%.o: perf/%.c $(B)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_dataplane) $(PKG_CFLAGS) -c -o $@ $<
+$(B)/perf/floor $(B)/perf/microbench: $(B)/perf/%: $(B)/obj/perf/%.o $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
+perf-programs: $(PERF_PROGRAMS)
+
 UNIT_PROGRAMS := $(if $(UNIT_DATAPLANE_OBJ),$(B)/tests/unit-dataplane) \
+		 $(if $(UNIT_ROADS_OBJ),$(B)/tests/unit-roads) \
 		 $(if $(UNIT_CONTROL_OBJ),$(B)/tests/unit-control) $(if $(SIM_OBJ),$(B)/tests/sim)
 test-programs: all $(UNIT_PROGRAMS) $(KERNEL_TESTS) $(NETNS_PRELOADS)
 unit-programs: $(UNIT_PROGRAMS)
 hot-objects: $(DATAPLANE_OBJ)
+
+# --- fuzz targets (of dataplane/crypto so far): libFuzzer, so clang, with the sanitizers
+$(B)/fuzz/%: tests/fuzz/%_fuzz.c $(wildcard dataplane/crypto/*.c) $(B)/flags
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
+	-fno-sanitize-recover=undefined $(INC_dataplane) $(PKG_CFLAGS) -o $@ $(filter %.c,$^) $(PKG_LIBS)
 
 # --- what is run rather than built. pkg-config is asked when make starts: so libraries that
 # --- install-deps has just brought are seen by a make below this one.
@@ -154,6 +180,11 @@ test-debug:
 	+@$(SUB) debug DEBUG_GOALS=test-programs
 	@B=$(B)/debug tests/run $(if $(T),'$(T)')
 
+fuzz:
+	+@$(SUB) $(B)/fuzz/$(or $(T),aead)
+	@mkdir -p $(B)/fuzz/$(or $(T),aead).corpus && cd $(B)/fuzz && ./$(or $(T),aead) -max_len=9300 \
+	-max_total_time=$(or $(SECS),60) -print_final_stats=1 $(or $(T),aead).corpus
+
 demo:
 	+@$(if $(AS_ROOT),scripts/install-deps $(if $(PEER),demo-$(PEER),demo),:) && $(SUB) all
 	@B=$(B) PEER='$(PEER)' ROUNDS='$(ROUNDS)' scripts/demo
@@ -161,6 +192,18 @@ demo:
 profile:
 	+@$(if $(AS_ROOT),scripts/install-deps profile,:) && $(SUB) all
 	@B=$(B) perf/profile
+
+bench:
+	+@$(if $(AS_ROOT),scripts/install-deps bench,:) && $(SUB) all perf-programs
+	@B=$(B) PEERS='$(PEERS)' ONLY='$(ONLY)' ROUNDS='$(ROUNDS)' SECS='$(SECS)' perf/bench
+
+microbench:
+	+@$(SUB) $(B)/perf/microbench
+	@$(B)/perf/microbench $(if $(ONLY),'$(ONLY)')
+
+microbench-check:
+	+@$(if $(AS_ROOT),scripts/install-deps count,:) && $(SUB) $(B)/perf/microbench
+	@B=$(B) CFLAGS='$(CFLAGS)' perf/microbench_check $(if $(RECORD),record)
 
 lint:
 	@scripts/lint_format
@@ -191,9 +234,14 @@ help:
 	@echo '                           T=suite       one suite; T=suite/name one test; tests/run --list names them'
 	@echo 'make debug               address and undefined-behaviour sanitizers, into $(B)/debug/'
 	@echo 'sudo make test-debug     the suites with that build; T= as above'
+	@echo 'make fuzz T=aead         libFuzzer on tests/fuzz/T_fuzz.c, SECS=60; needs clang'
 	@echo 'make test-kernel-6.1     boots Debian 12'"'"'s own kernel in qemu and tests there (minutes)'
 	@echo 'sudo make profile        a load, a flame graph and CPU time per stage: $(B)/profile/ (perf/README.md)'
 	@echo '                           LOAD=tcp|tcp4|udp|small SECS=n ROUTINES=n CIPHER=aes|chachapoly'
+	@echo 'sudo make bench          m57, nebula, floors, VXLAN and PEERS beside each other; perf/README.md'
+	@echo '                           ROUNDS=3 SECS=3 ONLY="m57 nebula tcp" PEERS=nebula=/path,wg=/path'
+	@echo 'make microbench          ns and bytes/s of each stage of the packet path; ONLY=name'
+	@echo 'make microbench-check    instructions of each stage against perf/instructions.txt; RECORD=1 writes it'
 	@echo 'make lint                clang-format, cppcheck, -Werror build, layer check'
 	@echo 'make install             PREFIX=/usr/local DESTDIR=: programs, systemd unit, example config'
 	@echo 'make clean               removes $(B)/'
@@ -201,8 +249,8 @@ help:
 	@echo 'B=dir builds elsewhere'
 
 FORCE:
-.PHONY: all debug test test-debug demo profile lint install clean help FORCE
-.PHONY: test-programs unit-programs hot-objects test-kernel-6.1
+.PHONY: all debug test test-debug fuzz demo profile lint install clean help FORCE
+.PHONY: bench microbench microbench-check perf-programs test-programs unit-programs hot-objects test-kernel-6.1
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(B)/obj $(B)/tests -name '*.d' 2>/dev/null)

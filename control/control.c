@@ -33,7 +33,7 @@ static int post(void *context, uint32_t queue, struct order *order)
 {
 	struct control *control = context;
 
-	return dataplane_post(control->dataplane, queue, order);
+	return control->dataplane ? dataplane_post(control->dataplane, queue, order) : -ENXIO;
 }
 
 int control_init(struct control *control, uint32_t queues, char error[ERROR_LINE_MAX])

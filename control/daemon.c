@@ -323,7 +323,9 @@ static void started_log(const struct daemon *daemon)
 	log_info("Firewall started",
 		 LOG_STR("firewallHashes", rules_hash(daemon->config->firewall.rules, hash)));
 	if (daemon->config->routines > 1)
-		log_info("Using multiple routines", LOG_U64("routines", daemon->config->routines));
+		log_info("Using multiple routines", LOG_U64("routines", daemon->config->routines),
+			 LOG_STR("steering",
+				 daemon->udp.steer_error ? "hash of the addresses" : "index"));
 }
 
 /* --- the end -----------------------------------------------------------------------------------
@@ -356,6 +358,7 @@ static void daemon_close(struct daemon *daemon)
 		stats_log(&stats, &control->outside, false);
 		daemon->snapshot = dataplane_publish(control->dataplane, NULL);
 		dataplane_destroy(control->dataplane);
+		control->dataplane = NULL; /* the node's last orders find nobody */
 	}
 	snapshot_free(daemon->snapshot);
 	node_destroy(control->node);

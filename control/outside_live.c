@@ -8,7 +8,7 @@
 
 #include "control.h"
 #include "log.h"
-#include "system/udp_setup.h"
+#include "sockaddr.h"
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -39,10 +39,10 @@ static void live_send_udp(void *context, const struct endpoint *to, const uint8_
 	struct control *control = context;
 	struct sockaddr_storage address;
 
-	if (!control->udp_v6 && !addr_is_v4(&to->addr))
-		return;
+	socklen_t address_bytes = endpoint_to_sockaddr(to, control->udp_v6, &address);
 
-	socklen_t address_bytes = udp_sockaddr(control->udp_v6, to, &address);
+	if (address_bytes == 0)
+		return;
 
 	/* Lost like any datagram when the kernel refuses it: whoever sent it tries again. */
 	(void)sendto(control->udp_fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,

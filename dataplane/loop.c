@@ -123,7 +123,9 @@ static void outbound(struct worker *w)
 				    event->length + packets * (INNER_HEADER_MAX + WIRE_OVERHEAD)))
 			break;
 		bytes += event->length;
-		outbound_run(w, event->packet, event->length, &event->vnet);
+		w->outbound_held = !outbound_run(w, event->packet, event->length, &event->vnet);
+		if (w->outbound_held)
+			break;
 		io_release(w->io, event);
 		fifo_drop_first(&w->tun_runs);
 	}
@@ -134,9 +136,10 @@ static void outbound(struct worker *w)
 static bool has_work(const struct worker *w)
 {
 	bool trains = w->udp_trains.count > 0, blocked = io_send_blocked(w->io);
+	bool runs = w->tun_runs.count > 0 && !w->outbound_held;
 
 	return (trains && (w->has_tun || !blocked)) || io_ready(w->io) ||
-	       ((w->tun_runs.count > 0 || w->order_count > 0) && !blocked);
+	       ((runs || w->order_count > 0) && !blocked);
 }
 
 static void turn(struct worker *w)
@@ -146,6 +149,7 @@ static void turn(struct worker *w)
 	w->snapshot = RCU_READ(*w->snapshot_slot);
 	w->now_s = coarse_now_s();
 	w->judged.tunnel = NULL;
+	w->outbound_held = false;
 
 	inbox_work(w);
 	inbound(w);

@@ -81,7 +81,7 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 }
 
 static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t length,
-				const struct virtio_net_hdr *vnet)
+				const struct virtio_net_hdr *vnet, bool *held)
 {
 	struct inner inner;
 	struct addr next_hop;
@@ -95,24 +95,33 @@ static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t leng
 
 	struct host_entry *host = hostmap_by_addr(w->map, &next_hop);
 	struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;
-	/* while older runs of this queue are with control, newer ones queue behind them */
-	if (!tunnel || atomic_load(&host->held_queues) & 1ull << w->queue)
+	if (!tunnel)
 		return punt_waiting(w, &next_hop, packet, length, vnet);
-	return outbound_on_tunnel(w, tunnel, packet, length, vnet, &inner);
+	/*
+	 * Older runs of this queue are still on their way back from control. Following them there
+	 * would never end while packets keep coming; so the queue stands still until
+	 * ORDER_RESUME_END.
+	 */
+	*held = atomic_load(&host->held_queues) & 1ull << w->queue;
+	return *held ? DROP_NONE : outbound_on_tunnel(w, tunnel, packet, length, vnet, &inner);
 }
 
-void outbound_run(struct worker *w, uint8_t *packet, uint32_t length,
+bool outbound_run(struct worker *w, uint8_t *packet, uint32_t length,
 		  const struct virtio_net_hdr *vnet)
 {
 	uint32_t packets = run_packets(length, vnet);
+	bool held = false;
 
+	enum drop reason = outbound_judge(w, packet, length, vnet, &held);
+	if (held)
+		return false;
 	count_stat(w->counters, STAT_TUN_READS, 1);
 	count_stat(w->counters, STAT_TUN_PACKETS, packets);
 	count_stat(w->counters, STAT_TUN_BYTES, length);
 	PROBE(run_out, w->queue, packets, length);
-	enum drop reason = outbound_judge(w, packet, length, vnet);
 	if (reason != DROP_NONE)
 		count_drop(w->counters, reason, packets);
+	return true;
 }
 
 int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type type,

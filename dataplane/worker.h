@@ -90,6 +90,7 @@ struct worker {
 	const struct snapshot *snapshot;
 	uint32_t now_s; /* coarse monotonic */
 	struct judged judged;
+	bool outbound_held; /* the first tun run waits for ORDER_RESUME_END */
 
 	/* --- between turns --- */
 	struct event_fifo tun_runs, udp_trains;
@@ -144,7 +145,9 @@ int train_send_single(struct worker *w, const struct endpoint *to, struct tunnel
 
 /* outbound.c */
 uint32_t run_packets(uint32_t length, const struct virtio_net_hdr *vnet);
-void outbound_run(struct worker *w, uint8_t *packet, uint32_t length,
+/* False: the run was not taken, because older ones for its host are on their way back from control.
+ */
+bool outbound_run(struct worker *w, uint8_t *packet, uint32_t length,
 		  const struct virtio_net_hdr *vnet);
 /* The rest of the road once the tunnel is known; also for runs that waited. */
 enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *packet,

@@ -20,7 +20,8 @@ struct addr {
 	uint8_t bytes[16]; /* network order; IPv4 as ::ffff:a.b.c.d */
 };
 
-/* An address with a length. Host bits may be set (10.42.0.1/16 is kept as such, PROTOCOL.md 3.1). */
+/* An address with a length. Host bits may be set (10.42.0.1/16 is kept as such, PROTOCOL.md 3.1).
+ */
 struct prefix {
 	struct addr addr;
 	uint8_t bits; /* 0..128 in the 128-bit space; IPv4 /n is 96 + n */

@@ -22,10 +22,11 @@
 #include <stdint.h>
 #include <string.h>
 
-#define AEAD_KEY_BYTES	 32
-#define AEAD_TAG_BYTES	 16
+#define AEAD_KEY_BYTES   32
+#define AEAD_TAG_BYTES   16
 #define AEAD_NONCE_BYTES 12
-/* Expanded key of the largest backend (ipsec-mb's gcm_key_data: 1,008 bytes), cache-line rounded. */
+/* Expanded key of the largest backend (ipsec-mb's gcm_key_data: 1,008 bytes), cache-line rounded.
+ */
 #define AEAD_STATE_BYTES 1024
 
 enum aead_cipher { AEAD_AES256GCM, AEAD_CHACHA20POLY1305, AEAD_CIPHERS };
@@ -40,9 +41,10 @@ struct aead_key {
 } __attribute__((aligned(64)));
 
 struct aead_backend {
-	const char *name;	  /* "ipsec-mb", "libcrypto", "libsodium" */
+	const char *name; /* "ipsec-mb", "vaes", "libcrypto", "libsodium" */
 	enum aead_cipher cipher;
-	const char *architecture; /* code path the library chose on this CPU, set by usable(); or "" */
+	const char
+		*architecture; /* code path the library chose on this CPU, set by usable(); or "" */
 	bool (*usable)(struct aead_backend *self);
 	/* Expands 32 bytes of key into key->state; 0 or -errno. */
 	int (*key_init)(struct aead_key *key, const uint8_t raw[AEAD_KEY_BYTES]);
@@ -59,12 +61,13 @@ struct aead_backend {
 /*
  * Measures every usable backend of both ciphers for about a millisecond each (1316-byte packets)
  * and remembers the fastest. Call once before threads start; without it the first usable row
- * serves. The environment variable M57_AEAD=NAME picks a backend by name, for tests.
+ * serves. The environment variable M57_AEAD=NAME picks a backend by name, and M57_AEAD_IMB one of
+ * ipsec-mb's code paths (avx512, avx2, avx, sse), for tests and measurements.
  */
 void aead_select(void);
 
-/* The chosen backend of a cipher; never NULL after aead_select() (libsodium's ChaCha is always there,
- * and AES-GCM by libcrypto). */
+/* The chosen backend of a cipher; never NULL after aead_select() (libsodium's ChaCha is always
+ * there, and AES-GCM by libcrypto). */
 const struct aead_backend *aead_chosen(enum aead_cipher cipher);
 
 /* Row i of the table, usable or not, or NULL past the end: for tests and `m57 -version`. */

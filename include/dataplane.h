@@ -1,10 +1,10 @@
 /*
  * dataplane.h - all that control may call of the dataplane.
  *
- * Order of calls: aead_select, hostmap_create, dataplane_create (probes the kernel, makes the rings,
- * registers files and buffers), dataplane_publish (a snapshot), dataplane_start (threads), wait for
- * PUNT_READY of every queue, then dataplane_post freely; dataplane_stop, dataplane_destroy.
- * One caller: the control thread.
+ * Order of calls: aead_select, hostmap_create, dataplane_create (probes the kernel, makes the
+ * rings, registers files and buffers), dataplane_publish (a snapshot), dataplane_start (threads),
+ * wait for PUNT_READY of every queue, then dataplane_post freely; dataplane_stop,
+ * dataplane_destroy. One caller: the control thread.
  */
 #ifndef M57_DATAPLANE_H
 #define M57_DATAPLANE_H
@@ -26,12 +26,14 @@ struct dataplane;
 
 struct dataplane_options {
 	uint32_t queues;
-	const int *tun_fds; /* queues descriptors, or NULL with tun.disabled; stay owned by control */
-	const int *udp_fds; /* queues bound sockets in queue order; stay owned by control */
-	bool udp_v6;	    /* sockets are AF_INET6 (dual stack): IPv4 remotes are mapped */
+	const int
+		*tun_fds; /* queues descriptors, or NULL with tun.disabled; stay owned by control */
+	const int *udp_fds;    /* queues bound sockets in queue order; stay owned by control */
+	bool udp_v6;           /* sockets are AF_INET6 (dual stack): IPv4 remotes are mapped */
 	bool tun_tso, tun_uso; /* TUNSETOFFLOAD accepted them: joined writes are possible */
-	bool tun_vnet_hdr;  /* false with tun.use_offloads: false: reads and writes carry no header */
-	bool udp_offloads;  /* UDP_SEGMENT sends are possible */
+	bool tun_vnet_hdr;   /* false with tun.use_offloads: false: reads and writes carry no header
+			      */
+	bool udp_offloads;   /* UDP_SEGMENT sends are possible */
 	int control_ring_fd; /* ring that punts are sent to by MSG_RING */
 	struct hostmap *map;
 	enum io_tier tier;
@@ -74,7 +76,8 @@ void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_
 
 /*
  * Stops and joins the workers: posts ORDER_STOP to each and waits until their reads are cancelled.
- * Control must have taken what came in on its ring; punts that are still in flight die with the pools.
+ * Control must have taken what came in on its ring; punts that are still in flight die with the
+ * pools.
  */
 void dataplane_stop(struct dataplane *d);
 void dataplane_destroy(struct dataplane *d);

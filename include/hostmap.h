@@ -26,8 +26,8 @@ struct host_entry {
 	struct addr addr;
 	struct tunnel *tunnel; /* RCU; NULL: punt the run to control */
 	/*
-	 * Bit i: runs that worker i punted for this host are still with control, so newer ones must
-	 * queue behind them. Control sets it, worker i clears it on ORDER_RESUME_END.
+	 * Bit i: runs that worker i punted for this host may still be with control, so worker i
+	 * leaves its tun queue standing. Control sets it, worker i clears it on ORDER_RESUME_END.
 	 */
 	_Atomic uint64_t held_queues;
 };
@@ -38,8 +38,8 @@ _Static_assert(QUEUES_MAX <= 64, "host_entry.held_queues has a bit per queue");
 /* NULL: unknown index. */
 struct index_entry *hostmap_by_index(struct hostmap *map, uint32_t index);
 struct host_entry *hostmap_by_addr(struct hostmap *map, const struct addr *addr);
-/* The published tunnel named by id, or NULL when it has gone: published by hostmap_index_publish, gone
- * with hostmap_index_remove. Callable by workers and control. */
+/* The published tunnel named by id, or NULL when it has gone: published by hostmap_index_publish,
+ * gone with hostmap_index_remove. Callable by workers and control. */
 struct tunnel *hostmap_by_id(struct hostmap *map, struct tunnel_id id);
 
 /* --- control: the one writer, and need not be a registered reader (why: hostmap.c) --- */
@@ -50,13 +50,13 @@ struct hostmap *hostmap_create(bool *locked);
 void hostmap_destroy(struct hostmap *map);
 
 /*
- * A tunnel with id, zeroed keys in the arena and a replay window that has 0, 1 and 2 marked; counter
- * is 2, so the first packet has COUNTER_FIRST. NULL when TUNNELS_MAX are in use.
+ * A tunnel with id, zeroed keys in the arena and a replay window that has 0, 1 and 2 marked;
+ * counter is 2, so the first packet has COUNTER_FIRST. NULL when TUNNELS_MAX are in use.
  */
 struct tunnel *tunnel_allocate(struct hostmap *map);
-/* Wipes the keys, frees remote, rules and prefixes (each one block of malloc; the bit arrays of rules
- * lie in its block), gives the slot back. Only after a grace period behind the last unpublish, or when
- * it was never published. */
+/* Wipes the keys, frees remote, rules and prefixes (each one block of malloc; the bit arrays of
+ * rules lie in its block), gives the slot back. Only after a grace period behind the last
+ * unpublish, or when it was never published. */
 void tunnel_free(struct hostmap *map, struct tunnel *tunnel);
 
 /* Publishes index as pending. -EEXIST when taken, -EINVAL for 0, -ENOMEM. */
@@ -71,12 +71,13 @@ struct host_entry *hostmap_host_obtain(struct hostmap *map, const struct addr *a
 void hostmap_host_remove(struct hostmap *map, const struct addr *addr);
 
 /*
- * Hands garbage (removed entries, closed tunnels, replaced remotes, rules, snapshots) over: release(object)
- * runs on control's thread once a grace period has passed since the call: control takes a batch, the
- * reaper calls rcu_wait_for_readers(), control releases the batch. Never fails: without memory for the
- * note it waits for the grace period itself.
+ * Hands garbage (removed entries, closed tunnels, replaced remotes, rules, snapshots) over:
+ * release(object) runs on control's thread once a grace period has passed since the call: control
+ * takes a batch, the reaper calls rcu_wait_for_readers(), control releases the batch. Never fails:
+ * without memory for the note it waits for the grace period itself.
  */
-void hostmap_defer(struct hostmap *map, void (*release)(struct hostmap *map, void *object), void *object);
+void hostmap_defer(struct hostmap *map, void (*release)(struct hostmap *map, void *object),
+		   void *object);
 /* Takes what was deferred so far as one batch; NULL when there is none. Control thread. */
 struct garbage *hostmap_garbage_take(struct hostmap *map);
 /* Runs the releases of a batch after rcu_wait_for_readers(). Control thread. */

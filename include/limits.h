@@ -10,123 +10,151 @@
 #include_next <limits.h> /* -Iinclude puts this file before the C library's, which others rely on */
 
 /* --- node ------------------------------------------------------------------------------------ */
-#define QUEUES_MAX 64 /* workers; one tun queue, UDP socket and ring each. IFF_MULTI_QUEUE allows 256 */
-#define TUN_MTU_MIN 500  /* bytes; as Nebula's tun.routes check */
-#define TUN_MTU_MAX 8937 /* bytes; a stock peer reads datagrams into 9001 bytes, 64 go to a relayed frame */
+#define QUEUES_MAX                                                                                 \
+	64 /* workers; one tun queue, UDP socket and ring each. IFF_MULTI_QUEUE allows 256 */
+#define TUN_MTU_MIN 500 /* bytes; as Nebula's tun.routes check */
+#define TUN_MTU_MAX                                                                                \
+	8937 /* bytes; a stock peer reads datagrams into 9001 bytes, 64 go to a relayed frame */
 
 #define ERROR_LINE_MAX 512 /* bytes of one start-up error: what, where, cure */
-#define TUN_BUSY_RETRY_MS 3000 /* a killed predecessor's ring holds the tun name for about 100 ms */
+#define TUN_BUSY_RETRY_MS                                                                          \
+	3000                   /* a killed predecessor's ring holds the tun name for about 100 ms  \
+				*/
 #define UDP_BUSY_RETRY_MS 1000 /* and its UDP port */
 #define CONTROL_TURN_MAX  256  /* completions that control takes before it looks at its timers */
 /*
- * Bytes of a socket's receive buffer with listen.read_buffer 0. A train of 60 kB counts whole, so the
- * system's 208 KiB lose a burst of four: one TCP flow had 5.6 Gbit/s there and 10 with this.
+ * Bytes of a socket's receive buffer with listen.read_buffer 0. A train of 60 kB counts whole, so
+ * the system's 208 KiB lose a burst of four: one TCP flow had 5.6 Gbit/s there and 10 with this.
  */
 #define UDP_READ_BUFFER_DEFAULT (4u << 20)
-#define CLOSE_WAIT_MS	  1000 /* at exit: for the CloseTunnel messages to leave */
+#define CLOSE_WAIT_MS           1000 /* at exit: for the CloseTunnel messages to leave */
 
 /* --- certificates (PROTOCOL.md 3) ------------------------------------------------------------- */
-#define CERT_BYTES_MAX     65536 /* one certificate, encoded */
-#define CERT_NAME_MAX      253	 /* bytes of a name we sign; decoding takes up to CERT_BYTES_MAX */
-#define CERT_NETWORKS_MAX  256	 /* networks, and unsafe networks, of one certificate */
-#define CERT_GROUPS_MAX	   1024	 /* groups of one certificate */
-#define PEM_BLOCK_MAX	   65536 /* bytes of one PEM block, decoded */
-#define PEM_FILE_MAX	   (4u << 20) /* bytes of a file of certificates or keys; a full CA bundle has 1 MiB */
-#define CA_POOL_MAX	   1024	 /* CA certificates of one bundle */
-#define PEER_ADDRS_MAX	   16	 /* overlay addresses of one host that tables hold */
-#define PEER_PREFIXES_MAX  64	 /* unsafe networks of one host that the firewall compares */
+#define CERT_BYTES_MAX    65536 /* one certificate, encoded */
+#define CERT_NAME_MAX     253   /* bytes of a name we sign; decoding takes up to CERT_BYTES_MAX */
+#define CERT_NETWORKS_MAX 256   /* networks, and unsafe networks, of one certificate */
+#define CERT_GROUPS_MAX   1024  /* groups of one certificate */
+#define PEM_BLOCK_MAX     65536 /* bytes of one PEM block, decoded */
+#define PEM_FILE_MAX                                                                               \
+	(4u << 20) /* bytes of a file of certificates or keys; a full CA bundle has 1 MiB */
+#define CA_POOL_MAX       1024 /* CA certificates of one bundle */
+#define PEER_ADDRS_MAX    16   /* overlay addresses of one host that tables hold */
+#define PEER_PREFIXES_MAX 64   /* unsafe networks of one host that the firewall compares */
 
-/* --- tunnels (PROTOCOL.md 2) ------------------------------------------------------------------- */
-#define TUNNELS_MAX	       65536 /* live and pending; slot arrays are reserved, not touched */
-#define TUNNELS_PER_HOST_MAX   5     /* as Nebula since 1.7; a sixth removes the oldest */
-#define UNCONFIRMED_MAX	       64    /* responder tunnels without an authenticated packet yet (2.11) */
-#define UNCONFIRMED_PER_HOST_MAX 16  /* so that one copied certificate cannot use them up */
-#define RESPONDER_PER_SECOND   500   /* stage 1 worked on; about 0.35 ms each: a fifth of control's time */
-#define RESPONDER_BURST	       128
-#define INITIATOR_PER_SECOND   500   /* stage 2 worked on: an index is seen on the wire, and can be forged */
-#define INITIATOR_BURST	       128
-#define NODE_LOG_PER_SECOND    20    /* lines about what strangers send; burst of the same size */
-#define PENDING_MAX	       1024  /* handshakes we began and wait for */
-#define PENDING_PACKETS_MAX    100   /* segments held per pending handshake, as Nebula (2.6) */
-#define PENDING_BYTES_MAX      (256u << 10) /* bytes held per pending handshake */
-#define PENDING_TOTAL_BYTES_MAX (8u << 20) /* bytes held for all pending handshakes together */
-#define HANDSHAKE_BYTES_MAX    9001  /* a stock peer's buffer: larger stage 1 or 2 cannot be sent */
-#define STATIC_REMOTES_MAX     32    /* underlay addresses of one static_host_map entry */
+/* --- tunnels (PROTOCOL.md 2) -------------------------------------------------------------------
+ */
+#define TUNNELS_MAX              65536 /* live and pending; slot arrays are reserved, not touched */
+#define TUNNELS_PER_HOST_MAX     5     /* as Nebula since 1.7; a sixth removes the oldest */
+#define UNCONFIRMED_MAX          64 /* responder tunnels without an authenticated packet yet (2.11) */
+#define UNCONFIRMED_PER_HOST_MAX 16 /* so that one copied certificate cannot use them up */
+#define RESPONDER_PER_SECOND                                                                       \
+	500 /* stage 1 worked on; about 0.35 ms each: a fifth of control's time */
+#define RESPONDER_BURST 128
+#define INITIATOR_PER_SECOND                                                                       \
+	500 /* stage 2 worked on: an index is seen on the wire, and can be forged */
+#define INITIATOR_BURST         128
+#define NODE_LOG_PER_SECOND     20   /* lines about what strangers send; burst of the same size */
+#define PENDING_MAX             1024 /* handshakes we began and wait for */
+#define PENDING_PACKETS_MAX     100  /* segments held per pending handshake, as Nebula (2.6) */
+#define PENDING_BYTES_MAX       (256u << 10) /* bytes held per pending handshake */
+#define PENDING_TOTAL_BYTES_MAX (8u << 20)   /* bytes held for all pending handshakes together */
+#define HANDSHAKE_BYTES_MAX     9001 /* a stock peer's buffer: larger stage 1 or 2 cannot be sent */
+#define STATIC_REMOTES_MAX      32   /* underlay addresses of one static_host_map entry */
 
-/* --- lighthouse (PROTOCOL.md 6) ---------------------------------------------------------------- */
-#define LIGHTHOUSES_MAX	       32   /* lighthouse.hosts; each gets every query and update */
-#define LIGHTHOUSE_ENTRIES_MAX 16   /* addresses of a family, and relays, of one message; a reply has 11 */
-#define LIGHTHOUSE_BYTES_MAX   1200 /* one message with all of these, encoded */
-#define REPORTED_MAX	       10   /* addresses of a family, and relays, kept per owner, as Nebula (6.7) */
-#define REMOTES_MAX	       64   /* addresses of one host that a handshake is sent to */
-#define REMOTES_BLOCKED_MAX    8    /* addresses of one host at which another host answered */
-#define POKES_MAX	       32   /* lighthouse replies that may send one pending handshake again */
-#define LOCAL_ADDRS_MAX	       256  /* addresses of this machine that are looked at for an update */
-#define ADVERTISE_ADDRS_MAX    LIGHTHOUSE_ENTRIES_MAX
-#define ALLOW_RULES_MAX	       1024 /* of one allow list */
-#define ALLOW_RANGES_MAX       1024 /* lighthouse.remote_allow_ranges */
-#define CALCULATED_MAX	       256  /* lighthouse.calculated_remotes, masks of all prefixes together */
-#define PREFERRED_RANGES_MAX   256
-#define PUNCHES_MAX	       512  /* hole punches, and tests, ordered and not yet due */
-#define PUNCHES_PER_SECOND     200  /* a lighthouse, or who reports to it, must not aim us at others */
-#define PUNCH_ORDERS_PER_SECOND 200 /* that a lighthouse sends to one host; burst for a host that came back */
-#define PUNCH_ORDERS_BURST     1000
+/* --- lighthouse (PROTOCOL.md 6) ----------------------------------------------------------------
+ */
+#define LIGHTHOUSES_MAX 32 /* lighthouse.hosts; each gets every query and update */
+#define LIGHTHOUSE_ENTRIES_MAX                                                                     \
+	16 /* addresses of a family, and relays, of one message; a reply has 11 */
+#define LIGHTHOUSE_BYTES_MAX 1200 /* one message with all of these, encoded */
+#define REPORTED_MAX         10 /* addresses of a family, and relays, kept per owner, as Nebula (6.7) */
+#define REMOTES_MAX          64  /* addresses of one host that a handshake is sent to */
+#define REMOTES_BLOCKED_MAX  8   /* addresses of one host at which another host answered */
+#define POKES_MAX            32  /* lighthouse replies that may send one pending handshake again */
+#define LOCAL_ADDRS_MAX      256 /* addresses of this machine that are looked at for an update */
+#define ADVERTISE_ADDRS_MAX  LIGHTHOUSE_ENTRIES_MAX
+#define ALLOW_RULES_MAX      1024 /* of one allow list */
+#define ALLOW_RANGES_MAX     1024 /* lighthouse.remote_allow_ranges */
+#define CALCULATED_MAX       256 /* lighthouse.calculated_remotes, masks of all prefixes together */
+#define PREFERRED_RANGES_MAX 256
+#define PUNCHES_MAX          512 /* hole punches, and tests, ordered and not yet due */
+#define PUNCHES_PER_SECOND   200 /* a lighthouse, or who reports to it, must not aim us at others */
+#define PUNCH_ORDERS_PER_SECOND                                                                    \
+	200 /* that a lighthouse sends to one host; burst for a host that came back */
+#define PUNCH_ORDERS_BURST 1000
 
-/* --- transport (PROTOCOL.md 1, 4) -------------------------------------------------------------- */
-#define REPLAY_WINDOW	  8192 /* packets; Nebula's main branch; older peers have 1024 */
-#define COUNTER_FIRST	  3ull /* the handshake used 1 and 2 */
+/* --- transport (PROTOCOL.md 1, 4) --------------------------------------------------------------
+ */
+#define REPLAY_WINDOW          8192 /* packets; Nebula's main branch; older peers have 1024 */
+#define COUNTER_FIRST          3ull /* the handshake used 1 and 2 */
 #define COUNTER_REHANDSHAKE_AT (1ull << 34)
-#define COUNTER_REFUSE_AT (UINT64_MAX - (1ull << 40)) /* no nonce at or above this is ever used */
-#define DATAGRAM_MAX	  9001 /* bytes; what a stock peer can receive */
-#define RECV_ERROR_PER_SECOND 100 /* answers of one worker to unknown indexes; burst of the same size */
+#define COUNTER_REFUSE_AT      (UINT64_MAX - (1ull << 40)) /* no nonce at or above this is ever used */
+#define DATAGRAM_MAX           9001 /* bytes; what a stock peer can receive */
+#define RECV_ERROR_PER_SECOND                                                                      \
+	100 /* answers of one worker to unknown indexes; burst of the same size */
 
-/* --- inner packets (PROTOCOL.md 5.2) ----------------------------------------------------------- */
-#define EXTENSION_HEADERS_MAX 8	  /* IPv6; more are reported as the protocol */
+/* --- inner packets (PROTOCOL.md 5.2) -----------------------------------------------------------
+ */
+#define EXTENSION_HEADERS_MAX 8   /* IPv6; more are reported as the protocol */
 #define INNER_HEADER_MAX      120 /* bytes of L3 + L4 header that segment and join rebuild */
 
-/* --- the dataplane's memory, per queue --------------------------------------------------------- */
-#define SLOT_BYTES	   (64u * 1024 + 512) /* one receive buffer: 64 KiB, virtio or recvmsg headers */
-#define TUN_SLOTS	   128 /* power of two; few are in the ring unless small packets come fast */
-#define UDP_SLOTS	   128 /* power of two; 64 gave 14,650 re-arms in 4 s of small packets */
-#define SEND_SLOTS	   32  /* super-packets on their way to the UDP socket */
-#define WRITE_SLOTS	   32  /* super-packets on their way to the tun */
-#define GSO_SEGMENTS_MAX   64  /* of one UDP_SEGMENT send, on every kernel with GSO */
-#define GSO_BYTES_MAX	   65507 /* UDP payload of one send over IPv4 */
-#define TUN_GSO_BYTES_MAX  61000 /* link limit, so that one tun read plus tunnel headers fits one send */
-#define RUN_SEGMENTS_MAX   1024 /* of one tun read: all must fit the send slots at once; Linux makes 64 */
-#define JOIN_BYTES_MAX	   65535 /* IP total length of one joined packet */
-#define JOIN_SEGMENTS_MAX  64
+/* --- the dataplane's memory, per queue ---------------------------------------------------------
+ */
+#define SLOT_BYTES       (64u * 1024 + 512) /* one receive buffer: 64 KiB, virtio or recvmsg headers */
+#define TUN_SLOTS        128 /* power of two; few are in the ring unless small packets come fast */
+#define UDP_SLOTS        128 /* power of two; 64 gave 14,650 re-arms in 4 s of small packets */
+#define SEND_SLOTS       32  /* super-packets on their way to the UDP socket */
+#define WRITE_SLOTS      32  /* super-packets on their way to the tun */
+#define GSO_SEGMENTS_MAX 64  /* of one UDP_SEGMENT send, on every kernel with GSO */
+#define GSO_BYTES_MAX    65507 /* UDP payload of one send over IPv4 */
+#define TUN_GSO_BYTES_MAX                                                                          \
+	61000 /* link limit, so that one tun read plus tunnel headers fits one send */
+#define RUN_SEGMENTS_MAX                                                                           \
+	1024 /* of one tun read: all must fit the send slots at once; Linux makes 64 */
+#define JOIN_BYTES_MAX    65535 /* IP total length of one joined packet */
+#define JOIN_SEGMENTS_MAX 64
 /*
- * Single-shot reads kept armed on kernels before 6.7. With several, each packet wakes them all, and those
- * that found nothing 128 times go to a kernel thread: packets out of order, 3.9 instead of 6.8 Gbit/s.
+ * Single-shot reads kept armed on kernels before 6.7. With several, each packet wakes them all, and
+ * those that found nothing 128 times go to a kernel thread: packets out of order, 3.9 instead
+ * of 6.8 Gbit/s.
  */
 #define TUN_READS_IN_FLIGHT 1
 
-/* --- messages between the planes --------------------------------------------------------------- */
-#define PUNT_BYTES	   9216 /* one punted packet: DATAGRAM_MAX and room */
-#define POOL_HANDSHAKES	   64	/* of each worker: PUNT_HANDSHAKE */
-#define POOL_OPENED	   64	/* of each worker: PUNT_OPENED and PUNT_RECV_ERROR */
-#define POOL_WAITING_SMALL 256	/* of each worker: runs up to WAITING_SMALL_BYTES that wait for a tunnel */
-#define POOL_WAITING_LARGE 16	/* of each worker: larger ones, up to 64 KiB each */
+/* --- messages between the planes ---------------------------------------------------------------
+ */
+#define PUNT_BYTES      9216 /* one punted packet: DATAGRAM_MAX and room */
+#define POOL_HANDSHAKES 64   /* of each worker: PUNT_HANDSHAKE */
+#define POOL_OPENED     64   /* of each worker: PUNT_OPENED and PUNT_RECV_ERROR */
+#define POOL_WAITING_SMALL                                                                         \
+	256 /* of each worker: runs up to WAITING_SMALL_BYTES that wait for a tunnel */
+#define POOL_WAITING_LARGE  16 /* of each worker: larger ones, up to 64 KiB each */
 #define WAITING_SMALL_BYTES 2048
-#define POOL_EVENTS	   256	/* of each worker: small events; orders that came back need one each */
-#define ORDERS_MAX	   128	/* messages from control under way to one worker */
-#define ORDERS_QUEUED_MAX  65536 /* kept back for one worker: at exit each tunnel gets a CloseTunnel */
+#define POOL_EVENTS         256 /* of each worker: small events; orders that came back need one each */
+#define ORDERS_MAX          128 /* messages from control under way to one worker */
+#define ORDERS_QUEUED_MAX                                                                          \
+	65536 /* kept back for one worker: at exit each tunnel gets a CloseTunnel */
 
-/* --- firewall (PROTOCOL.md 5) ------------------------------------------------------------------ */
-#define RULES_MAX	      1024 /* per direction; the peer bit sets of a tunnel grow with it */
-#define CONNTRACK_WAYS	      8
-#define CONNTRACK_BUCKETS     (1u << 14) /* times 8 ways = 131,072 flows, about 8 MiB when all are used */
-#define ROUTES_MAX	      4096 /* overlay and unsafe routes together */
+/* --- firewall (PROTOCOL.md 5) ------------------------------------------------------------------
+ */
+#define RULES_MAX      1024 /* per direction; the peer bit sets of a tunnel grow with it */
+#define CONNTRACK_WAYS 8
+#define CONNTRACK_BUCKETS                                                                          \
+	(1u << 14)      /* times 8 ways = 131,072 flows, about 8 MiB when all are used */
+#define ROUTES_MAX 4096 /* overlay and unsafe routes together */
 
-/* --- configuration (PROTOCOL.md 9) -------------------------------------------------------------- */
-#define CONFIG_FILE_MAX	  (8u << 20) /* bytes of one file; an inline CA bundle is its largest part */
-#define CONFIG_FILES_MAX  1024	     /* files of a configuration directory */
-#define CONFIG_FOLDERS_MAX 16	     /* depth of folders in a configuration directory */
-#define CONFIG_DEPTH_MAX  32	     /* lists and maps inside each other; Nebula's keys need 5 */
-#define CONFIG_NODES_MAX  200000     /* values of all files, aliases counted as often as they are used */
-#define FINDINGS_MAX	  200	     /* errors and warnings kept of one check; the rest is counted */
-#define LOG_LINE_MAX	  4096	     /* bytes of one log line; longer ones are cut */
-#define LOG_FIELDS_MAX	  24	     /* key=value fields of one log line */
+/* --- configuration (PROTOCOL.md 9) --------------------------------------------------------------
+ */
+#define CONFIG_FILE_MAX                                                                            \
+	(8u << 20)              /* bytes of one file; an inline CA bundle is its largest part      \
+				 */
+#define CONFIG_FILES_MAX   1024 /* files of a configuration directory */
+#define CONFIG_FOLDERS_MAX 16   /* depth of folders in a configuration directory */
+#define CONFIG_DEPTH_MAX   32   /* lists and maps inside each other; Nebula's keys need 5 */
+#define CONFIG_NODES_MAX                                                                           \
+	200000              /* values of all files, aliases counted as often as they are used      \
+			     */
+#define FINDINGS_MAX   200  /* errors and warnings kept of one check; the rest is counted */
+#define LOG_LINE_MAX   4096 /* bytes of one log line; longer ones are cut */
+#define LOG_FIELDS_MAX 24   /* key=value fields of one log line */
 
 #endif

@@ -12,6 +12,7 @@
 #ifndef M57_MESSAGE_H
 #define M57_MESSAGE_H
 
+#include <stdatomic.h>
 #include "vnet.h"
 
 #include "addr.h"
@@ -19,27 +20,27 @@
 #include "wire.h"
 
 enum punt_type {
-	PUNT_READY,	  /* the worker has enabled its ring; orders may be posted from now on */
-	PUNT_HANDSHAKE,	  /* bytes: the whole datagram, header included, as it came */
-	PUNT_RECV_ERROR,  /* bytes: the whole datagram */
-	PUNT_OPENED,	  /* bytes: authenticated payload; wire, tunnel and source say of what */
-	PUNT_WAITING,	  /* bytes: a tun run for host addr that has no tunnel; vnet as read */
-	PUNT_ROAM,	  /* an authenticated packet of tunnel came from source */
-	PUNT_CONFIRMED,	  /* first authenticated packet on an unconfirmed tunnel, from source */
-	PUNT_COUNTER,	  /* the tunnel's send counter has reached a limit (value) */
-	PUNT_NOTE,	  /* something to say once: enum note, value = errno */
+	PUNT_READY,        /* the worker has enabled its ring; orders may be posted from now on */
+	PUNT_HANDSHAKE,    /* bytes: the whole datagram, header included, as it came */
+	PUNT_RECV_ERROR,   /* bytes: the whole datagram */
+	PUNT_OPENED,       /* bytes: authenticated payload; wire, tunnel and source say of what */
+	PUNT_WAITING,      /* bytes: a tun run for host addr that has no tunnel; vnet as read */
+	PUNT_ROAM,         /* an authenticated packet of tunnel came from source */
+	PUNT_CONFIRMED,    /* first authenticated packet on an unconfirmed tunnel, from source */
+	PUNT_COUNTER,      /* the tunnel's send counter has reached a limit (value) */
+	PUNT_NOTE,         /* something to say once: enum note, value = errno */
 	PUNT_RESUME_AGAIN, /* ORDER_RESUME_END of addr came too early: send another after the runs
 			      behind it; order is control's again */
-	PUNT_ORDER_DONE,  /* order: carried out (or impossible: result = -errno); control's again */
-	PUNT_STOPPED,	  /* the worker has left its loop */
+	PUNT_ORDER_DONE, /* order: carried out (or impossible: result = -errno); control's again */
+	PUNT_STOPPED,    /* the worker has left its loop */
 };
 
 enum note {
-	NOTE_GSO_OFF,	  /* EIO: this socket sends singles from now on */
-	NOTE_GSO_REMOTE,  /* EMSGSIZE or EINVAL: no trains of that segment size to one remote */
-	NOTE_TSO_OFF,	  /* the tun refused a joined TCP packet: singles from now on */
+	NOTE_GSO_OFF,    /* EIO: this socket sends singles from now on */
+	NOTE_GSO_REMOTE, /* EMSGSIZE or EINVAL: no trains of that segment size to one remote */
+	NOTE_TSO_OFF,    /* the tun refused a joined TCP packet: singles from now on */
 	NOTE_USO_OFF,
-	NOTE_TUN_DEAD,	  /* the tun read failed for good (value = errno): the node cannot go on */
+	NOTE_TUN_DEAD, /* the tun read failed for good (value = errno): the node cannot go on */
 	NOTE_UDP_DEAD,
 	NOTES
 };
@@ -47,12 +48,12 @@ enum note {
 struct punt {
 	_Atomic uint32_t busy; /* pool: owned by control while set */
 	enum punt_type type;
-	uint32_t queue; /* the worker that sent it */
-	uint32_t length; /* of bytes */
+	uint32_t queue;         /* the worker that sent it */
+	uint32_t length;        /* of bytes */
 	struct endpoint source; /* underlay */
 	struct tunnel_id tunnel;
-	struct addr addr;	/* PUNT_WAITING: overlay next hop */
-	enum wire_type wire;	/* PUNT_OPENED */
+	struct addr addr;    /* PUNT_WAITING: overlay next hop */
+	enum wire_type wire; /* PUNT_OPENED */
 	enum note note;
 	int result;
 	uint64_t value;
@@ -64,14 +65,14 @@ struct punt {
 /* Gives a punt back to its worker's pool. Control. */
 static inline void punt_release(struct punt *punt)
 {
-	__atomic_store_n(&punt->busy, 0, __ATOMIC_RELEASE);
+	atomic_store_explicit(&punt->busy, 0, memory_order_release);
 }
 
 enum order_type {
 	ORDER_SEND_IN_TUNNEL, /* seal bytes as wire type and send; remote overrides the tunnel's */
-	ORDER_RESUME,	      /* a run that waited: through the firewall, sealed, sent on tunnel */
-	ORDER_RESUME_END,     /* clear this queue's bit of host addr, unless more runs are on the way */
-	ORDER_STOP,	      /* cancel everything and leave the loop */
+	ORDER_RESUME,         /* a run that waited: through the firewall, sealed, sent on tunnel */
+	ORDER_RESUME_END, /* clear this queue's bit of host addr, unless more runs are on the way */
+	ORDER_STOP,       /* cancel everything and leave the loop */
 };
 
 struct order {
@@ -81,12 +82,14 @@ struct order {
 	enum wire_type wire;
 	bool has_remote;
 	struct endpoint remote;
-	struct addr addr;	    /* ORDER_RESUME_END */
-	uint64_t waiting_seen;	    /* ORDER_RESUME_END: PUNT_WAITING that control has taken from queue */
+	struct addr addr; /* ORDER_RESUME_END */
+	uint64_t
+		waiting_seen; /* ORDER_RESUME_END: PUNT_WAITING that control has taken from queue */
 	struct virtio_net_hdr vnet; /* ORDER_RESUME */
 	uint32_t length;
-	uint32_t capacity; /* ORDER_RESUME: bytes[] has room for SLOT_BYTES, segments are rebuilt in it */
-	void *context;	   /* control's own */
+	uint32_t capacity; /* ORDER_RESUME: bytes[] has room for SLOT_BYTES, segments are rebuilt in
+			      it */
+	void *context;     /* control's own */
 	uint8_t bytes[];
 };
 

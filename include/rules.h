@@ -17,13 +17,14 @@ enum rule_local { RULE_LOCAL_ANY, RULE_LOCAL_OWN_NETWORKS, RULE_LOCAL_PREFIX };
 struct rule {
 	enum rule_protocol protocol;
 	enum rule_local local_kind;
-	bool any_port;	   /* also every ICMP rule; then the three below do not count */
-	bool fragment;	   /* matches only fragments that are not the first */
-	bool has_cidr;	   /* cidr is an alternative to the peer's bits */
-	uint16_t port_first, port_last; /* host order, inclusive; inbound: local port, outbound: remote */
-	struct prefix cidr;	  /* of the remote address */
+	bool any_port; /* also every ICMP rule; then the three below do not count */
+	bool fragment; /* matches only fragments that are not the first */
+	bool has_cidr; /* cidr is an alternative to the peer's bits */
+	uint16_t port_first,
+		port_last;        /* host order, inclusive; inbound: local port, outbound: remote */
+	struct prefix cidr;       /* of the remote address */
 	struct prefix local_cidr; /* with RULE_LOCAL_PREFIX */
-	uint32_t line;		  /* of the config file, for "why" */
+	uint32_t line;            /* of the config file, for "why" */
 };
 
 struct ruleset {
@@ -37,10 +38,11 @@ struct ruleset {
  * Built by control before the tunnel (or a new snapshot) is published; freed after a grace period.
  */
 struct peer_rules {
-	uint32_t words;	    /* of each array of one direction */
-	uint16_t version;   /* of the rules it was built from */
-	uint64_t *ca[2];    /* by enum direction: CA name and fingerprint fit, or the rule asks for none */
-	uint64_t *peer[2];  /* group(s) or host fit, or the rule asks for any */
+	uint32_t words;    /* of each array of one direction */
+	uint16_t version;  /* of the rules it was built from */
+	uint64_t *ca[2];   /* by enum direction: CA name and fingerprint fit, or the rule asks for
+			      none */
+	uint64_t *peer[2]; /* group(s) or host fit, or the rule asks for any */
 };
 
 #endif

@@ -10,8 +10,8 @@
 #include "addr.h"
 
 /*
- * Writes e for a socket of family AF_INET6 (v6: IPv4 stays mapped) or AF_INET and returns the bytes used;
- * 0 when e is IPv6 and the socket is not.
+ * Writes e for a socket of family AF_INET6 (v6: IPv4 stays mapped) or AF_INET and returns the bytes
+ * used; 0 when e is IPv6 and the socket is not.
  */
 static inline socklen_t endpoint_to_sockaddr(const struct endpoint *e, bool v6,
 					     struct sockaddr_storage *out)

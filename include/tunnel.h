@@ -32,7 +32,8 @@ struct tunnel_keys {
 /* Where the peer is. Immutable but for the atomics; replaced as a whole when the peer roams. */
 struct remote {
 	struct endpoint to;
-	struct sockaddr_storage sockaddr; /* of the socket's family: v4-mapped on a dual-stack socket */
+	struct sockaddr_storage
+		sockaddr; /* of the socket's family: v4-mapped on a dual-stack socket */
 	socklen_t sockaddr_bytes;
 	/* Largest segment, in UDP payload bytes, that may go as GSO; lowered on EMSGSIZE/EINVAL. */
 	_Atomic uint32_t gso_segment_max;
@@ -60,8 +61,8 @@ struct tunnel {
 	uint32_t addr_count;
 	uint32_t prefix_count;
 	struct addr addrs[PEER_ADDRS_MAX]; /* the peer's overlay addresses, in certificate order */
-	struct prefix *prefixes;	   /* its unsafe networks, owned by the tunnel */
-	bool initiator;			   /* we began the handshake */
+	struct prefix *prefixes;           /* its unsafe networks, owned by the tunnel */
+	bool initiator;                    /* we began the handshake */
 
 	/* --- control writes, workers read by RCU_READ or atomically --- */
 	_Alignas(64) struct remote *remote; /* NULL: no direct path */
@@ -70,13 +71,17 @@ struct tunnel {
 
 	/* --- workers write --- */
 	_Alignas(64) _Atomic uint64_t counter; /* last one used; reserve n: fetch_add(n) + 1 */
-	_Atomic uint32_t last_out_s; /* coarse monotonic seconds */
+	_Atomic uint32_t last_out_s;           /* coarse monotonic seconds */
 	_Alignas(64) struct replay replay;
-	_Atomic uint32_t last_in_s;	  /* of the last authenticated packet */
+	_Atomic uint32_t last_in_s;       /* of the last authenticated packet */
 	_Atomic uint32_t event_in_flight; /* bits of enum tunnel_event_bit; control clears them */
-	_Atomic uint32_t recv_errors;	  /* seen for this tunnel; control judges */
+	_Atomic uint32_t recv_errors;     /* seen for this tunnel; control judges */
 };
 
-enum tunnel_event_bit { TUNNEL_EVENT_ROAM = 1, TUNNEL_EVENT_CONFIRMED = 2, TUNNEL_EVENT_COUNTER = 4 };
+enum tunnel_event_bit {
+	TUNNEL_EVENT_ROAM = 1,
+	TUNNEL_EVENT_CONFIRMED = 2,
+	TUNNEL_EVENT_COUNTER = 4
+};
 
 #endif

@@ -12,10 +12,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#define WIRE_VERSION	  1
+#define WIRE_VERSION      1
 #define WIRE_HEADER_BYTES 16
-#define WIRE_TAG_BYTES	  16
-#define WIRE_OVERHEAD	  (WIRE_HEADER_BYTES + WIRE_TAG_BYTES)
+#define WIRE_TAG_BYTES    16
+#define WIRE_OVERHEAD     (WIRE_HEADER_BYTES + WIRE_TAG_BYTES)
 
 enum wire_encryption { WIRE_CLEAR, WIRE_SEALED, WIRE_AUTHENTICATED };
 enum wire_road { WIRE_FAST, WIRE_PUNT };
@@ -33,7 +33,8 @@ struct wire_header {
 	uint64_t counter;
 };
 
-/* The pair as wire_type, or -1 when version or pair do not exist (PROTOCOL.md 1.6 steps 2 and 3). */
+/* The pair as wire_type, or -1 when version or pair do not exist (PROTOCOL.md 1.6 steps 2 and 3).
+ */
 static inline int wire_type_of(const uint8_t *packet)
 {
 	if (packet[0] >> 4 != WIRE_VERSION)

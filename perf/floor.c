@@ -150,7 +150,8 @@ static bool outbound(void)
 			return true;
 		}
 		memset(header, 0, HEADER_BYTES);
-		memcpy(header + 8, &(uint64_t){++state.sent}, 8);
+		state.sent++;
+		memcpy(header + 8, &state.sent, 8);
 		aead_seal(&state.key, state.sent, header, HEADER_BYTES, state.message + at, piece,
 			  header + HEADER_BYTES);
 		out += HEADER_BYTES + piece + AEAD_TAG_BYTES;

@@ -147,7 +147,7 @@ static int build_stage1(struct node *node, struct host_pending *pending)
 	struct pending *state = &pending->pending;
 	uint32_t index;
 	size_t length;
-	int err = node_index_allocate(node, pending->queue, &index);
+	int err = node_index_allocate(node, node_next_queue(node), &index);
 
 	if (err)
 		return err;

@@ -139,6 +139,11 @@ int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index)
 	return err;
 }
 
+uint32_t node_next_queue(struct node *node)
+{
+	return node->next_queue++ % node->options.queues;
+}
+
 bool node_may_log(struct node *node)
 {
 	return rate_take(&node->log, node_now_ns(node));

@@ -27,6 +27,7 @@ struct node {
 	bool shut_down;
 	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
 	uint8_t scratch[HANDSHAKE_BYTES_MAX]; /* a handshake message under construction */
+	uint32_t next_queue;
 };
 
 static inline uint64_t node_now_ns(const struct node *node)
@@ -52,6 +53,9 @@ uint64_t node_handshake_time(struct node *node);
  * after 32 collisions, -ENOMEM.
  */
 int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index);
+
+/* The queue of the next tunnel: one after the other, so that tunnels spread evenly. */
+uint32_t node_next_queue(struct node *node);
 
 /* The sweep of certificates runs while there are tunnels, so that an idle node sleeps. */
 void node_arm_sweep(struct node *node);

@@ -134,7 +134,7 @@ static enum machine_status answer(struct node *node, struct machine *machine, ui
 	uint32_t index;
 	size_t length;
 
-	if (node_index_allocate(node, queue, &index) != 0)
+	if (node_index_allocate(node, node_next_queue(node), &index) != 0)
 		return MACHINE_NO_MEMORY;
 	node->outside->random(node->outside->context, e_private, sizeof(e_private));
 	status = machine_answer(machine, &node->self, peer, index, node_handshake_time(node),

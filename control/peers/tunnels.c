@@ -3,24 +3,25 @@
  *
  * Order of runs that waited. A host without a published tunnel has its runs punted, and the node
  * holds them. When a tunnel is published for such a host, three kinds of runs exist: those held
- *here, those that are punted but have not come yet, and those that a worker will read from now on.
- *They must leave in that order. So, for a host that goes from no tunnel to one:
+ * here, those that are punted but have not come yet, and those that a worker will read from now on.
+ * They must leave in that order. So, for a host that goes from no tunnel to one:
  *
  *   1. the bits of ALL queues in host_entry.held_queues are set, then the tunnel is published: a
- *	worker that sees the tunnel sees its bit too and goes on punting, since runs of its own may
- *be on their way to us of which we know nothing yet;
+ *      worker that sees the tunnel sees its bit too and leaves its tun queue standing, since runs
+ *      of its own may be on their way to us of which we know nothing yet;
  *   2. the held runs are posted to the workers they came from (ORDER_RESUME), and what comes in
- *	later goes the same way at once, behind them;
+ *      later goes the same way at once, behind them;
  *   3. ORDER_RESUME_END is posted to every queue, with the number of runs taken from it so far. The
- *	worker clears its bit if it has punted no more than that. Orders of one queue are carried
- *out in order, so all its older runs have left by then. If it has punted more, it answers
- *	PUNT_RESUME_AGAIN, which comes behind those runs, and we post another.
+ *      worker clears its bit if it has punted no more than that. Orders of one queue are carried
+ *      out in order, so all its older runs have left by then. If it has punted more, it answers
+ *      PUNT_RESUME_AGAIN, which comes behind those runs, and we post another. It punts none while
+ *      it stands, so the second one finds the numbers equal.
  *
  * An order that outlives the publication it was made for (the tunnel went and another came) is
  * harmless: a run punted in between is one that the order's number does not count.
  *
  * Hence the rule: while runs are held for a host, no tunnel is published for it, and publishing
- *lets them go. From one tunnel to the next nothing waits.
+ * lets them go. From one tunnel to the next nothing waits.
  *
  * Removal: unlink from the hosts (workers punt or take the next tunnel), take the index away, and
  *hand the tunnel to hostmap_defer(), which frees it after a grace period.
@@ -29,7 +30,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <netinet/in.h>
+
+#include "sockaddr.h"
 
 #define MS_NS 1000000ull
 #define S_NS  (1000 * MS_NS)
@@ -152,6 +154,15 @@ static struct tunnel_record *choose_primary(const struct peer_host *host)
 	return NULL;
 }
 
+/* Asks every queue to go on with host; a queue that stands still wakes and looks again. */
+static void end_hold(struct tunnels *tunnels, struct peer_host *host)
+{
+	const struct outside *outside = tunnels->outside;
+
+	for (uint32_t queue = 0; queue < tunnels->queues; queue++)
+		outside->resume_end(outside->context, queue, &host->addr);
+}
+
 /* From no tunnel to one: see the theory of operation. */
 static void resume_runs(struct tunnels *tunnels, struct peer_host *host)
 {
@@ -164,8 +175,7 @@ static void resume_runs(struct tunnels *tunnels, struct peer_host *host)
 		outside->resume(outside->context, run->queue, host->primary->tunnel->id, &waiting);
 		free(run);
 	}
-	for (uint32_t queue = 0; queue < tunnels->queues; queue++)
-		outside->resume_end(outside->context, queue, &host->addr);
+	end_hold(tunnels, host);
 }
 
 void tunnels_publish_host(struct tunnels *tunnels, struct peer_host *host)
@@ -180,6 +190,7 @@ void tunnels_publish_host(struct tunnels *tunnels, struct peer_host *host)
 		RCU_PUBLISH(entry->tunnel, NULL);
 		hostmap_host_remove(tunnels->map, &host->addr);
 		host->primary = NULL;
+		end_hold(tunnels, host);
 		return;
 	}
 	entry = hostmap_host_obtain(tunnels->map, &host->addr);
@@ -296,19 +307,7 @@ static struct remote *make_remote(const struct tunnels *tunnels, const struct en
 		return NULL;
 	remote->to = *to;
 	atomic_init(&remote->gso_segment_max, DATAGRAM_MAX);
-	if (tunnels->udp_v6) {
-		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&remote->sockaddr;
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htobe16(to->port);
-		memcpy(&v6->sin6_addr, to->addr.bytes, 16);
-		remote->sockaddr_bytes = sizeof(*v6);
-	} else {
-		struct sockaddr_in *v4 = (struct sockaddr_in *)&remote->sockaddr;
-		v4->sin_family = AF_INET;
-		v4->sin_port = htobe16(to->port);
-		v4->sin_addr.s_addr = htobe32(addr_v4(&to->addr));
-		remote->sockaddr_bytes = sizeof(*v4);
-	}
+	remote->sockaddr_bytes = endpoint_to_sockaddr(to, tunnels->udp_v6, &remote->sockaddr);
 	return remote;
 }
 

@@ -5,8 +5,8 @@
  * replaces the mask for all of them. So the ladder of masks is climbed down once, on the first
  * queue, and the mask that was taken is replayed on every other one.
  *
- * The descriptors stay blocking. io_uring then waits by poll when a read finds nothing; on a
- * O_NONBLOCK file a single-shot read would complete with EAGAIN instead.
+ * The descriptors are blocking here; the dataplane changes that where the kernel's tier asks for
+ * it.
  */
 #include "system/tun_setup.h"
 

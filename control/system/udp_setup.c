@@ -22,6 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sockaddr.h"
+#include "system/steer.h"
+
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #define UDP_GRO     104
@@ -186,19 +189,6 @@ static int socket_bind(int fd, uint32_t queue, const struct udp_options *options
 	return result;
 }
 
-static struct endpoint endpoint_of(const struct udp_address *address)
-{
-	struct endpoint bound = {.port = address_port(address)};
-
-	if (address->storage.ss_family == AF_INET6)
-		memcpy(bound.addr.bytes,
-		       &((const struct sockaddr_in6 *)&address->storage)->sin6_addr, 16);
-	else
-		bound.addr = addr_from_v4(
-			ntohl(((const struct sockaddr_in *)&address->storage)->sin_addr.s_addr));
-	return bound;
-}
-
 int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 	     char error[ERROR_LINE_MAX])
 {
@@ -229,7 +219,9 @@ int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 		if (result)
 			goto err_close;
 	}
-	sockets->bound = endpoint_of(&address);
+	sockets->bound = endpoint_from_sockaddr(&address.storage);
+	if (options->queues > 1)
+		sockets->steer_error = steer_by_index(sockets->fds[0], options->queues);
 	sockets->read_buffer = buffer_read(sockets->fds[0], SO_RCVBUF);
 	sockets->write_buffer = buffer_read(sockets->fds[0], SO_SNDBUF);
 	return 0;
@@ -243,22 +235,4 @@ void udp_close(struct udp_sockets *sockets)
 {
 	while (sockets->queues)
 		close(sockets->fds[--sockets->queues]);
-}
-
-uint32_t udp_sockaddr(bool v6, const struct endpoint *to, void *sockaddr_storage)
-{
-	if (!v6) {
-		struct sockaddr_in v4 = {.sin_family = AF_INET,
-					 .sin_port = htons(to->port),
-					 .sin_addr.s_addr = htonl(addr_v4(&to->addr))};
-
-		memcpy(sockaddr_storage, &v4, sizeof(v4));
-		return sizeof(v4);
-	}
-
-	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(to->port)};
-
-	memcpy(&any.sin6_addr, to->addr.bytes, sizeof(any.sin6_addr));
-	memcpy(sockaddr_storage, &any, sizeof(any));
-	return sizeof(any);
 }

@@ -26,6 +26,7 @@ struct udp_sockets {
 	int fds[QUEUES_MAX]; /* in queue order: the order of the reuseport group; owned */
 	bool v6;             /* AF_INET6: IPv4 remotes are written as mapped addresses */
 	bool gso, gro;       /* the kernel has it, and the config wants it */
+	int steer_error;     /* steer_by_index(): 0, or -errno and the kernel's hash serves */
 	struct endpoint bound;
 	uint32_t read_buffer, write_buffer; /* of socket 0, as the kernel reports it */
 };
@@ -37,8 +38,5 @@ struct udp_sockets {
 int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 	     char error[ERROR_LINE_MAX]);
 void udp_close(struct udp_sockets *sockets);
-
-/* to as the socket address that a send on these sockets takes; returns its length. */
-uint32_t udp_sockaddr(bool v6, const struct endpoint *to, void *sockaddr_storage);
 
 #endif

@@ -24,11 +24,16 @@ static struct aead_backend *const table[] = {
 #ifdef HAVE_IPSEC_MB
 	&aead_ipsecmb_aes256gcm,
 #endif
-	&aead_libcrypto_aes256gcm,        &aead_sodium_aes256gcm,
+#ifdef __x86_64__
+	&aead_vaes_aes256gcm,
+#endif
+	&aead_libcrypto_aes256gcm,
+	&aead_sodium_aes256gcm,
 #ifdef HAVE_IPSEC_MB
 	&aead_ipsecmb_chacha20poly1305,
 #endif
-	&aead_libcrypto_chacha20poly1305, &aead_sodium_chacha20poly1305,
+	&aead_libcrypto_chacha20poly1305,
+	&aead_sodium_chacha20poly1305,
 };
 #define TABLE_ROWS (sizeof(table) / sizeof(table[0]))
 

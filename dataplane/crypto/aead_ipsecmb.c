@@ -12,14 +12,16 @@
  *
  * The library decides by CPUID alone. Whether the operating system saves the wide registers is
  * asked first (the compiler's runtime reads XCR0), and on a CPU without AES instructions nothing of
- * the library is called, not even its self test.
+ * the library is called, not even its self test. M57_AEAD_IMB=avx512|avx2|avx|sse asks for one code
+ * path (a name that cannot run here: the library does not serve), so that tests and measurements
+ * reach those that this CPU would not take.
  */
 #ifdef HAVE_IPSEC_MB
 
 #include <errno.h>
 #include <intel-ipsec-mb.h>
 #include <pthread.h>
-#include <sodium.h>
+#include <stdlib.h>
 
 #include "crypto/backends.h"
 
@@ -30,34 +32,72 @@ static IMB_MGR *manager; /* NULL: this CPU cannot; kept until the process ends *
 static const char *manager_architecture = "";
 static pthread_once_t manager_once = PTHREAD_ONCE_INIT;
 
+/* A code path of the library, widest first, and whether CPU and system have what it needs. */
+static bool has_avx512(void)
+{
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+	       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+	       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("bmi2");
+}
+
+static bool has_avx2(void)
+{
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+}
+
+static bool has_avx(void)
+{
+	return __builtin_cpu_supports("avx");
+}
+
+static bool has_sse(void)
+{
+	return true; /* with AES and SSE 4.2, which manager_init() has looked for */
+}
+
+static const struct path {
+	const char *name;
+	bool (*usable)(void);
+	void (*init)(IMB_MGR *mgr);
+} paths[] = {
+	{"avx512", has_avx512, init_mb_mgr_avx512},
+	{"avx2", has_avx2, init_mb_mgr_avx2},
+	{"avx", has_avx, init_mb_mgr_avx},
+	{"sse", has_sse, init_mb_mgr_sse},
+};
+
+/* The widest path, or the one that M57_AEAD_IMB names, when it can run; else NULL. */
+static const struct path *path_choose(void)
+{
+	const char *only = getenv("M57_AEAD_IMB");
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		if ((!only || strcmp(only, paths[i].name) == 0) && paths[i].usable())
+			return &paths[i];
+	return NULL;
+}
+
 static void manager_init(void)
 {
+	const struct path *path;
 	IMB_MGR *mgr;
 
 	__builtin_cpu_init();
 	if (!__builtin_cpu_supports("aes") || !__builtin_cpu_supports("pclmul") ||
 	    !__builtin_cpu_supports("sse4.2"))
 		return;
-	mgr = alloc_mb_mgr(0);
+	path = path_choose();
+	mgr = path ? alloc_mb_mgr(0) : NULL;
 	if (!mgr)
 		return;
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-	    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-	    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("bmi2")) {
-		init_mb_mgr_avx512(mgr);
-		manager_architecture = mgr->features & IMB_FEATURE_VAES ? "avx512-vaes" : "avx512";
-	} else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) {
-		init_mb_mgr_avx2(mgr);
-		manager_architecture = "avx2";
-	} else {
-		init_mb_mgr_sse(mgr);
-		manager_architecture = "sse";
-	}
+	path->init(mgr);
 	if (imb_get_errno(mgr) != 0) {
 		free_mb_mgr(mgr);
-		manager_architecture = "";
 		return;
 	}
+	manager_architecture = path->name;
+	if (path->init == init_mb_mgr_avx512 && (mgr->features & IMB_FEATURE_VAES))
+		manager_architecture = "avx512-vaes";
 	manager = mgr;
 }
 

@@ -339,8 +339,10 @@ static void request_done(struct io *io, struct send_slot *slot, int result)
 	if (result < 0 && train_refused(io, slot, result))
 		return;
 	uint32_t datagrams = slot->singles ? 1 : slot->count;
-	if (result < 0)
+	if (result < 0) {
+		PROBE(send_error, io->options.queue, -result, datagrams);
 		count_drop(io->counters, DROP_SEND_ERROR, datagrams);
+	}
 	slot->done = (uint8_t)(slot->done + datagrams);
 }
 

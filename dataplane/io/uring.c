@@ -12,6 +12,8 @@
  */
 #include "io/uring.h"
 
+#include <fcntl.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,6 +37,15 @@ static int ring_create(struct io *io)
 	int err = io_uring_queue_init_params(SQ_ENTRIES, &io->ring, &p);
 	if (err)
 		return err;
+
+	/*
+	 * A tun before 6.7 says nowhere that it can be read without waiting. Left blocking, its
+	 * reads and writes run in io-wq threads, whose completions come last first: on 6.1 whole
+	 * bursts were reversed. O_NONBLOCK says it; reads still wait, by poll.
+	 */
+	if (io->options.tier < IO_TIER_6_7 && io->options.tun_fd >= 0)
+		(void)fcntl(io->options.tun_fd, F_SETFL,
+			    fcntl(io->options.tun_fd, F_GETFL) | O_NONBLOCK);
 
 	int files[2] = {[FILE_TUN] = io->options.tun_fd, [FILE_UDP] = io->options.udp_fd};
 	err = io_uring_register_files(&io->ring, files, 2);

@@ -134,7 +134,7 @@ says() {
 	[ -z "$output" ]
 }
 
-@test "-strict makes warnings errors" {
+@test "with -strict warnings are errors" {
 	config 'tun: {mtu: abc}' 'zzz: 1'
 	says 0 'c.yml:7: warning: tun.mtu: "abc"' 'c.yml:8: warning: unknown key "zzz"'
 	run "$M57" -config c.yml -test -strict

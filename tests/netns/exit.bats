@@ -103,7 +103,7 @@ refused() {
 	grep -qiE 'root|capab|CAP_NET_ADMIN|permi|permit' <<<"$output"
 }
 
-@test "-test touches no network and names every mistake" {
+@test "test mode touches no network and names every mistake" {
 	config_write a cipher=rot13 inbound="[{port: 99999, proto: any, host: any}]"
 	run -1 "$M57" -config "$PAIR_DIR/a.yml" -test
 	echo "$output"

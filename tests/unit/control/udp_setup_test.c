@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "addr_text.h"
+#include "sockaddr.h"
+#include "wire.h"
 
 static uint16_t port_of(int fd)
 {
@@ -89,6 +91,53 @@ Test(udp_setup, datagrams_are_spread_over_the_group)
 	udp_close(&sockets);
 }
 
+/* Sends from one port to the group and says which socket got it; -1: none or several. */
+static int got_by(const struct udp_sockets *sockets, int sender, const uint8_t *bytes,
+		  size_t length)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(sockets->bound.port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	uint8_t received[64];
+	int by = -1;
+
+	cr_assert_eq(sendto(sender, bytes, length, 0, (struct sockaddr *)&to, sizeof(to)), length);
+	for (uint32_t i = 0; i < sockets->queues; i++)
+		if (recv(sockets->fds[i], received, sizeof(received), MSG_DONTWAIT) ==
+		    (ssize_t)length)
+			by = by < 0 ? (int)i : -2;
+	return by;
+}
+
+Test(udp_setup, one_peer_is_steered_by_index)
+{
+	struct udp_options options = {.host = "127.0.0.1", .queues = 5};
+	struct udp_sockets sockets;
+	char error[ERROR_LINE_MAX];
+	uint8_t packet[32] = {0};
+	int sender = socket(AF_INET, SOCK_DGRAM, 0), hashed;
+
+	cr_assert_eq(udp_open(&sockets, &options, error), 0, "%s", error);
+	if (sockets.steer_error)
+		cr_skip("no classic BPF on reuseport groups here");
+	for (uint32_t index = 1; index < 4000000000u; index += 99999989u) {
+		wire_write(packet, WIRE_MESSAGE, index, 3);
+		cr_assert_eq(got_by(&sockets, sender, packet, 32), (int)(index % 5), "%u", index);
+		wire_write(packet, WIRE_TEST_REPLY, index, 3);
+		cr_assert_eq(got_by(&sockets, sender, packet, 32), (int)(index % 5), "%u", index);
+	}
+	/* Handshakes and what has no header go where the hash says: one place, whatever the index.
+	 */
+	hashed = got_by(&sockets, sender, packet, 15);
+	cr_assert_geq(hashed, 0);
+	for (uint32_t index = 0; index < 5; index++) {
+		wire_write(packet, WIRE_HANDSHAKE, index, 2);
+		cr_assert_eq(got_by(&sockets, sender, packet, 32), hashed);
+	}
+	close(sender);
+	udp_close(&sockets);
+}
+
 Test(udp_setup, dual_stack_takes_both_families)
 {
 	struct udp_options options = {.host = "::", .queues = 2};
@@ -103,7 +152,7 @@ Test(udp_setup, dual_stack_takes_both_families)
 	to.port = sockets.bound.port;
 
 	/* To itself over IPv4, by the mapped address. */
-	socklen_t length = udp_sockaddr(true, &to, &address);
+	socklen_t length = endpoint_to_sockaddr(&to, true, &address);
 
 	cr_assert_eq(sendto(sockets.fds[0], "x", 1, 0, (struct sockaddr *)&address, length), 1);
 	cr_assert_eq(recv(sockets.fds[0], &byte, 1, MSG_DONTWAIT) +

@@ -1,0 +1,283 @@
+/*
+ * io_test.c - reads, tun writes and messages on a real ring (engine.h).
+ */
+#include "unit/dataplane/engine.h"
+
+TestSuite(io, .timeout = 60);
+
+static const enum io_tier tiers[] = {IO_TIER_6_1, IO_TIER_6_7};
+/* cr_skip and unshare end or change the process: one test per tier. */
+#define FOR_TIERS(name)                                                                            \
+	static void name(enum io_tier tier);                                                       \
+	Test(io, name##_tier_6_1)                                                                  \
+	{                                                                                          \
+		name(tiers[0]);                                                                    \
+	}                                                                                          \
+	Test(io, name##_tier_6_7)                                                                  \
+	{                                                                                          \
+		name(tiers[1]);                                                                    \
+	}                                                                                          \
+	static void name(enum io_tier tier)
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+FOR_TIERS(an_empty_datagram_ends_nothing)
+{
+	struct engine e;
+
+	begin(&e, tier);
+	from_peer(&e, "", 0);
+	from_peer(&e, "behind", 6);
+	expect_train(&e, "");
+	expect_train(&e, "behind");
+	from_peer(&e, "", 0);
+	expect_train(&e, "");
+	from_peer(&e, "later", 5);
+	expect_train(&e, "later");
+	end(&e);
+}
+
+FOR_TIERS(all_buffers_taken_and_given_back)
+{
+	enum { MORE = 20 };
+	static struct io_event held[UDP_SLOTS];
+	struct engine e;
+	char text[16];
+
+	begin(&e, tier);
+	for (uint32_t i = 0; i < UDP_SLOTS + MORE; i++) {
+		snprintf(text, sizeof(text), "%03u", i);
+		from_peer(&e, text, 3);
+	}
+	for (uint32_t i = 0; i < UDP_SLOTS; i++)
+		held[i] = next(&e, IO_UDP_TRAIN);
+	/* without a buffer nothing is armed, and nothing spins */
+	struct io_event event;
+	for (int i = 0; i < 3; i++) {
+		io_turn(e.io, false);
+		cr_expect_not(io_next(e.io, &event));
+	}
+	cr_expect_not(e.io->udp_armed);
+	for (uint32_t i = 0; i < UDP_SLOTS; i++) {
+		snprintf(text, sizeof(text), "%03u", i);
+		cr_expect_arr_eq(held[i].packet, text, 3);
+		io_release(e.io, &held[i]);
+	}
+	for (uint32_t i = UDP_SLOTS; i < UDP_SLOTS + MORE; i++) {
+		snprintf(text, sizeof(text), "%03u", i);
+		expect_train(&e, text);
+	}
+	cr_expect_gt(stat_of(&e, STAT_REARM_UDP), 0);
+	end(&e);
+}
+
+FOR_TIERS(tun_buffers_taken_and_given_back)
+{
+	static struct io_event held[TUN_SLOTS];
+	struct engine e;
+	char text[16];
+
+	begin(&e, tier);
+	for (uint32_t i = 0; i < TUN_SLOTS + 20; i++) {
+		snprintf(text, sizeof(text), "%03u", i);
+		into_tun(text, 3);
+	}
+	for (uint32_t i = 0; i < TUN_SLOTS; i++) {
+		held[i] = next(&e, IO_TUN_RUN);
+		snprintf(text, sizeof(text), "%03u", i);
+		cr_expect_arr_eq(held[i].packet + 28, text, 3);
+	}
+	for (uint32_t i = 0; i < TUN_SLOTS; i++)
+		io_release(e.io, &held[i]);
+	for (uint32_t i = TUN_SLOTS; i < TUN_SLOTS + 20; i++) {
+		snprintf(text, sizeof(text), "%03u", i);
+		expect_run(&e, text);
+	}
+	end(&e);
+}
+
+FOR_TIERS(a_read_that_fails_once_is_armed_again)
+{
+	static const int errors[] = {-EIO, -ENOMEM, -EINTR, -EFAULT, -ENOBUFS, -ECANCELED, -EAGAIN};
+	struct engine e;
+
+	begin(&e, tier);
+	for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
+		/* an empty datagram ends the multishot receive: the next arming is the spoilt one
+		 */
+		fault(&e, OP_UDP_RECEIVE, 0, 1, errors[i]);
+		from_peer(&e, "", 0);
+		expect_train(&e, "");
+		from_peer(&e, "on", 2);
+		expect_train(&e, "on");
+		cr_expect_eq(e.hits, 1, "%s", strerror(-errors[i]));
+		cr_expect_eq(e.io->udp_errors, 0);
+		into_tun("run", 3);
+		expect_run(&e, "run");
+	}
+	end(&e);
+}
+
+/* Before the first turn of reads: spoils the arming itself. */
+static void dead(enum operation operation, enum note note)
+{
+	struct engine e;
+	struct io_event event;
+
+	begin(&e, IO_TIER_6_1);
+	fault(&e, operation, 0, ERRORS_MAX, -EIO);
+	if (operation == OP_UDP_RECEIVE) {
+		from_peer(&e, "", 0);
+		expect_train(&e, "");
+	} else {
+		into_tun("one", 3);
+		expect_run(&e, "one");
+	}
+	event = next(&e, IO_NOTE);
+	cr_expect_eq(event.note, note);
+	cr_expect_eq(event.error, EIO);
+	cr_expect_eq(e.hits, ERRORS_MAX);
+	io_turn(e.io, false);
+	cr_expect_not(io_next(e.io, &event), "given up, said once");
+	end(&e);
+}
+
+Test(io, a_socket_that_fails_for_good)
+{
+	dead(OP_UDP_RECEIVE, NOTE_UDP_DEAD);
+}
+
+Test(io, a_tun_that_fails_for_good)
+{
+	dead(OP_TUN_READ, NOTE_TUN_DEAD);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* A joined UDP packet of count datagrams to the tun's own address, in a slot of its own. */
+static void write_joined(struct engine *e, uint16_t port, uint32_t count)
+{
+	struct write_slot *slot = io_write_slot(e->io);
+	uint8_t *packet = slot->bytes + WRITE_HEADROOM;
+	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
+								.protocol = IPPROTO_UDP,
+								.dest_port = port,
+								.source_port = 9,
+								.df = true,
+								.payload_bytes = count * 100});
+	memcpy(packet + 12, (uint8_t[]){10, 9, 8, 2, 10, 9, 8, 1}, 8);
+	packet_fix(packet, length);
+	struct virtio_net_hdr vnet = packet_vnet(packet, 100);
+	uint16_t pseudo = packet_pseudo(packet, length);
+	packet[26] = (uint8_t)(pseudo >> 8);
+	packet[27] = (uint8_t)pseudo;
+	io_write(e->io, slot, packet, length, &vnet);
+	io_write_slot_done(e->io, slot);
+}
+
+static void settle_writes(struct engine *e)
+{
+	struct io_event event;
+
+	for (int i = 0; i < 4; i++) {
+		io_turn(e->io, false);
+		while (io_next(e->io, &event))
+			if (event.type != IO_NOTE)
+				io_release(e->io, &event);
+	}
+}
+
+Test(io, a_joined_packet_that_the_tun_refuses_is_written_as_singles)
+{
+	struct sockaddr_in name;
+	uint8_t bytes[200];
+	struct engine e;
+
+	begin(&e, IO_TIER_6_1);
+	int local = udp_socket(0x0a090801, &name);
+	fault(&e, OP_WRITE, 0, 1, -EINVAL);
+	write_joined(&e, ntohs(name.sin_port), 5);
+	io_turn(e.io, false); /* a sleeping turn would wait for more than writes */
+	struct io_event event = next(&e, IO_NOTE);
+	cr_expect_eq(event.note, NOTE_USO_OFF);
+	settle_writes(&e);
+	for (int i = 0; i < 5; i++) {
+		cr_assert_eq(recv(local, bytes, sizeof(bytes), MSG_DONTWAIT), 100, "single %d", i);
+		cr_expect_eq(bytes[0], (uint8_t)(i * 100 * 7 + 1));
+	}
+	cr_expect_lt(recv(local, bytes, sizeof(bytes), MSG_DONTWAIT), 0);
+	cr_expect_eq(stat_of(&e, STAT_TSO_REFUSED), 1);
+	cr_expect_eq(drops(&e, DROP_WRITE_ERROR), 0);
+	end(&e);
+}
+
+Test(io, a_write_that_fails_is_counted_by_its_packets)
+{
+	static const int errors[] = {-EIO, -ENOMEM, -EBADFD, -EFAULT};
+	struct engine e;
+
+	begin(&e, IO_TIER_6_1);
+	for (size_t i = 0; i < 4; i++) {
+		fault(&e, OP_WRITE, 0, 1, errors[i]);
+		write_joined(&e, 9, 5);
+		settle_writes(&e);
+		cr_expect_eq(e.hits, 1);
+		cr_expect_eq(drops(&e, DROP_WRITE_ERROR), 5 * (i + 1));
+		cr_expect_eq(e.io->free_write_count, WRITE_SLOTS);
+	}
+	end(&e);
+}
+
+Test(io, no_slot_for_the_singles)
+{
+	struct write_slot *held[WRITE_SLOTS];
+	struct engine e;
+
+	begin(&e, IO_TIER_6_1);
+	fault(&e, OP_WRITE, 0, 1, -EINVAL);
+	write_joined(&e, 9, 5);
+	for (int i = 0; i < WRITE_SLOTS - 1; i++)
+		held[i] = io_write_slot(e.io);
+	settle_writes(&e);
+	cr_expect_eq(drops(&e, DROP_WRITE_ERROR), 5);
+	for (int i = 0; i < WRITE_SLOTS - 1; i++)
+		io_write_slot_done(e.io, held[i]);
+	end(&e);
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+Test(io, a_punt_that_control_does_not_take_is_released_and_counted)
+{
+	struct punt punts[2] = {{.busy = 1}, {.busy = 1}};
+	struct io_uring_cqe *cqe;
+	struct engine e;
+
+	begin(&e, IO_TIER_6_1);
+	fault(&e, OP_PUNT, 1, 1, -EOVERFLOW);
+	io_punt(e.io, &punts[0]);
+	io_punt(e.io, &punts[1]);
+	settle_writes(&e);
+	cr_expect_eq(punts[0].busy, 1);
+	cr_expect_eq(punts[1].busy, 0);
+	cr_expect_eq(drops(&e, DROP_PUNT_POOL), 1);
+	cr_assert_eq(io_uring_peek_cqe(&e.control, &cqe), 0);
+	cr_expect_eq(cqe->user_data, (uintptr_t)&punts[0]);
+	end(&e);
+}
+
+Test(io, orders_come_first_in_first_out)
+{
+	static struct order orders[50];
+	struct engine e;
+
+	begin(&e, IO_TIER_6_1);
+	for (int i = 0; i < 50; i++) {
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&e.control);
+		io_uring_prep_msg_ring(sqe, io_ring_fd(e.io), 0, io_order_tag(&orders[i]), 0);
+		io_uring_submit_and_wait(&e.control, 1);
+	}
+	for (int i = 0; i < 50; i++)
+		cr_expect_eq(next(&e, IO_ORDER).order, &orders[i]);
+	end(&e);
+}

@@ -1,0 +1,475 @@
+/*
+ * outbound_road_test.c - from the tun to trains of sealed datagrams, and what control orders.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "unit/roads/rig.h"
+
+TestSuite(outbound_road, .timeout = 60);
+
+static const struct virtio_net_hdr plain;
+
+static uint32_t udp(uint8_t *out, uint8_t to, uint16_t port, uint32_t payload)
+{
+	return packet_build(out, &(struct packet){.version = 4,
+						  .protocol = IPPROTO_UDP,
+						  .source = 2,
+						  .destination = to,
+						  .source_port = port,
+						  .dest_port = 53,
+						  .payload_bytes = payload});
+}
+
+static void run(struct rig *rig, const uint8_t *packet, uint32_t length,
+		const struct virtio_net_hdr *vnet)
+{
+	/* exactly as long as the run, so that a sanitizer sees the first byte too many */
+	uint8_t *bytes = malloc(length);
+
+	memcpy(bytes, packet, length);
+	outbound_run(&rig->w, bytes, length, vnet);
+	free(bytes);
+}
+
+static void send_udp(struct rig *rig, uint8_t to, uint16_t port, uint32_t payload)
+{
+	uint8_t packet[DATAGRAM_MAX + 2000];
+
+	run(rig, packet, udp(packet, to, port, payload), &plain);
+}
+
+static uint32_t super(uint8_t *out, uint32_t payload)
+{
+	return packet_build(out, &(struct packet){.version = 4,
+						  .protocol = IPPROTO_TCP,
+						  .source = 2,
+						  .destination = 1,
+						  .source_port = 5000,
+						  .dest_port = 80,
+						  .df = true,
+						  .tcp_flags = TCP_ACK | TCP_PSH,
+						  .partial = true,
+						  .payload_bytes = payload});
+}
+
+Test(outbound_road, a_super_packet_is_one_send_without_a_copy)
+{
+	struct rig *rig = rig_create(true);
+	static uint8_t packet[65536], cut[2000];
+	uint32_t length = super(packet, 60000);
+	struct virtio_net_hdr vnet = packet_vnet(packet, 1300);
+
+	run(rig, packet, length, &vnet);
+	cr_expect_eq(rig->io.sent_count, 0, "until the end of the turn");
+	train_close(&rig->w);
+	cr_assert_eq(rig->io.sent_count, 1);
+	cr_assert_eq(rig->io.sent[0].count, 47);
+	for (uint32_t k = 0; k < 47; k++) {
+		uint32_t expected = packet_cut(packet, length, &vnet, k, cut);
+		cr_assert_eq(rig_open(rig, 0, k), expected, "segment %u", k);
+		cr_expect_arr_eq(rig->opened, cut, expected, "segment %u", k);
+		uint64_t counter = wire_counter(rig->io.sent[0].bytes + k * (1340 + 32));
+		cr_expect_eq(counter, COUNTER_FIRST + k);
+	}
+	cr_expect_eq(rig_stat(rig, STAT_COPIED_BYTES), 0);
+	cr_expect_eq(rig_all_drops(rig), 0);
+	cr_expect(rig_slots_are_back(rig));
+	rig_destroy(rig);
+}
+
+Test(outbound_road, when_a_train_ends)
+{
+	struct addr three = addr_from_v4(0x0a000003);
+	/* payload and destination of packets, and the trains' counts that they become */
+	static const struct {
+		struct {
+			uint8_t to;
+			uint32_t payload;
+		} packets[6];
+		uint32_t trains[6];
+		const char *why;
+	} rows[] = {
+		{{{1, 100}, {1, 100}, {1, 100}}, {3}, "equal sizes"},
+		{{{1, 100}, {1, 100}, {1, 50}, {1, 50}}, {3, 1}, "a shorter one is the last"},
+		{{{1, 50}, {1, 100}, {1, 100}}, {1, 2}, "a longer one begins another"},
+		{{{1, 100}, {3, 100}, {1, 100}}, {1, 1, 1}, "another endpoint"},
+		{{{1, 8900}, {1, 8900}, {1, 8900}}, {3}, "large ones"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct rig *rig = rig_create(true);
+		uint32_t trains = 0;
+
+		rig_tunnel(rig, 1, &three);
+		for (uint32_t k = 0; k < 6 && rows[i].packets[k].to; k++)
+			send_udp(rig, rows[i].packets[k].to, 99, rows[i].packets[k].payload);
+		train_close(&rig->w);
+		while (trains < 6 && rows[i].trains[trains])
+			trains++;
+		cr_assert_eq(rig->io.sent_count, trains, "%s", rows[i].why);
+		for (uint32_t k = 0; k < trains; k++)
+			cr_expect_eq(rig->io.sent[k].count, rows[i].trains[k], "%s", rows[i].why);
+		cr_expect_eq(rig_all_drops(rig), 0);
+		rig_destroy(rig);
+	}
+}
+
+Test(outbound_road, a_train_is_bounded_in_datagrams_and_bytes)
+{
+	struct rig *rig = rig_create(true);
+
+	for (int i = 0; i < 130; i++)
+		send_udp(rig, 1, 99, 100);
+	train_close(&rig->w);
+	cr_assert_eq(rig->io.sent_count, 3);
+	cr_expect_eq(rig->io.sent[0].count, 64);
+	cr_expect_eq(rig->io.sent[1].count, 64);
+	cr_expect_eq(rig->io.sent[2].count, 2);
+	rig_forget(rig);
+	for (int i = 0; i < 10; i++)
+		send_udp(rig, 1, 99, 8900);
+	train_close(&rig->w);
+	cr_assert_eq(rig->io.sent_count, 2);
+	cr_expect_eq(rig->io.sent[0].count, 7);
+	cr_expect_eq(rig->io.sent[1].count, 3);
+	rig_destroy(rig);
+}
+
+Test(outbound_road, a_remembered_segment_size_goes_as_singles)
+{
+	struct rig *rig = rig_create(true);
+
+	rig->tunnel->remote->gso_segment_max = 1000;
+	send_udp(rig, 1, 99, 500);
+	send_udp(rig, 1, 99, 500);
+	send_udp(rig, 1, 99, 1200);
+	send_udp(rig, 1, 99, 1200);
+	train_close(&rig->w);
+	cr_assert_eq(rig->io.sent_count, 2);
+	cr_expect_not(rig->io.sent[0].singles);
+	cr_expect(rig->io.sent[1].singles);
+	rig_destroy(rig);
+}
+
+Test(outbound_road, every_drop_has_its_name)
+{
+	struct rig *rig = rig_create(true);
+	static uint8_t packet[65536];
+	uint64_t dropped = 0;
+	struct virtio_net_hdr vnet;
+	uint32_t length;
+
+	packet[0] = 0x55;
+	run(rig, packet, 60, &plain);
+	cr_expect_eq(rig_drops(rig, DROP_INNER_PARSE), 1);
+	send_udp(rig, 2, 99, 10);
+	cr_expect_eq(rig_drops(rig, DROP_TUN_SELF), 1);
+	rig->snapshot.drop_local_broadcast = true;
+	send_udp(rig, 255, 99, 10);
+	cr_expect_eq(rig_drops(rig, DROP_TUN_BROADCAST), 1);
+	length = udp(packet, 1, 99, 10);
+	packet[16] = 8;
+	run(rig, packet, length, &plain);
+	cr_expect_eq(rig_drops(rig, DROP_TUN_NO_ROUTE), 1);
+	send_udp(rig, 1, 99, DATAGRAM_MAX - WIRE_OVERHEAD - 28 + 1);
+	cr_expect_eq(rig_drops(rig, DROP_TUN_TOO_BIG), 1);
+	rig->snapshot.rules[OUTBOUND].count = 0;
+	send_udp(rig, 1, 98, 10);
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_NO_RULE), 1);
+	rig->snapshot.rules[OUTBOUND].count = 1;
+	length = udp(packet, 1, 99, 10);
+	packet[15] = 99; /* not our address */
+	run(rig, packet, length, &plain);
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_LOCAL_ADDR), 1);
+	length = super(packet, 5000);
+	vnet = packet_vnet(packet, 1000);
+	vnet.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
+	run(rig, packet, length, &vnet);
+	cr_expect_eq(rig_drops(rig, DROP_INNER_GSO), 6, "by its length: 5040 / 1000, rounded up");
+	struct remote *remote = rig->tunnel->remote;
+	rig->tunnel->remote = NULL;
+	send_udp(rig, 1, 99, 10);
+	rig->tunnel->remote = remote;
+	cr_expect_eq(rig_drops(rig, DROP_NO_REMOTE), 1);
+	for (int i = 0; i < DROPS; i++)
+		dropped += rig->counters.drops[i];
+	cr_expect_eq(dropped, 14);
+	train_close(&rig->w);
+	cr_expect_eq(rig->io.sent_count, 0);
+	cr_expect(rig_slots_are_back(rig));
+	rig_destroy(rig);
+}
+
+/* Segments so small that all the send slots would not hold them: the run must neither stop the
+ * road nor lose a part of itself unnamed. */
+Test(outbound_road, a_run_of_tiny_segments)
+{
+	static const uint16_t sizes[] = {1, 7, 48, 60, 64, 128, 536};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		struct rig *rig = rig_create(true);
+		static uint8_t packet[65536];
+		uint32_t length = super(packet, 65000), packets;
+		struct virtio_net_hdr vnet = packet_vnet(packet, sizes[i]);
+
+		rig->io.keep_sends = true;
+		packets = run_packets(length, &vnet);
+		cr_expect(train_possible(&rig->w, packets,
+					 length + packets * (INNER_HEADER_MAX + WIRE_OVERHEAD)));
+		run(rig, packet, length, &vnet);
+		train_close(&rig->w);
+		uint32_t count = (65000 + sizes[i] - 1u) / sizes[i];
+		if (count > RUN_SEGMENTS_MAX) {
+			cr_expect_eq(rig_drops(rig, DROP_TUN_SEGMENTS), packets);
+			cr_expect_eq(rig->io.sent_count, 0);
+		} else {
+			cr_expect_eq(rig_all_drops(rig), 0, "%u", sizes[i]);
+			uint32_t sent = 0;
+			for (uint32_t k = 0; k < rig->io.sent_count; k++)
+				sent += rig->io.sent[k].count;
+			cr_expect_eq(sent, count);
+		}
+		rig_destroy(rig);
+	}
+}
+
+Test(outbound_road, counter_limits)
+{
+	struct rig *rig = rig_create(true);
+
+	rig->tunnel->counter = COUNTER_REHANDSHAKE_AT - 2;
+	for (int i = 0; i < 4; i++)
+		send_udp(rig, 1, 99, 10);
+	cr_assert_eq(rig->io.punt_count, 1);
+	cr_expect_eq(rig->io.punts[0]->type, PUNT_COUNTER);
+	cr_expect_eq(rig->io.punts[0]->value, COUNTER_REHANDSHAKE_AT);
+	cr_expect_eq(rig_all_drops(rig), 0, "it goes on");
+
+	rig->tunnel->event_in_flight = 0;
+	rig->tunnel->counter = COUNTER_REFUSE_AT - 3;
+	for (int i = 0; i < 5; i++)
+		send_udp(rig, 1, 99, 10);
+	train_close(&rig->w);
+	cr_expect_eq(rig->io.punt_count, 2);
+	cr_expect_eq(rig->io.punts[1]->value, COUNTER_REFUSE_AT);
+	cr_expect_eq(rig_drops(rig, DROP_COUNTER_LIMIT), 4);
+	cr_expect_lt(rig->tunnel->counter, COUNTER_REFUSE_AT);
+	rig_destroy(rig);
+}
+
+/* ---- waiting for a tunnel, and orders ----------------------------------------------------------
+ */
+
+static struct order *order(enum order_type type, const void *bytes, uint32_t length)
+{
+	struct order *o = calloc(1, sizeof(*o) + SLOT_BYTES);
+
+	o->type = type;
+	o->length = length;
+	o->capacity = SLOT_BYTES;
+	if (length)
+		memcpy(o->bytes, bytes, length);
+	return o;
+}
+
+static struct punt *last_punt(struct rig *rig)
+{
+	cr_assert_gt(rig->io.punt_count, 0);
+	return rig->io.punts[rig->io.punt_count - 1];
+}
+
+Test(outbound_road, a_run_without_a_tunnel_waits_with_control)
+{
+	struct rig *rig = rig_create(true);
+	static uint8_t packet[65536];
+	uint32_t length = super(packet, 60000);
+	struct virtio_net_hdr vnet = packet_vnet(packet, 1300);
+
+	packet[19] = 9;
+	run(rig, packet, length, &vnet);
+	cr_assert_eq(rig->io.punt_count, 1);
+	struct punt *punt = rig->io.punts[0];
+	cr_expect_eq(punt->type, PUNT_WAITING);
+	cr_expect_eq(addr_v4(&punt->addr), 0x0a000009);
+	cr_expect_eq(punt->length, length);
+	cr_expect_arr_eq(punt->bytes, packet, length);
+	cr_expect_eq(punt->vnet.gso_size, 1300);
+	for (uint32_t i = 1; i < POOL_WAITING_LARGE + 2; i++)
+		run(rig, packet, length, &vnet);
+	cr_expect_eq(rig_drops(rig, DROP_PUNT_POOL), 2 * run_packets(length, &vnet));
+	send_udp(rig, 9, 99, 100);
+	cr_expect_eq(rig->io.punt_count, POOL_WAITING_LARGE + 1, "small ones have their own pool");
+	rig_destroy(rig);
+}
+
+Test(outbound_road, newer_runs_stand_behind_held_ones)
+{
+	struct rig *rig = rig_create(true);
+	struct addr peer = addr_from_v4(0x0a000001);
+	struct host_entry *host = hostmap_by_addr(rig->map, &peer);
+	static uint8_t packet[65536];
+	uint32_t length = udp(packet, 1, 4, 100);
+
+	rig->w.waiting_punted = 2; /* before there was a tunnel */
+	host->held_queues = 1 | 4;
+	cr_expect(!outbound_run(&rig->w, packet, length, &plain), "not taken");
+	cr_expect_eq(rig->io.sent_count, 0);
+	cr_expect_eq(rig->w.waiting_punted, 2, "nor sent after the others");
+
+	/* control has seen one of two: it must ask again, and the bit stays */
+	struct order *resume = order(ORDER_RESUME, packet, udp(packet, 1, 1, 100));
+	struct order *end = order(ORDER_RESUME_END, NULL, 0);
+	resume->tunnel = rig->tunnel->id;
+	end->addr = peer;
+	end->waiting_seen = 1;
+	inbox_order(&rig->w, resume);
+	inbox_order(&rig->w, end);
+	inbox_work(&rig->w);
+	cr_expect_eq(last_punt(rig)->type, PUNT_RESUME_AGAIN);
+	cr_expect_eq(last_punt(rig)->order, end);
+	cr_expect_eq(host->held_queues, 5);
+	length = udp(packet, 1, 4, 100);
+	cr_expect(!outbound_run(&rig->w, packet, length, &plain));
+
+	end->waiting_seen = 2;
+	inbox_order(&rig->w, resume);
+	inbox_order(&rig->w, end);
+	inbox_work(&rig->w);
+	cr_expect_eq(last_punt(rig)->type, PUNT_ORDER_DONE);
+	cr_expect_eq(host->held_queues, 4, "only this queue's bit");
+	cr_expect(outbound_run(&rig->w, packet, length, &plain));
+	train_close(&rig->w);
+	cr_assert_eq(rig->io.sent_count, 1);
+	cr_expect_eq(rig->io.sent[0].count, 3, "resumed, resumed, new: in this order");
+	for (uint32_t k = 0; k < 3; k++) {
+		cr_assert_gt(rig_open(rig, 0, k), 0);
+		cr_expect_eq(rig->opened[21], k == 2 ? 4 : 1);
+	}
+	free(resume);
+	free(end);
+	rig_destroy(rig);
+}
+
+Test(outbound_road, what_control_orders)
+{
+	struct rig *rig = rig_create(true);
+	struct order *o = order(ORDER_SEND_IN_TUNNEL, "hello", 5);
+
+	o->wire = WIRE_TEST_REQUEST;
+	o->tunnel = rig->tunnel->id;
+	inbox_order(&rig->w, o);
+	inbox_work(&rig->w);
+	cr_expect_eq(last_punt(rig)->type, PUNT_ORDER_DONE);
+	cr_expect_eq(last_punt(rig)->result, 0);
+	cr_assert_eq(rig->io.sent_count, 1);
+	cr_expect_eq(wire_type_of(rig->io.sent[0].bytes), WIRE_TEST_REQUEST);
+	cr_expect_eq(wire_remote_index(rig->io.sent[0].bytes), RIG_PEER_INDEX);
+	cr_assert_eq(rig_open(rig, 0, 0), 5);
+	cr_expect_arr_eq(rig->opened, "hello", 5);
+
+	o->has_remote = true;
+	o->remote = (struct endpoint){.addr = addr_from_v4(0x01020304), .port = 5};
+	inbox_order(&rig->w, o);
+	inbox_work(&rig->w);
+	cr_assert_eq(rig->io.sent_count, 2);
+	cr_expect_eq(((struct sockaddr_in *)&rig->io.sent[1].to)->sin_port, htobe16(5));
+
+	o->length = DATAGRAM_MAX;
+	inbox_order(&rig->w, o);
+	inbox_work(&rig->w);
+	cr_expect_eq(last_punt(rig)->result, -EMSGSIZE);
+	o->tunnel.generation++;
+	o->length = 5;
+	inbox_order(&rig->w, o);
+	inbox_work(&rig->w);
+	cr_expect_eq(last_punt(rig)->result, -ENOENT);
+	cr_expect_eq(rig->io.sent_count, 2);
+	cr_expect_eq(rig_stat(rig, STAT_ORDERS), 4);
+	free(o);
+	rig_destroy(rig);
+}
+
+Test(outbound_road, orders_wait_for_send_slots_and_keep_their_order)
+{
+	struct rig *rig = rig_create(true);
+	struct order *o[SEND_SLOTS];
+
+	rig->io.keep_sends = true;
+	for (uint32_t i = 0; i < SEND_SLOTS; i++) {
+		o[i] = order(ORDER_SEND_IN_TUNNEL, &(uint8_t){(uint8_t)i}, 1);
+		o[i]->wire = WIRE_TEST_REQUEST;
+		o[i]->tunnel = rig->tunnel->id;
+		inbox_order(&rig->w, o[i]);
+	}
+	inbox_work(&rig->w);
+	cr_expect_lt(rig->io.sent_count, SEND_SLOTS);
+	cr_expect_eq(rig->w.order_count + rig->io.sent_count, SEND_SLOTS);
+	for (uint32_t i = 0; i < SEND_SLOTS; i++)
+		rig->io.free_sends[i] = &rig->io.send_slots[i];
+	rig->io.free_send_count = SEND_SLOTS;
+	inbox_work(&rig->w);
+	cr_assert_eq(rig->io.sent_count, SEND_SLOTS);
+	for (uint32_t i = 0; i < SEND_SLOTS; i++) {
+		cr_assert_eq(rig_open(rig, i, 0), 1);
+		cr_expect_eq(rig->opened[0], i);
+		free(o[i]);
+	}
+	rig_destroy(rig);
+}
+
+Test(outbound_road, a_socket_that_stays_full_does_not_keep_the_worker)
+{
+	struct rig *rig = rig_create(true);
+	struct order *send = order(ORDER_SEND_IN_TUNNEL, "x", 1);
+	struct order *stop = order(ORDER_STOP, NULL, 0);
+
+	send->wire = WIRE_TEST_REQUEST;
+	send->tunnel = rig->tunnel->id;
+	rig->io.free_send_count = 0;
+	inbox_order(&rig->w, send);
+	inbox_order(&rig->w, stop);
+	inbox_work(&rig->w);
+	cr_expect_not(rig->w.stopping, "slots will come back");
+	rig->io.send_blocked = true;
+	inbox_work(&rig->w);
+	cr_expect(rig->w.stopping);
+	rig->io.free_send_count = SEND_SLOTS;
+	free(send);
+	free(stop);
+	rig_destroy(rig);
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------
+ */
+
+Test(outbound_road, a_worker_from_start_to_end)
+{
+	struct rig *rig = rig_create(true);
+	static uint8_t packet[2000];
+	struct order *stop = order(ORDER_STOP, NULL, 0);
+	struct io_event *events = rig->io.events;
+
+	events[0] = (struct io_event){
+		.type = IO_TUN_RUN, .packet = packet, .length = udp(packet, 1, 99, 100)};
+	events[1] = (struct io_event){
+		.type = IO_NOTE, .note = NOTE_GSO_REMOTE, .tunnel = rig->tunnel->id, .bytes = 1400};
+	events[2] = (struct io_event){.type = IO_NOTE, .note = NOTE_TSO_OFF};
+	events[3] = (struct io_event){.type = IO_ORDER, .order = stop};
+	rig->io.event_count = 4;
+	worker_main(&rig->w);
+	cr_expect_eq(rig->io.sent_count, 1);
+	cr_expect_eq(rig->io.released, 1);
+	cr_expect_eq(rig->io.slept, 0, "told to stop, it does not sleep once more");
+	cr_expect_eq(rig->tunnel->remote->gso_segment_max, 1399);
+	cr_expect_not(rig->w.tso);
+	cr_expect(rig->w.uso);
+	cr_assert_eq(rig->io.punt_count, 4);
+	cr_expect_eq(rig->io.punts[0]->type, PUNT_READY);
+	cr_expect_eq(rig->io.punts[1]->type, PUNT_NOTE);
+	cr_expect_eq(rig->io.punts[3]->type, PUNT_STOPPED);
+	cr_expect(rig_slots_are_back(rig));
+	free(stop);
+	rig_destroy(rig);
+}

@@ -236,6 +236,8 @@ static int node_make(struct daemon *daemon)
 	daemon->control.node =
 		node_create(&options, daemon->pki, daemon->control.map, &daemon->control.outside);
 	free(hosts);
+	/* Without it a change of address waits for the next update. */
+	daemon->control.addrs_fd = local_addrs_watch();
 	return daemon->control.node ? 0 : fail_errno("Cannot make the node", ENOMEM);
 }
 
@@ -372,6 +374,8 @@ static void daemon_close(struct daemon *daemon)
 		control_close(control);
 	if (daemon->has_signals)
 		close(control->signal_fd);
+	if (control->addrs_fd >= 0)
+		close(control->addrs_fd);
 }
 
 int daemon_run(const struct config *config, const struct pki *pki)
@@ -387,6 +391,7 @@ int daemon_run(const struct config *config, const struct pki *pki)
 	daemon->pki = pki;
 	daemon->control.on_ready = ready;
 	daemon->control.context = daemon;
+	daemon->control.addrs_fd = -1;
 
 	if (tables_make(daemon) == 0 && sockets_make(daemon) == 0 && tun_make(daemon) == 0 &&
 	    node_make(daemon) == 0 && dataplane_make(daemon) == 0) {

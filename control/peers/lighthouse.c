@@ -5,7 +5,13 @@
 
 #include "peers/node_state.h"
 
+/* An interface that comes and goes all the time is told once in this time. */
+#define MOVE_QUIET_NS 1000000000ull
+/* A change is often several messages: one address goes, another comes. */
+#define MOVE_SETTLE_NS 20000000ull
+
 static void fire_update(void *context, struct timer *timer);
+static void fire_moved(void *context, struct timer *timer);
 
 int lighthouse_init(struct node *node)
 {
@@ -13,7 +19,8 @@ int lighthouse_init(struct node *node)
 
 	punch_init(&lighthouse->punches);
 	lighthouse->update.fire = fire_update;
-	/* Ours: updates, holes, tests; later reservations count them too. */
+	lighthouse->moved.fire = fire_moved;
+	/* Ours: updates, moves, holes, tests; later reservations count them too. */
 	if (timers_reserve(&node->tunnels.timers, 8) != 0)
 		return -ENOMEM;
 	if (!lighthouse->options.am_lighthouse && lighthouse->options.host_count > 0)
@@ -262,8 +269,48 @@ static void fire_update(void *context, struct timer *timer)
 			initiator_begin(node, host, 0);
 		tunnels_put_host(&node->tunnels, host);
 	}
-	if (options->interval_ns > 0)
+	if (options->interval_ns > 0 && options->host_count > 0)
 		timer_arm(&node->tunnels.timers, timer, node_now_ns(node) + options->interval_ns);
+}
+
+/* A test request shows each peer where we are now: it roams, and what it sends comes again. */
+static void test_tunnels(struct node *node)
+{
+	struct tunnel_record *record = node->tunnels.all;
+	uint32_t left = MOVE_TESTS_MAX;
+
+	for (; record && left > 0; record = record->next) {
+		if (record->state != RECORD_LIVE || record->link_count == 0 ||
+		    record->links[0].host->primary != record)
+			continue;
+		tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+		left--;
+	}
+}
+
+static void fire_moved(void *context, struct timer *timer)
+{
+	struct node *node = table_entry(context, struct node, tunnels);
+	struct lighthouse *lighthouse = &node->lighthouse;
+
+	if (node->shut_down)
+		return;
+	lighthouse->moved_ns = node_now_ns(node);
+	test_tunnels(node);
+	if (!lighthouse->options.am_lighthouse)
+		fire_update(context, &lighthouse->update);
+}
+
+void lighthouse_local_changed(struct node *node)
+{
+	struct lighthouse *lighthouse = &node->lighthouse;
+	uint64_t due = node_now_ns(node) + MOVE_SETTLE_NS;
+
+	if (lighthouse->moved.position != 0)
+		return; /* will be told */
+	if (lighthouse->moved_ns && lighthouse->moved_ns + MOVE_QUIET_NS > due)
+		due = lighthouse->moved_ns + MOVE_QUIET_NS;
+	timer_arm(&node->tunnels.timers, &lighthouse->moved, due);
 }
 
 void lighthouse_learn(struct node *node, const struct tunnel_record *record)

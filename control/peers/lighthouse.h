@@ -26,7 +26,8 @@ struct tunnel_record;
 struct lighthouse {
 	struct lighthouse_options options; /* its arrays are borrowed */
 	struct remotes_order order;
-	struct timer update;
+	struct timer update, moved;
+	uint64_t moved_ns; /* when a change of our addresses was told last; 0: never */
 	struct punches punches;
 };
 
@@ -53,6 +54,9 @@ void lighthouse_learn(struct node *node, const struct tunnel_record *record);
 /* A new tunnel has proved to be alive. With a lighthouse: reports to it and asks what was to ask.
  */
 void lighthouse_greet(struct node *node, const struct tunnel_record *record);
+
+/* Our addresses have changed: lighthouses and peers are told in a moment. */
+void lighthouse_local_changed(struct node *node);
 
 /* A WIRE_LIGHTHOUSE message came on the tunnel. */
 void lighthouse_receive(struct node *node, const struct tunnel_record *record, const uint8_t *bytes,

@@ -434,6 +434,12 @@ void node_on_recv_error(struct node *node, const struct endpoint *source, const 
 	tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
 }
 
+void node_on_local_addrs(struct node *node)
+{
+	if (!node->shut_down)
+		lighthouse_local_changed(node);
+}
+
 /* A refused counter ends the tunnel without notice (PROTOCOL.md 1.5). */
 void node_on_counter(struct node *node, struct tunnel_id id, uint64_t value)
 {

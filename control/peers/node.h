@@ -90,6 +90,9 @@ void node_on_confirmed(struct node *node, struct tunnel_id tunnel, const struct 
 /* The send counter has reached value. Clears TUNNEL_EVENT_COUNTER. */
 void node_on_counter(struct node *node, struct tunnel_id tunnel, uint64_t value);
 
+/* An address of this machine has come or gone: peers and lighthouses are told at once. */
+void node_on_local_addrs(struct node *node);
+
 /* Does what is due. Cheap when nothing is. */
 void node_tick(struct node *node);
 /* Monotonic time of the next thing due; UINT64_MAX: nothing. */

@@ -6,6 +6,7 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #define ANSWER_BYTES   16384
 #define ANSWER_TIMEOUT ((struct timeval){.tv_usec = 200000}) /* never seen; control must go on */
@@ -93,4 +94,33 @@ size_t local_addrs_dump(struct local_addr *list, size_t most)
 	}
 	mnl_socket_close(socket);
 	return dump.count;
+}
+
+int local_addrs_watch(void)
+{
+	struct sockaddr_nl groups = {
+		.nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&groups, sizeof(groups)) != 0) {
+		int failure = errno;
+
+		close(fd);
+		return -failure;
+	}
+	return fd;
+}
+
+void local_addrs_take(int fd)
+{
+	uint8_t message[4096];
+
+	/* ENOBUFS says that some were lost: there was a change, and that is all we want to know. */
+	while (recv(fd, message, sizeof(message), MSG_DONTWAIT) >= 0 || errno == EINTR ||
+	       errno == ENOBUFS)
+		;
 }

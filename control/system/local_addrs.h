@@ -11,4 +11,10 @@
  */
 size_t local_addrs_dump(struct local_addr *list, size_t most);
 
+/* A socket that is readable when an address has come or gone; the caller closes it. fd or -errno.
+ */
+int local_addrs_watch(void);
+/* Takes in all that the socket has to say. */
+void local_addrs_take(int fd);
+
 #endif

@@ -162,6 +162,17 @@ through_nats() {
 	grep -q 'udpAddr.*192.0.2.77:4242' "${NODE_LOG[a]}"
 }
 
+@test "a silent host moves: others reach it before it says a word" {
+	hub_start l "$M57"
+	hub_start a "$M57"
+	hub_start b "$M57"
+	wait_for 10 in_ns b ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	found_within 10000 a b
+	ip -n "${NS[b]}" addr del 192.0.2.2/24 dev veth0
+	ip -n "${NS[b]}" addr add 192.0.2.77/24 dev veth0
+	found_within 2000 a b
+}
+
 @test "lists of addresses: what may not be used is not" {
 	hub_start l "$M57"
 	# an address that cannot be reached is advertised; b's own interface is not

@@ -309,6 +309,33 @@ Test(sim_lighthouse, moved)
 	sim_seeds(4, moved);
 }
 
+/* A silent host that moves says so at once: what others send finds it. */
+static void moved_and_told(struct sim *sim)
+{
+	network(sim);
+	start_all(sim);
+	sim_run(sim, SIM_S);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 3 * SIM_S);
+	for (uint32_t i = 0; i < 50; i++) { /* of several messages, and again and again */
+		B->endpoint = sim_endpoint(150 + i % 2, 4242);
+		node_on_local_addrs(B->node);
+		sim_run(sim, SIM_MS);
+	}
+	sim_run(sim, 2 * SIM_S);
+	cr_assert(endpoint_equal(&sim_primary(A, 3)->remote->to, &B->endpoint));
+	cr_assert(endpoint_equal(&sim_primary(L, 3)->remote->to, &B->endpoint));
+	sim_send(A, 0, 3, 2);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert(sim_got_number(B, 2, 2));
+	cr_assert_leq(sim->sent_count, 60, "%zu", sim->sent_count);
+}
+
+Test(sim_lighthouse, moved_and_told)
+{
+	sim_seeds(4, moved_and_told);
+}
+
 /* Trap 26: replies do not use up attempts, and their number is bounded. */
 static void replies_eat_no_attempts(struct sim *sim)
 {

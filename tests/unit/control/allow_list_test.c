@@ -24,7 +24,8 @@ static struct addr addr_of(const char *text)
 	return addr;
 }
 
-static int make(struct allow_list *list, struct allow_rule rules[CASE_RULES], const struct row *rows)
+static int make(struct allow_list *list, struct allow_rule rules[CASE_RULES],
+		const struct row *rows)
 {
 	bool v4;
 

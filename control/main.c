@@ -84,8 +84,7 @@ static int run(const struct command_line *line)
 
 	if (check_load(line->config, line->strict, time(NULL), &config, &pki, &findings) == 0)
 		log_setup(&config->logging);
-	findings_print(&findings, stdout);
-	fflush(stdout);
+	findings_print(&findings, stderr);
 	findings_free(&findings);
 	if (config) {
 		status = daemon_run(config, &pki);
@@ -137,6 +136,6 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (line.test)
-		return check_all(line.config, line.strict, time(NULL), stdout);
+		return check_all(line.config, line.strict, time(NULL), stderr);
 	return run(&line);
 }

@@ -41,7 +41,7 @@ struct aead_key {
 } __attribute__((aligned(64)));
 
 struct aead_backend {
-	const char *name; /* "ipsec-mb", "vaes", "libcrypto", "libsodium" */
+	const char *name; /* "ipsec-mb", "vaes512", "vaes", "libcrypto", "libsodium" */
 	enum aead_cipher cipher;
 	const char
 		*architecture; /* code path the library chose on this CPU, set by usable(); or "" */

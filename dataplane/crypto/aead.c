@@ -25,15 +25,13 @@ static struct aead_backend *const table[] = {
 	&aead_ipsecmb_aes256gcm,
 #endif
 #ifdef __x86_64__
-	&aead_vaes_aes256gcm,
+	&aead_vaes512_aes256gcm,          &aead_vaes_aes256gcm,
 #endif
-	&aead_libcrypto_aes256gcm,
-	&aead_sodium_aes256gcm,
+	&aead_libcrypto_aes256gcm,        &aead_sodium_aes256gcm,
 #ifdef HAVE_IPSEC_MB
 	&aead_ipsecmb_chacha20poly1305,
 #endif
-	&aead_libcrypto_chacha20poly1305,
-	&aead_sodium_chacha20poly1305,
+	&aead_libcrypto_chacha20poly1305, &aead_sodium_chacha20poly1305,
 };
 #define TABLE_ROWS (sizeof(table) / sizeof(table[0]))
 

@@ -2,8 +2,8 @@
  * aead_vaes.c - AES-256-GCM for CPUs with VAES and VPCLMULQDQ on 256-bit registers.
  *
  * AMD Zen 3 and Intel's client cores since Alder Lake have these instructions and no AVX-512; the
- * libraries of Debian 12 and 13 use them with AVX-512 only. Everywhere else, and where a library is
- * faster, aead_select() leaves this row aside.
+ * libraries of Debian 12 and 13 use them with AVX-512 only. Where another row is faster,
+ * aead_select() leaves this one aside; with AVX-512 that is aead_vaes512.c, the same in 512 bits.
  *
  * Theory of operation. GCM is AES in counter mode, and GHASH: the blocks of AAD, ciphertext and
  * lengths are the coefficients of a polynomial over GF(2^128), whose value at H = AES(key, 0),
@@ -36,27 +36,14 @@
 #ifdef __x86_64__
 
 #include <cpuid.h>
-#include <errno.h>
-#include <immintrin.h>
 
-#include "crypto/backends.h"
+#include "crypto/vaes.h"
 
 #define TARGET __attribute__((target("avx2,aes,pclmul,vaes,vpclmulqdq")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
-#define BLOCK        16
 #define BATCH        128 /* bytes: 8 blocks in 4 registers */
 #define BATCH_BLOCKS 8
-#define ROUNDS       14
-#define POWERS       16
-
-/* The expanded key. power[] and halves[] end in a zero, so that a lone block can be a pair. */
-struct schedule {
-	__m128i round[ROUNDS + 1];
-	__m128i power[POWERS + 1];  /* H^16 .. H^1, each times x; 0 */
-	__m128i halves[POWERS + 1]; /* low 64 bits: low half + high half of the power */
-};
-_Static_assert(sizeof(struct schedule) <= AEAD_STATE_BYTES, "fits aead_key.state");
 
 /* Sums of products, not yet reduced: low + middle * x^64 + high * x^128, in both lanes. */
 struct sums {
@@ -73,19 +60,9 @@ static const uint8_t mask_bytes[2 * BLOCK] = {
 	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 };
 
-INLINE __m128i load(const void *from)
-{
-	return _mm_loadu_si128((const __m128i_u *)from);
-}
-
 INLINE __m256i load_pair(const void *from)
 {
 	return _mm256_loadu_si256((const __m256i_u *)from);
-}
-
-INLINE void store(void *to, __m128i block)
-{
-	_mm_storeu_si128((__m128i_u *)to, block);
 }
 
 INLINE void store_pair(void *to, __m256i pair)
@@ -93,28 +70,9 @@ INLINE void store_pair(void *to, __m256i pair)
 	_mm256_storeu_si256((__m256i_u *)to, pair);
 }
 
-INLINE __m256i reverse_mask(void)
-{
-	return _mm256_broadcastsi128_si256(
-		_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-}
-
 INLINE __m256i reverse_pair(__m256i pair)
 {
-	return _mm256_shuffle_epi8(pair, reverse_mask());
-}
-
-INLINE __m128i reverse(__m128i block)
-{
-	return _mm_shuffle_epi8(block, _mm256_castsi256_si128(reverse_mask()));
-}
-
-INLINE uint64_t load_word(const uint8_t *from, size_t bytes)
-{
-	uint64_t word = 0;
-
-	memcpy(&word, from, bytes); /* bytes is constant where this is called: one load */
-	return word;
+	return _mm256_shuffle_epi8(pair, _mm256_broadcastsi128_si256(reverse_mask()));
 }
 
 /* The first n bytes, 1 to 16, and zeros. Two overlapping loads, never one outside. */
@@ -512,13 +470,11 @@ INLINE __m128i crypt_packet(const struct schedule *s, const uint8_t *nonce, cons
 			    size_t aad_bytes, const uint8_t *in, size_t length, uint8_t *out,
 			    bool sealing)
 {
-	uint64_t word = load_word(nonce + 4, 8);
-	__m128i mask = _mm_set_epi64x((long long)(word >> 32 | 1ull << 56),
-				      (long long)(load_word(nonce, 4) | word << 32));
+	__m128i mask = first_counter(nonce);
 	__m128i block = reverse(mask);
 	__m256i counters = _mm256_add_epi32(_mm256_broadcastsi128_si256(block),
 					    _mm256_set_epi32(0, 0, 0, 2, 0, 0, 0, 1));
-	__m128i lengths = _mm_set_epi64x((long long)aad_bytes * 8, (long long)length * 8);
+	__m128i lengths = lengths_block(aad_bytes, length);
 	__m128i hash = hash_aad(s, aad, aad_bytes);
 	struct tail tail = {.s = s};
 	struct batch sealed = {0};
@@ -577,11 +533,9 @@ TARGET static int open(const struct aead_key *key, const uint8_t nonce[AEAD_NONC
 		       uint8_t *out)
 {
 	const struct schedule *s = (const struct schedule *)key->state;
-	__m128i received = load(in + length), tag;
+	__m128i received = load(in + length);
 
-	tag = crypt_packet(s, nonce, aad, aad_bytes, in, length, out, false);
-	tag = _mm_xor_si128(tag, received);
-	return _mm_testz_si128(tag, tag) ? 0 : -EBADMSG; /* one test of all 128 bits */
+	return tag_check(crypt_packet(s, nonce, aad, aad_bytes, in, length, out, false), received);
 }
 
 /* --- the key */
@@ -634,7 +588,7 @@ INLINE __m128i times_x(__m128i h)
 	return _mm_xor_si128(h, _mm_and_si128(top, poly));
 }
 
-TARGET static int key_init(struct aead_key *key, const uint8_t raw[AEAD_KEY_BYTES])
+TARGET int vaes_key_init(struct aead_key *key, const uint8_t raw[AEAD_KEY_BYTES])
 {
 	struct schedule *s = (struct schedule *)key->state;
 	__m128i h;
@@ -644,7 +598,8 @@ TARGET static int key_init(struct aead_key *key, const uint8_t raw[AEAD_KEY_BYTE
 	for (unsigned i = 1; i < ROUNDS; i++)
 		h = _mm_aesenc_si128(h, s->round[i]);
 	h = times_x(reverse(_mm_aesenclast_si128(h, s->round[ROUNDS])));
-	s->power[POWERS] = s->halves[POWERS] = _mm_setzero_si128();
+	for (unsigned i = POWERS; i < POWERS + SPARE; i++)
+		s->power[i] = s->halves[i] = _mm_setzero_si128();
 	for (unsigned i = POWERS; i-- > 0;) {
 		s->power[i] = h;
 		s->halves[i] = _mm_xor_si128(h, _mm_srli_si128(h, 8));
@@ -674,7 +629,7 @@ struct aead_backend aead_vaes_aes256gcm = {
 	.cipher = AEAD_AES256GCM,
 	.architecture = "",
 	.usable = usable,
-	.key_init = key_init,
+	.key_init = vaes_key_init,
 	.seal = seal,
 	.open = open,
 };

@@ -349,6 +349,25 @@ static void read_punchy(struct config_reader *r, struct lighthouse_options *opti
 	options->punch_respond = read_bool(r, old_name ? "punch_back" : "punchy.respond");
 }
 
+/* They would be left out without a word otherwise. */
+static void review_static_hosts(struct config_reader *r, const struct lighthouse_options *options)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (uint32_t i = 0; i < r->config->static_host_count; i++) {
+		const struct static_host *host = &r->config->static_hosts[i];
+
+		for (uint32_t j = 0; j < host->remote_count; j++)
+			if (!remote_allow_permits(&options->remote_allow, &host->overlay,
+						  &host->remotes[j].addr))
+				finding_warning(r->findings, host->where,
+						"static_host_map: %s is forbidden by "
+						"lighthouse.remote_allow_list or "
+						"remote_allow_ranges and is not used",
+						endpoint_format(&host->remotes[j], text));
+	}
+}
+
 void read_lighthouse(struct config_reader *r)
 {
 	struct lighthouse_options *options = &r->config->lighthouse;
@@ -365,6 +384,7 @@ void read_lighthouse(struct config_reader *r)
 	read_calculated(r, options);
 	read_preferred(r, options);
 	read_punchy(r, options);
+	review_static_hosts(r, options);
 	if (!options->am_lighthouse)
 		return;
 	if (r->config->listen.port == 0)

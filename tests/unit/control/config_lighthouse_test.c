@@ -182,6 +182,9 @@ Test(config_lighthouse, mistakes)
 		 SEVERITY_ERROR, 2, "both IPv4"},
 		{"lighthouse: {calculated_remotes: {10.0.0.0/8: [{mask: 1.0.0.0/8, port: 0}]}}",
 		 SEVERITY_ERROR, 2, "1 and 65535"},
+		{"static_host_map:\n  10.0.0.1: ['192.0.2.1:1']\n"
+		 "lighthouse: {remote_allow_list: {192.0.2.0/24: false}}",
+		 SEVERITY_WARNING, 3, "forbidden by"},
 		{"preferred_ranges: [10.0.0.0/33]", SEVERITY_ERROR, 2, "no prefix"},
 		{"punchy: {delay: 5}", SEVERITY_WARNING, 2, "default 1s"},
 		{"punchy: {respond_delay: 300h}", SEVERITY_WARNING, 2, "too long"},

@@ -352,6 +352,7 @@ struct config *config_load(const char *path, struct findings *findings)
 	read_cipher(&r);
 	read_static_hosts(&r);
 	read_listen(&r);
+	read_lighthouse(&r);
 	read_routines(&r);
 	read_tun(&r);
 	read_handshakes(&r);
@@ -372,6 +373,7 @@ void config_free(struct config *config)
 {
 	if (config == NULL)
 		return;
+	lighthouse_options_free(&config->lighthouse);
 	arena_free(&config->memory->arena);
 	sodium_free(config->memory->key);
 	free(config->memory);

@@ -23,6 +23,7 @@
 #include "config/rules.h"
 #include "limits.h"
 #include "log.h"
+#include "peers/lighthouse_options.h"
 #include "snapshot.h" /* enum recv_error_policy */
 
 /* A text and where it stands. text is NULL when the key is absent. */
@@ -98,6 +99,9 @@ struct config {
 		uint32_t unsafe_route_count;
 		struct config_unsafe_route *unsafe_routes;
 	} tun;
+
+	/* lighthouse.*, preferred_ranges, punchy.*; arrays are the configuration's */
+	struct lighthouse_options lighthouse;
 
 	struct {
 		uint64_t try_interval_ns;

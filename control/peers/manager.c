@@ -213,6 +213,9 @@ static void punch(struct node *node, struct tunnel_record *record, uint64_t now)
 	if (!node->options.punch || now < record->live.punch_ns || record->link_count == 0)
 		return;
 	record->live.punch_ns = now + node->options.alive_interval_ns;
+	for (uint32_t i = 0; i < record->link_count; i++)
+		if (lighthouse_is(node, &record->links[i].host->addr))
+			return; /* our updates keep that path open */
 
 	const struct remotes *remotes = record->links[0].host->remotes;
 	node->outside->send_udp(node->outside->context, at, &byte, 1);

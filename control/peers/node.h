@@ -22,6 +22,7 @@
 #include "hostmap.h"
 #include "identity/pki.h"
 #include "outside.h"
+#include "peers/lighthouse_options.h"
 #include "snapshot.h"
 
 struct node;
@@ -49,6 +50,11 @@ struct node_options {
 	bool punch_all;                              /* punchy.target_all_remotes */
 	const struct node_static_host *static_hosts; /* copied */
 	size_t static_host_count;
+	struct lighthouse_options lighthouse; /* its arrays are borrowed and outlive the node */
+	uint16_t udp_port;                    /* of our sockets: what lighthouses are told */
+	/* The addresses of this machine, at most `most`; returns how many. May be NULL: none. */
+	size_t (*local_addrs)(void *context, struct local_addr *list, size_t most);
+	void *local_context;
 	/*
 	 * The peer's bits for every rule of the published snapshot, in one malloc'ed block or more
 	 * that tunnel_free() knows how to free; NULL: no memory. ca is the peer's issuer. May be
@@ -92,6 +98,9 @@ void node_on_confirmed(struct node *node, struct tunnel_id tunnel, const struct 
 void node_on_active(struct node *node, struct tunnel_id tunnel);
 /* The send counter has reached value. Clears TUNNEL_EVENT_COUNTER. */
 void node_on_counter(struct node *node, struct tunnel_id tunnel, uint64_t value);
+
+/* An address of this machine has come or gone: peers and lighthouses are told at once. */
+void node_on_local_addrs(struct node *node);
 
 /* Does what is due. Cheap when nothing is. */
 void node_tick(struct node *node);

@@ -127,7 +127,7 @@ void tunnels_put_host(struct tunnels *tunnels, struct peer_host *host)
 	if (host->is_static || host->links || host->pending)
 		return;
 	table_remove(&tunnels->by_addr, &host->node);
-	free(host->remotes);
+	remotes_free(host->remotes);
 	free(host);
 }
 

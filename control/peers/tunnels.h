@@ -79,6 +79,7 @@ struct host_pending {
 	struct table_node by_index; /* in node.pending_by_index while stage1 exists */
 	struct peer_host *host;
 	uint32_t queue; /* the index is drawn for it */
+	uint32_t pokes; /* times that new remotes had it sent beside its attempts */
 	bool quiet;     /* not needed any more: sends nothing, but an answer may still come */
 };
 

@@ -212,6 +212,16 @@ static void out_log(void *context, enum outside_level level, const char *message
 /* --- life --------------------------------------------------------------------------------------
  */
 
+static size_t local_addrs(void *context, struct local_addr *list, size_t most)
+{
+	const struct sim_node *node = context;
+
+	list[0] = (struct local_addr){"lo", addr_from_v4(0x7f000001)};
+	list[1] = (struct local_addr){"tun0", node->addr};
+	list[2] = (struct local_addr){"eth0", node->endpoint.addr};
+	return 3;
+}
+
 struct sim_node *sim_add(struct sim *sim)
 {
 	struct sim_node *node = &sim->nodes[sim->node_count++];
@@ -229,6 +239,13 @@ struct sim_node *sim_add(struct sim *sim)
 		.accept_recv_error = RECV_ERROR_ALWAYS,
 		.disconnect_invalid = true,
 		.static_hosts = node->static_hosts,
+		.lighthouse = {.hosts = node->lighthouses,
+			       .interval_ns = 10 * SIM_S,
+			       .punch_delay_ns = SIM_S,
+			       .respond_delay_ns = 5 * SIM_S},
+		.udp_port = 4242,
+		.local_addrs = local_addrs,
+		.local_context = node,
 	};
 	node->outside = (struct outside){node,       out_now_ns,     out_wall_ns,
 					 out_random, out_send_udp,   out_send_in_tunnel,
@@ -250,6 +267,30 @@ void sim_static(struct sim_node *node, uint32_t host, const struct endpoint *end
 		entry = &node->static_hosts[node->options.static_host_count++];
 	entry->addr = addr;
 	entry->remotes[entry->remote_count++] = *endpoint;
+}
+
+void sim_client(struct sim_node *node, struct sim_node *lighthouse)
+{
+	lighthouse->options.lighthouse.am_lighthouse = true;
+	node->lighthouses[node->options.lighthouse.host_count++] = lighthouse->addr;
+	sim_static(node, lighthouse->id, &lighthouse->endpoint);
+}
+
+void sim_behind_nat(struct sim_node *node)
+{
+	node->nat.on = true;
+	node->nat.outside = sim_endpoint(100 + node->id, (uint16_t)(20000 + node->id));
+	node->endpoint.addr = addr_from_v4(0x0a010002 + (node->id << 8)); /* 10.1.<id>.2 */
+}
+
+void sim_opened(struct sim_node *node, struct sim_node *peer, enum wire_type wire,
+		const uint8_t *bytes, size_t length)
+{
+	struct tunnel *tunnel = sim_primary(node, peer->id);
+
+	cr_assert(tunnel);
+	node_on_opened(node->node, 0, tunnel->id, &tunnel->remote->to, wire, bytes, length);
+	sim_node_reap(node);
 }
 
 void sim_start_node(struct sim_node *node)

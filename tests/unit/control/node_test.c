@@ -454,10 +454,13 @@ Test(node, test_requests_are_answered)
 	bench->call_count = 0;
 	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_TEST_REQUEST, payload,
 		       DATAGRAM_MAX - 63);
-	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_LIGHTHOUSE, payload, 8);
+	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_CONTROL, payload, 8);
 	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_TEST_REPLY, payload, 8);
 	cr_assert_eq(bench->call_count, 0);
 	cr_assert_eq(bench->drops[DROP_MESSAGE_UNHANDLED], 2);
+	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_LIGHTHOUSE, payload, 8);
+	cr_assert_eq(bench->drops[DROP_LIGHTHOUSE_INVALID], 1);
+	cr_assert_eq(bench->call_count, 0);
 
 	struct tunnel_id id = tunnel->id;
 	node_on_opened(bench->node, 0, id, &peer_at, WIRE_CLOSE_TUNNEL, payload, 0);

@@ -95,9 +95,10 @@ static const struct allow_list *read_allow_list(struct config_reader *r,
 
 		if (may_name_interfaces && strcmp(map->keys[i]->text, "interfaces") == 0)
 			continue;
-		/* & and not &&: every mistake of an entry is reported */
-		if (parse_prefix(r, map->keys[i], path, &rule->prefix) &
-		    parse_allow(r, map->items[i], path, &rule->allow))
+		bool prefix = parse_prefix(r, map->keys[i], path, &rule->prefix);
+		bool allow = parse_allow(r, map->items[i], path, &rule->allow);
+
+		if (prefix && allow)
 			list->count++;
 	}
 	if (allow_list_finish(list, &v4) != 0)

@@ -36,6 +36,7 @@ struct control {
 	bool udp_v6;
 	int signal_fd;
 	struct admin *admin; /* NULL: no control socket */
+	int addrs_fd;                              /* local_addrs_watch(); -1: not watched */
 	void (*on_ready)(struct control *control); /* every worker runs */
 	void *context;                             /* on_ready's own */
 

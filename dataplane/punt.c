@@ -55,7 +55,7 @@ struct punt *punt_take(struct worker *w, enum pool_class class, enum punt_type t
 		struct punt *punt =
 			(struct punt *)(pool->memory + (size_t)pool->cursor * pool->stride);
 		pool->cursor = pool->cursor + 1 < pool->count ? pool->cursor + 1 : 0;
-		if (__atomic_load_n(&punt->busy, __ATOMIC_ACQUIRE))
+		if (atomic_load_explicit(&punt->busy, memory_order_acquire))
 			continue;
 		punt->busy = 1;
 		punt->type = type;
@@ -88,6 +88,19 @@ bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_even
 	punt->value = value;
 	punt_send(w, punt);
 	return true;
+}
+
+void punt_active(struct worker *w, struct tunnel *tunnel)
+{
+	if (atomic_exchange(&tunnel->watched, 1))
+		return;
+	struct punt *punt = punt_take(w, POOL_CLASS_EVENT, PUNT_ACTIVE);
+	if (!punt) {
+		atomic_store(&tunnel->watched, 0); /* the next packet tries again */
+		return;
+	}
+	punt->tunnel = tunnel->id;
+	punt_send(w, punt);
 }
 
 enum drop punt_waiting(struct worker *w, const struct addr *host, const uint8_t *packet,

@@ -53,14 +53,22 @@ bool node_query_host(struct node *node, const struct addr *addr, struct node_hos
 	return true;
 }
 
-/* at_s: coarse monotonic seconds, 0 for never. */
-static uint64_t ago(const struct node *node, uint32_t at_s)
+/* at_ns: coarse monotonic, 0 for never. */
+static uint64_t ago(const struct node *node, uint64_t at_ns)
 {
-	uint64_t now_s = node_now_ns(node) / 1000000000u;
+	uint64_t now_ns = node_now_ns(node);
 
-	if (at_s == 0)
+	if (at_ns == 0)
 		return NODE_NEVER;
-	return now_s > at_s ? (now_s - at_s) * 1000000000u : 0;
+	return now_ns > at_ns ? now_ns - at_ns : 0;
+}
+
+/* Workers note traffic, control what it is handed. */
+static uint64_t heard_ns(const struct tunnel_record *record)
+{
+	uint64_t traffic = atomic_load(&record->tunnel->last_in_ns);
+
+	return traffic > record->live.heard_ns ? traffic : record->live.heard_ns;
 }
 
 bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
@@ -86,8 +94,8 @@ bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
 		.has_remote = tunnel->remote != NULL,
 		.counter = atomic_load_explicit(&tunnel->counter, memory_order_relaxed),
 		.age_ns = node_now_ns(node) - record->created_ns,
-		.heard_ago_ns = ago(node, atomic_load(&tunnel->last_in_s)),
-		.sent_ago_ns = ago(node, atomic_load(&tunnel->last_out_s)),
+		.heard_ago_ns = ago(node, heard_ns(record)),
+		.sent_ago_ns = ago(node, atomic_load(&tunnel->last_out_ns)),
 		.cert = record->cert,
 		.tunnel = tunnel,
 	};
@@ -125,7 +133,7 @@ int node_order_tunnel(struct node *node, const struct addr *addr, const struct e
 	else if (host->pending)
 		err = -EALREADY;
 	if (!err && remote)
-		initiator_add_remote(host, remote);
+		initiator_add_remote(node, host, remote);
 	if (!err && !initiator_begin(node, host, 0))
 		err = -ENOBUFS;
 	tunnels_put_host(&node->tunnels, host);

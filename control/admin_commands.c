@@ -91,26 +91,37 @@ static json_t *status_cert(const struct admin_world *world)
 			 (int)cert_expired(own, wall_s(world)));
 }
 
+static json_t *status_lighthouses(const struct admin_world *world)
+{
+	const struct lighthouse_options *options = &world->config->lighthouse;
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < options->host_count; i++)
+		json_array_append_new(list, admin_text_addr(&options->hosts[i]));
+	return list;
+}
+
 static json_t *run_status(struct admin_world *world, const struct admin_arguments *arguments,
 			  char error[ERROR_LINE_MAX])
 {
 	const struct aead_backend *aead = aead_chosen(world->config->cipher);
 	struct control *control = world->control;
 
-	return json_pack("{s:s,s:o,s:s,s:o,s:i,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:I,s:I,s:s,s:o}",
-			 "version", M57_VERSION, "uptimeSeconds",
-			 admin_seconds(control->outside.now_ns(control) - world->started_ns),
-			 "interface", world->device[0] ? world->device : "disabled", "udpAddr",
-			 admin_text_endpoint(&world->bound), "queues", (int)control->queues,
-			 "ioUring", dataplane_tier_name(world->tier), "cipher",
-			 world->config->cipher == AEAD_AES256GCM ? "aes" : "chachapoly", "aead",
-			 aead->name, "aeadArchitecture",
-			 aead->architecture ? aead->architecture : "", "aeadMegabytesPerSecond",
-			 (json_int_t)aead_chosen_speed(world->config->cipher), "offloads",
-			 world->offloads, "certificate", status_cert(world), "tunnels",
-			 (json_int_t)node_tunnel_count(control->node), "pendingHandshakes",
-			 (json_int_t)node_pending_count(control->node), "logLevel",
-			 log_level_name(log_level_now()), "warnings", status_warnings(world));
+	return json_pack(
+		"{s:s,s:o,s:s,s:o,s:i,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,s:o}",
+		"version", M57_VERSION, "uptimeSeconds",
+		admin_seconds(control->outside.now_ns(control) - world->started_ns), "interface",
+		world->device[0] ? world->device : "disabled", "udpAddr",
+		admin_text_endpoint(&world->bound), "queues", (int)control->queues, "ioUring",
+		dataplane_tier_name(world->tier), "cipher",
+		world->config->cipher == AEAD_AES256GCM ? "aes" : "chachapoly", "aead", aead->name,
+		"aeadArchitecture", aead->architecture ? aead->architecture : "",
+		"aeadMegabytesPerSecond", (json_int_t)aead_chosen_speed(world->config->cipher),
+		"offloads", world->offloads, "certificate", status_cert(world), "amLighthouse",
+		(int)world->config->lighthouse.am_lighthouse, "lighthouses",
+		status_lighthouses(world), "tunnels", (json_int_t)node_tunnel_count(control->node),
+		"pendingHandshakes", (json_int_t)node_pending_count(control->node), "logLevel",
+		log_level_name(log_level_now()), "warnings", status_warnings(world));
 }
 
 /* --- lists of hosts ----------------------------------------------------------------------------
@@ -211,6 +222,38 @@ static json_t *run_list_pending(struct admin_world *world, const struct admin_ar
 				char error[ERROR_LINE_MAX])
 {
 	return list_hosts(world, arguments, pending_row, error);
+}
+
+static json_t *addrmap_row(struct node *node, const struct addr *addr, uint32_t i)
+{
+	struct node_owner_view view;
+
+	if (i > 0 || !node_query_owner(node, addr, 0, &view))
+		return NULL;
+	return json_pack("{s:o,s:o}", "vpnAddr", admin_text_addr(addr), "addrMap",
+			 admin_addrmap(node, addr));
+}
+
+static json_t *run_list_addrmap(struct admin_world *world, const struct admin_arguments *arguments,
+				char error[ERROR_LINE_MAX])
+{
+	return list_hosts(world, arguments, addrmap_row, error);
+}
+
+static json_t *run_query(struct admin_world *world, const struct admin_arguments *arguments,
+			 char error[ERROR_LINE_MAX])
+{
+	struct addr addr;
+
+	if (!addr_read(arguments->positional[0], &addr, error))
+		return NULL;
+	if (node_order_query(world->control->node, &addr) == 0)
+		return admin_addrmap(world->control->node, &addr);
+	snprintf(error, ERROR_LINE_MAX,
+		 "nothing is kept of %.60s, which has no tunnel: create-tunnel asks the "
+		 "lighthouses and calls it",
+		 arguments->positional[0]);
+	return NULL;
 }
 
 static json_t *run_print_tunnel(struct admin_world *world, const struct admin_arguments *arguments,
@@ -441,11 +484,15 @@ const struct admin_command admin_commands[] = {
 	 run_drops},
 	{"help", "[COMMAND]", "what there is", 0, 0, 1, run_help},
 	{"list-hostmap", "", "tunnels, by address", ADMIN_AFTER, 0, 0, run_list_hostmap},
+	{"list-lighthouse-addrmap", "", "where hosts are, by who said so", ADMIN_AFTER, 0, 0,
+	 run_list_addrmap},
 	{"list-pending-hostmap", "", "handshakes under way", ADMIN_AFTER, 0, 0, run_list_pending},
 	{"log-level", "[LEVEL]", "say or set the level of the log", 0, 0, 1, run_log_level},
 	{"print-cert", "[-raw] [ADDR]", "our certificate, or a peer's", ADMIN_RAW, 0, 1,
 	 run_print_cert},
 	{"print-tunnel", "ADDR", "all about the tunnel with a host", 0, 1, 1, run_print_tunnel},
+	{"query-lighthouse", "ADDR", "ask the lighthouses; print what is known so far", 0, 1, 1,
+	 run_query},
 	{"status", "", "this node in one page", 0, 0, 0, run_status},
 	{"version", "", "version of the daemon", 0, 0, 0, run_version},
 	{"why", "ADDRESS [PROTO PORT]", "why a host is reachable, or is not", 0, 1, 3, admin_why},

@@ -72,6 +72,8 @@ json_t *admin_cert(const struct cert *cert);
 json_t *admin_host(struct node *node, const struct addr *addr, uint32_t i);
 /* The same of a handshake that we began. */
 json_t *admin_pending(struct node *node, const struct addr *addr);
+/* {"owner": {"learned": [], "reported": [], "relay": []}}, the form of list-lighthouse-addrmap. */
+json_t *admin_addrmap(struct node *node, const struct addr *addr);
 int64_t admin_days_left(const struct cert *cert, int64_t now_s);
 
 /* --- admin_why.c --- */

@@ -145,3 +145,32 @@ json_t *admin_pending(struct node *node, const struct addr *addr)
 			 "localIndex", (json_int_t)view.pending_index, "cachedPackets",
 			 (int)view.packets_held);
 }
+
+/* --- what is known of where hosts are ----------------------------------------------------------
+ */
+
+json_t *admin_addrmap(struct node *node, const struct addr *addr)
+{
+	struct node_owner_view view;
+	json_t *map = json_object();
+
+	for (uint32_t i = 0; node_query_owner(node, addr, i, &view); i++) {
+		json_t *learned = json_array(), *reported = json_array(), *relay = json_array();
+		char owner[ADDR_TEXT_MAX] = "configuration";
+
+		if (!addr_is_zero(&view.owner))
+			addr_format(&view.owner, owner);
+		for (int j = 0; j < 2; j++)
+			if (view.learned[j].port)
+				json_array_append_new(learned,
+						      admin_text_endpoint(&view.learned[j]));
+		for (uint32_t j = 0; j < view.reported_count; j++)
+			json_array_append_new(reported, admin_text_endpoint(&view.reported[j]));
+		for (uint32_t j = 0; j < view.relay_count; j++)
+			json_array_append_new(relay, admin_text_addr(&view.relays[j]));
+		json_object_set_new(map, owner,
+				    json_pack("{s:o,s:o,s:o}", "learned", learned, "reported",
+					      reported, "relay", relay));
+	}
+	return map;
+}

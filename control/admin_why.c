@@ -134,6 +134,29 @@ static void check_own_cert(struct page *page)
 		     own->name, days);
 }
 
+/* Which can be asked, and which has said something about the host. */
+static void check_lighthouses(struct page *page)
+{
+	const struct lighthouse_options *options = &page->world->config->lighthouse;
+	struct node_owner_view owner;
+	struct node_host_view view;
+	char text[ADDR_TEXT_MAX];
+
+	for (uint32_t i = 0; i < options->host_count; i++) {
+		node_query_host(page->node, &options->hosts[i], &view);
+		line(page, "-", "lighthouse", "%s, %s", addr_format(&options->hosts[i], text),
+		     view.usable    ? "with a tunnel"
+		     : view.pending ? "its handshake is under way"
+				    : "without a tunnel");
+	}
+	for (uint32_t i = 0; node_query_owner(page->node, &page->hop, i, &owner); i++)
+		if (!addr_is_zero(&owner.owner) && owner.reported_count)
+			line(page, "-", "reported",
+			     "%s reports %u addresses of the host, %u relays",
+			     addr_format(&owner.owner, text), owner.reported_count,
+			     owner.relay_count);
+}
+
 static void check_known(struct page *page, const struct node_host_view *host)
 {
 	const struct config *config = page->world->config;
@@ -154,10 +177,15 @@ static void check_known(struct page *page, const struct node_host_view *host)
 						 blocked ? " (another host is there)" : "");
 		usable += !blocked;
 	}
+	check_lighthouses(page);
 	if (usable)
 		line(page, "ok", "known addresses", "%s", text);
 	else if (host->usable)
 		line(page, "-", "known addresses", "none but the tunnel's own");
+	else if (config->lighthouse.host_count)
+		line(page, "?", "known addresses",
+		     "none that can be used%s%s; lighthouses are asked when a handshake begins",
+		     at ? ": " : "", text);
 	else
 		line(page, "no", "known addresses",
 		     "no underlay address of the host is known%s%s: add it to static_host_map, or "

@@ -291,6 +291,20 @@ static void hosts_shorten(json_t *rows)
 		json_object_del(row, left_out[j]);
 }
 
+/* As Nebula's console: "ADDR: {...}". */
+static void addrmap_print(const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		printf("%s: ", json_string_value(json_object_get(row, "vpnAddr")));
+		json_dumpf(json_object_get(row, "addrMap"), stdout, JSON_COMPACT);
+		putchar('\n');
+	}
+}
+
 static void print_result(const struct command_line *line, json_t *result)
 {
 	if (line->json) {
@@ -306,6 +320,8 @@ static void print_result(const struct command_line *line, json_t *result)
 		json_decref(shown);
 	} else if (strcmp(line->command, "why") == 0) {
 		print_why(result, stdout);
+	} else if (strcmp(line->command, "list-lighthouse-addrmap") == 0) {
+		addrmap_print(result);
 	} else if (json_is_array(result)) {
 		if (strcmp(line->command, "list-hostmap") == 0)
 			hosts_shorten(result);

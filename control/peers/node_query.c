@@ -116,6 +116,27 @@ bool node_query_remote(struct node *node, const struct addr *addr, uint32_t i,
 	return true;
 }
 
+bool node_query_owner(struct node *node, const struct addr *addr, uint32_t i,
+		      struct node_owner_view *view)
+{
+	const struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+	const struct remotes_owner *owner = host && host->remotes ? host->remotes->owners : NULL;
+
+	while (owner && i-- > 0)
+		owner = owner->next;
+	if (!owner)
+		return false;
+	*view = (struct node_owner_view){
+		.owner = owner->owner,
+		.learned = owner->learned,
+		.reported = owner->entries,
+		.relays = owner->relays,
+		.reported_count = owner->v4_count + owner->v6_count,
+		.relay_count = owner->relay_count,
+	};
+	return true;
+}
+
 const struct node_failure *node_query_failure(const struct node *node, const struct addr *addr)
 {
 	return failures_find(&node->failures, addr);
@@ -138,6 +159,17 @@ int node_order_tunnel(struct node *node, const struct addr *addr, const struct e
 		err = -ENOBUFS;
 	tunnels_put_host(&node->tunnels, host);
 	return err;
+}
+
+int node_order_query(struct node *node, const struct addr *addr)
+{
+	struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+
+	if (!host)
+		return -ENOENT;
+	if (!node->shut_down)
+		lighthouse_ask(node, host);
+	return 0;
 }
 
 int node_order_close(struct node *node, const struct addr *addr, bool local_only)

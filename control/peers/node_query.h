@@ -56,6 +56,18 @@ bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
 /* Underlay address i of the host. blocked: another host answered there. */
 bool node_query_remote(struct node *node, const struct addr *addr, uint32_t i,
 		       struct endpoint *remote, bool *blocked);
+/* What one owner says about where the host is; all borrowed. */
+struct node_owner_view {
+	struct addr owner;              /* zero: the configuration; the host itself; a lighthouse */
+	const struct endpoint *learned; /* two; port 0: none */
+	const struct endpoint *reported;
+	const struct addr *relays;
+	uint32_t reported_count, relay_count;
+};
+
+/* Owner i of what is known of the host. False: no such. */
+bool node_query_owner(struct node *node, const struct addr *addr, uint32_t i,
+		      struct node_owner_view *view);
 /* Borrowed; NULL: none is known. */
 const struct node_failure *node_query_failure(const struct node *node, const struct addr *addr);
 uint64_t node_query_now_ns(const struct node *node);
@@ -65,6 +77,9 @@ uint64_t node_query_now_ns(const struct node *node);
  * -EALREADY: a handshake is under way; -ENOBUFS: too many are, or no memory.
  */
 int node_order_tunnel(struct node *node, const struct addr *addr, const struct endpoint *remote);
+/* Asks the lighthouses where addr is; their answers come later. 0, or -ENOENT: the host has neither
+ * tunnel nor handshake nor a place in static_host_map, so there is nowhere to keep an answer. */
+int node_order_query(struct node *node, const struct addr *addr);
 /* Closes every tunnel of the host, with a word to the peer unless local_only. 0 or -ENOENT. */
 int node_order_close(struct node *node, const struct addr *addr, bool local_only);
 /* The host's primary tunnel sends to remote from now on. 0, -ENOENT or -ENOMEM. */

@@ -72,6 +72,7 @@ firewall:
   outbound: [{port: any, proto: any, host: any}]
   inbound: [{port: any, proto: any, host: any}]
 logging: {level: debug}
+m57: {ctl: $PAIR_DIR/$side.sock}
 $more
 YAML
 	[ "$side" != l ] || sed -i '/^static_host_map/,+1d' "$PAIR_DIR/l.yml"

@@ -1,0 +1,224 @@
+# m57ctl against a live pair: each command, what a bad client may not do, and the life of the socket.
+load lib
+
+CTL=$B/m57ctl
+
+ctl() {
+	timeout 20 "$CTL" -socket "$PAIR_DIR/a.sock" "$@"
+}
+
+# says TEXT COMMAND...: the output has the text (a pattern of grep -E), the exit code is 0
+says() {
+	local text=$1
+	shift
+	run ctl "$@"
+	echo "m57ctl $*: $status: $output"
+	[ "$status" = 0 ] && grep -qE -e "$text" <<<"$output"
+}
+
+# refuses CODE TEXT COMMAND...
+refuses() {
+	local code=$1 text=$2
+	shift 2
+	run ctl "$@"
+	echo "m57ctl $*: $status: $output"
+	[ "$status" = "$code" ] && grep -qE -e "$text" <<<"$output"
+}
+
+# valid COMMAND...: -json gives one line of JSON
+valid() {
+	ctl -json "$@" | python3 -c 'import json, sys; text = sys.stdin.read(); json.loads(text); assert text.count("\n") == 1'
+}
+
+@test "what is: status, hosts, tunnel, certificates, counters" {
+	nodes_make "$M57" "$M57" extra="sshd: {enabled: true, listen: '127.0.0.1:2222'}"
+	says '^uptimeSeconds: [0-9.]+$' status
+	says '^ioUring: 6\.' status
+	says '^queues: 2$' status
+	says 'networks: \[10.42.0.1/16\]' status
+	says '^warnings: 1$' status
+	says 'sshd.enabled has no effect: m57ctl ' status
+	[ "$(grep -c sshd "$PAIR_DIR/a.log")" = 1 ]
+	says '^\[10.42.0.2\] +192.0.2.2:4242 +live' list-hostmap
+	says '^\[10.42.0.2\] +192.0.2.2:4242 +live' list-hostmap -after 10.42.0.1
+	! says 10.42.0.2 list-hostmap -after 10.42.0.2
+	says '^currentRemote: 192.0.2.2:4242$' print-tunnel 10.42.0.2
+	refuses 1 'Could not find tunnel for vpn addr: 10.42.0.7' print-tunnel 10.42.0.7
+	says 'name: a$' print-cert
+	says 'name: b$' print-cert 10.42.0.2
+	ctl print-cert -raw 10.42.0.2 | cmp - "$PAIR_DIR/b.crt"
+	says '^tun_reads ' counters
+	says '^10.42.0.2: \{.*192.0.2.2:4242' list-lighthouse-addrmap
+	says 192.0.2.2:4242 query-lighthouse 10.42.0.2
+	refuses 1 'no tunnel' query-lighthouse 10.42.0.7
+	says 'cidr: \[10.42.0.1/16\]' device-info
+	says "$("$M57" -version 2>/dev/null | sed -n 's/^Version: //p')" version
+	says '^why +ADDRESS' help
+	says '^why +ADDRESS' why -help
+	local command
+	for command in status list-hostmap list-pending-hostmap list-lighthouse-addrmap 'print-tunnel 10.42.0.2' \
+		print-cert 'drops -interval 0' counters version help 'why 10.42.0.2' device-info log-level; do
+		# shellcheck disable=SC2086
+		valid $command
+	done
+}
+
+@test "drops are counted by reason, with rates" {
+	nodes_make "$M57" "$M57"
+	in_ns b ping -c 2 -i 0.01 -W 1 10.42.0.1 >/dev/null
+	in_ns b bash -c 'for i in 1 2 3; do echo >/dev/udp/10.42.0.1/9; done'
+	says '^firewall_no_rule +3 +' drops -interval 0
+	says '^firewall_no_rule +3 +0.0 +no rule' drops -interval 0.2
+}
+
+@test "why names the reason: rule, route, path, certificate, last error" {
+	nodes_make "$M57" "$M57"
+	local rule
+	rule=$(grep -n outbound "$PAIR_DIR/a.yml")
+	says '^ok +route +in our network 10.42.0.1/16' why 10.42.0.2
+	says '^ok +path +direct to 192.0.2.2:4242; last heard' why 10.42.0.2
+	says '^ok +peer certificate +b,' why 10.42.0.2
+	says "^ok +outbound +allowed by rule 1 of firewall.outbound, line ${rule%%:*}$" why 10.42.0.2 tcp 80
+	says '^- +inbound +no rule of firewall.inbound' why 10.42.0.2 tcp 80
+	says '^ok +inbound +allowed by rule 1 ' why 10.42.0.2 udp 5201
+	says '^ok +inbound +allowed by rule 2 ' why 10.42.0.2 icmp
+	says '^reachable: yes' why 10.42.0.2 icmp
+	says '^reachable: no: destination in none of our networks' why 10.9.9.9
+	says "host's own" why 10.42.0.1
+	refuses 1 usage why 10.42.0.2 tcp
+	says '^no +known addresses +no underlay address' why 10.42.0.7
+	says Created create-tunnel -address 192.0.2.2:4242 10.42.0.7
+	wait_for 10 says '^no +last failure .*(another host answered: b, from 192.0.2.2:4242|no underlay|no answer)' why 10.42.0.7
+	says '^reachable: no' why 10.42.0.7
+}
+
+@test "what shall be: create, change, close, log level" {
+	nodes_make "$M57" "$M57"
+	says 'Tunnel already exists' create-tunnel 10.42.0.2
+	says Changed change-remote -address 192.0.2.2:4242 10.42.0.2
+	refuses 1 'valid address' change-remote -address 192.0.2.2 10.42.0.2
+	says Closed close-tunnel 10.42.0.2
+	! says 10.42.0.2 list-hostmap
+	wait_for 2 grep -q 'Close tunnel received' "$PAIR_DIR/b.log"
+	refuses 1 'Could not find tunnel' close-tunnel 10.42.0.2
+	says Created create-tunnel 10.42.0.2
+	wait_for 2 says '^\[10.42.0.2\]' list-hostmap
+	ping_overlay a
+	says Closed close-tunnel -local-only 10.42.0.2
+	says Created create-tunnel -address 192.0.2.99:4242 10.42.0.9
+	says '^\[10.42.0.9\] +\[192.0.2.99:4242\]' list-pending-hostmap
+	says 'Tunnel already handshaking' create-tunnel 10.42.0.9
+	refuses 1 'is this host' create-tunnel 10.42.0.1
+	says 'Log level is: debug' log-level debug
+	says 'Log level is: debug' log-level
+	refuses 1 'unknown log level' log-level loud
+	refuses 1 'did not understand: nonsense' nonsense
+	refuses 2 Usage -nonsense
+	refuses 2 Usage -interval x drops
+	refuses 1 'usage: status' status extra
+	ping_overlay a
+}
+
+@test "clients that never read, never write, or come by the thousand disturb nobody" {
+	nodes_make "$M57" "$M57"
+	timeout 60 python3 - "$PAIR_DIR/a.sock" >"$PAIR_DIR/clients" 2>&1 <<-'PY' &
+		import json, socket, sys, time
+		def client():
+		    s = socket.socket(socket.AF_UNIX)
+		    s.settimeout(30)
+		    s.connect(sys.argv[1])
+		    return s
+		request = b'{"command":"help"}\n'
+		def refused(s):
+		    try:
+		        return s.recv(1) == b""
+		    except ConnectionError:
+		        return True
+		deaf = client()
+		deaf.setblocking(False)
+		sent = 0
+		try:
+		    while sent < 50000000:
+		        sent += deaf.send(request * 100)
+		except (BlockingIOError, ConnectionError):
+		    pass
+		assert sent < 50000000, "it is heard although it does not read"
+		long = client()
+		long.sendall(b"x" * 4096)
+		assert b"too long" in long.recv(1000) and refused(long)
+		for i in range(1000):
+		    s = client()
+		    s.sendall(request)
+		    assert json.loads(s.makefile().readline())["ok"]
+		held = [client() for i in range(1000)]
+		last = client()
+		last.sendall(request)
+		assert json.loads(last.makefile().readline())["ok"]
+		assert refused(held[0])
+		print("done")
+	PY
+	local clients=$!
+	in_ns a ping -i 0.01 -c 200 -W 1 -q 10.42.0.2
+	wait $clients || { cat "$PAIR_DIR/clients"; false; }
+	grep -q done "$PAIR_DIR/clients"
+	says '^tunnels: 1$' status
+	[ "$(ls "/proc/${NODE_PID[a]}/fd" 2>/dev/null | wc -l)" -lt 100 ]
+}
+
+@test "a client that does not speak is dropped after 10 s" {
+	nodes_make "$M57" "$M57"
+	run timeout 20 python3 -c '
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+begin = time.time()
+assert s.recv(1) == b""
+print(time.time() - begin)
+assert 9 < time.time() - begin < 15' "$PAIR_DIR/a.sock"
+	echo "$output"
+	[ "$status" = 0 ]
+}
+
+@test "the socket is private, replaced when stale, gone at the end" {
+	nodes_make "$M57" "$M57"
+	[ "$(stat -c %a "$PAIR_DIR/a.sock")" = 600 ]
+	if command -v setpriv >/dev/null; then
+		chmod 755 "$PAIR_DIR" # the folder is no obstacle, the socket is
+		! setpriv --reuid=65534 --regid=65534 --clear-groups "$CTL" -socket "$PAIR_DIR/a.sock" version
+	fi
+	node_end a KILL || true
+	[ -S "$PAIR_DIR/a.sock" ]
+	refuses 3 'nobody listens' version
+	node_start a
+	wait_for 5 says . version
+	node_end a
+	[ ! -e "$PAIR_DIR/a.sock" ]
+	refuses 3 'No such file' version
+}
+
+@test "m57.ctl: false and an empty text make none; one that cannot be made is a warning" {
+	local value
+	for value in false '""' /nonexistent/folder/a.sock; do
+		rm -f "$PAIR_DIR/a.log"
+		config_write a ctl="$value"
+		node_start a
+		wait_for 5 grep -q 'interface is active' "$PAIR_DIR/a.log"
+		[ ! -e "$PAIR_DIR/a.sock" ]
+		if [ "$value" = /nonexistent/folder/a.sock ]; then
+			grep -q 'level=warning msg="cannot make the control socket /nonexistent/folder/a.sock' "$PAIR_DIR/a.log"
+		else
+			! grep -q warning "$PAIR_DIR/a.log"
+		fi
+		node_end a
+	done
+}
+
+@test "without m57.ctl the socket is named after the device" {
+	config_write a
+	sed -i '/^m57:/d; s/dev: tun-a/dev: m57-'"$BASHPID"'/' "$PAIR_DIR/a.yml"
+	node_start a
+	wait_for 5 test -S "/run/m57/m57-$BASHPID.sock"
+	timeout 5 "$CTL" -socket "/run/m57/m57-$BASHPID.sock" version
+	node_end a
+	[ ! -e "/run/m57/m57-$BASHPID.sock" ]
+}

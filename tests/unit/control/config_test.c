@@ -452,6 +452,7 @@ static void mark_map(const struct yaml_node *map, const char *prefix, bool *seen
 		if (map->keys[i]->where.line != 0 && key->type != KEY_LIST &&
 		    key->type != KEY_MAP && strcmp(path, "listen.port") != 0 &&
 		    strcmp(path, "routines") != 0 && strcmp(path, "tun.dev") != 0 &&
+		    strcmp(path, "m57.ctl") != 0 && /* named after the device */
 		    strncmp(path, "pki.", 4) != 0)
 			cr_assert(keys_is_default(key, value),
 				  "the example's %s is not the default", path);
@@ -479,4 +480,34 @@ Test(config, example_has_every_key, .fini = fini)
 	load_text(text);
 	cr_assert_eq(findings.count, 0, "%s", first());
 	arena_free(&arena);
+}
+
+/* m57.ctl: a path, the default when absent, or none. */
+Test(config, control_socket, .fini = fini)
+{
+	static const struct {
+		const char *text, *path;
+		bool off;
+		unsigned warnings;
+	} rows[] = {
+		{"", NULL, false, 0},
+		{"m57: {ctl: /run/x.sock}\n", "/run/x.sock", false, 0},
+		{"m57: {ctl: false}\n", NULL, true, 0},
+		{"m57: {ctl: \"\"}\n", NULL, true, 0},
+		{"m57: {ctl: true}\n", NULL, false, 1},
+		{"m57: {ctl: [a]}\n", NULL, false, 1},
+		{"sshd: {enabled: true, listen: \"127.0.0.1:2222\", host_key: x}\n", NULL, false,
+		 1},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		load(rows[i].text);
+		cr_expect_eq(config->ctl.off, rows[i].off, "row %zu", i);
+		if (rows[i].path)
+			cr_expect_str_eq(config->ctl.path, rows[i].path);
+		else if (!rows[i].off)
+			cr_expect_null(config->ctl.path);
+		cr_expect_eq(findings.warnings, rows[i].warnings, "row %zu: %u", i,
+			     findings.warnings);
+	}
 }

@@ -149,12 +149,11 @@
  */
 #define ADMIN_CLIENTS_MAX 32   /* connections; one more takes the place of the one idle longest */
 #define ADMIN_REQUEST_MAX 4096 /* bytes of a request line; the longest of ours has under 400 */
-#define ADMIN_ANSWER_MAX  (4u << 20) /* bytes of an answer and of what one client has not read yet \
-				      */
-#define ADMIN_ROWS_MAX   500        /* hosts in one answer; the rest is asked for behind the last */
-#define ADMIN_ROWS_BYTES (1u << 20) /* and of JSON: certificates may be long */
-#define ADMIN_CLIENT_MS  10000      /* for a request to come complete, for an answer to be taken */
-#define ADMIN_TURN_MAX   8 /* requests answered before control looks after the node again */
+#define ADMIN_ANSWER_MAX  (4u << 20) /* bytes of an answer, so of what a client has not read yet */
+#define ADMIN_ROWS_MAX    500 /* hosts in one answer; the rest is asked for behind the last */
+#define ADMIN_ROWS_BYTES  (1u << 20) /* and of JSON: certificates may be long */
+#define ADMIN_CLIENT_MS   10000      /* for a request to come complete, for an answer to be taken */
+#define ADMIN_TURN_MAX    8 /* requests answered before control looks after the node again */
 
 /* --- configuration (PROTOCOL.md 9) --------------------------------------------------------------
  */

@@ -617,7 +617,7 @@ static json_t *result_of(struct admin_world *world, json_t *request, char error[
 	}
 	if (!arguments_read(command, argc, argv, &arguments, error))
 		return NULL;
-	// cppcheck-suppress returnDanglingLifetime; a new object
+	/* cppcheck-suppress returnDanglingLifetime */
 	return command->run(world, &arguments, error);
 }
 

@@ -192,7 +192,6 @@ Test(config, findings, .fini = fini)
 		{"firewall: {conntrack: {udp_timeout: 999999h}}", SEVERITY_WARNING, 2, "too long"},
 		{"listen: {send_recv_error: sometimes}", SEVERITY_WARNING, 2, "always is used"},
 		{"listen: {read_buffer: -1}", SEVERITY_WARNING, 2, "0 is used"},
-		{"firewall: {inbound_action: reject}", SEVERITY_WARNING, 2, "behaves as drop"},
 		{"firewall: {inbound_action: allow}", SEVERITY_WARNING, 2, "drop is used"},
 		{"static_host_map: [a]", SEVERITY_WARNING, 2, "not a map"},
 		{"pki: x", SEVERITY_ERROR, 2, "already defined"},

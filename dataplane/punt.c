@@ -55,7 +55,7 @@ struct punt *punt_take(struct worker *w, enum pool_class class, enum punt_type t
 		struct punt *punt =
 			(struct punt *)(pool->memory + (size_t)pool->cursor * pool->stride);
 		pool->cursor = pool->cursor + 1 < pool->count ? pool->cursor + 1 : 0;
-		if (__atomic_load_n(&punt->busy, __ATOMIC_ACQUIRE))
+		if (atomic_load_explicit(&punt->busy, memory_order_acquire))
 			continue;
 		punt->busy = 1;
 		punt->type = type;

@@ -92,7 +92,7 @@ Test(refuse_road, a_local_program_is_answered_over_the_tun)
 	cr_expect_eq(rig->io.written[0].vnet.gso_type, 0);
 	cr_expect_eq(rig->io.written[0].vnet.flags, 0);
 	cr_expect_eq(rig->io.sent_count, 0);
-	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_NO_RULE), 1);
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_NO_RULE), 1);
 	expect_answers(rig, 1, 0);
 	finish(rig);
 }
@@ -109,11 +109,11 @@ Test(refuse_road, no_route_and_foreign_addresses_are_answered_too)
 	leave(rig, packet, length);
 	cr_expect_eq(rig_drops(rig, DROP_TUN_NO_ROUTE), 1);
 	leave(rig, packet, syn(packet, 77, 1, 5001));
-	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_LOCAL_ADDR), 1);
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_LOCAL_ADDR), 1);
 	struct addr other = rig->tunnel->addrs[0];
 	rig->tunnel->addrs[0].bytes[15] = 9;
 	leave(rig, packet, syn(packet, 2, 1, 5002));
-	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_REMOTE_ADDR), 1);
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_REMOTE_ADDR), 1);
 	rig->tunnel->addrs[0] = other;
 	chains_flush(&rig->w);
 	cr_assert_eq(rig->io.written_count, 3);
@@ -163,7 +163,7 @@ Test(refuse_road, a_super_packet_has_one_answer)
 
 	cr_assert(outbound_run(&rig->w, packet, length, &vnet));
 	chains_flush(&rig->w);
-	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_NO_RULE), run_packets(length, &vnet));
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_NO_RULE), run_packets(length, &vnet));
 	cr_assert_eq(rig->io.written_count, 1);
 	cr_expect_eq(rig->io.written[0].length, 56);
 	cr_expect_eq(rig->io.written[0].bytes[20], 3);
@@ -312,7 +312,8 @@ Test(refuse_road, drop_is_silent_in_each_direction_alone)
 		chains_flush(&rig->w);
 		cr_expect_eq(rig->io.written_count, !inbound);
 		cr_expect_eq(rig->io.sent_count, inbound);
-		cr_expect_eq(rig_drops(rig, DROP_FIREWALL_NO_RULE), 2);
+		cr_expect_eq(rig_drops(rig, DROP_FIREWALL_NO_RULE), 1);
+		cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_NO_RULE), 1);
 		finish(rig);
 	}
 }
@@ -331,7 +332,8 @@ Test(refuse_road, no_answer_while_new_rules_are_compiled)
 		rig->tunnel->rules = NULL;
 	}
 	rig->tunnel->rules = rules;
-	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_NO_RULE), 4);
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_NO_RULE), 2);
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_NO_RULE), 2);
 	expect_answers(rig, 0, 0);
 	rules->version = 2;
 	arrive(rig, packet, syn(packet, 1, 2, 5000));

@@ -46,7 +46,6 @@ static bool rules_have_judged(const struct worker *w, struct tunnel *tunnel)
 void refuse_outbound(struct worker *w, struct tunnel *tunnel, const uint8_t *packet,
 		     const struct inner *inner, enum drop reason)
 {
-	uint8_t answer[REJECT_BYTES_MAX];
 	struct write_slot *slot;
 
 	if (!w->snapshot->reject[OUTBOUND] || !w->has_tun)
@@ -58,15 +57,14 @@ void refuse_outbound(struct worker *w, struct tunnel *tunnel, const uint8_t *pac
 		   reason != DROP_TUN_NO_ROUTE) {
 		return;
 	}
-	uint32_t bytes = reject_build(packet, inner, answer);
-	if (bytes == 0)
+	uint8_t *answer = chains_room(w, REJECT_BYTES_MAX, &slot);
+	uint32_t bytes = answer ? reject_build(packet, inner, answer) : 0;
+	if (answer && bytes == 0)
 		return;
-	uint8_t *place = take_token(w, OUTBOUND) ? chains_room(w, bytes, &slot) : NULL;
-	if (place) {
-		memcpy(place, answer, bytes);
-		chains_write(w, slot, place, bytes);
-	}
-	count_answer(w, place != NULL);
+	bool sent = answer && take_token(w, OUTBOUND);
+	if (sent)
+		chains_write(w, slot, answer, bytes);
+	count_answer(w, sent);
 }
 
 void refuse_inbound(struct worker *w, struct tunnel *tunnel, const uint8_t *packet,

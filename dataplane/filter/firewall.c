@@ -8,6 +8,22 @@
  */
 #include "filter/firewall.h"
 
+enum drop firewall_drop(enum drop reason, enum direction direction)
+{
+	if (direction == INBOUND)
+		return reason;
+	switch (reason) {
+	case DROP_FIREWALL_REMOTE_ADDR:
+		return DROP_FIREWALL_OUT_REMOTE_ADDR;
+	case DROP_FIREWALL_LOCAL_ADDR:
+		return DROP_FIREWALL_OUT_LOCAL_ADDR;
+	case DROP_FIREWALL_NO_RULE:
+		return DROP_FIREWALL_OUT_NO_RULE;
+	default:
+		return reason;
+	}
+}
+
 static bool is_icmp(const struct flow *flow)
 {
 	return flow->protocol == IPPROTO_ICMP || flow->protocol == IPPROTO_ICMPV6;
@@ -163,20 +179,4 @@ enum drop firewall_check(struct conntrack *ct, const struct snapshot *snapshot,
 	if (conntrack_enter(ct, flow, snapshot, now_s, direction))
 		count_stat(counters, STAT_CONNTRACK_EVICTED, 1);
 	return DROP_NONE;
-}
-
-enum drop firewall_drop(enum drop reason, enum direction direction)
-{
-	if (direction == INBOUND)
-		return reason;
-	switch (reason) {
-	case DROP_FIREWALL_REMOTE_ADDR:
-		return DROP_FIREWALL_OUT_REMOTE_ADDR;
-	case DROP_FIREWALL_LOCAL_ADDR:
-		return DROP_FIREWALL_OUT_LOCAL_ADDR;
-	case DROP_FIREWALL_NO_RULE:
-		return DROP_FIREWALL_OUT_NO_RULE;
-	default:
-		return reason;
-	}
 }

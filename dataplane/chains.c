@@ -66,8 +66,7 @@ static void count_written(struct worker *w, uint32_t packets, uint32_t bytes)
 	count_stat(w->counters, STAT_TUN_WRITTEN_BYTES, bytes);
 }
 
-static void write_verbatim(struct worker *w, struct write_slot *slot, uint8_t *packet,
-			   uint32_t length)
+void chains_write(struct worker *w, struct write_slot *slot, uint8_t *packet, uint32_t length)
 {
 	static const struct virtio_net_hdr plain;
 
@@ -179,7 +178,7 @@ void chains_add(struct worker *w, struct write_slot *slot, uint8_t *packet, uint
 	case JOIN_PURE_ACK:
 		break;
 	}
-	write_verbatim(w, slot, packet, length);
+	chains_write(w, slot, packet, length);
 }
 
 void chains_flush(struct worker *w)

@@ -156,7 +156,8 @@ static bool open_datagram(struct worker *w, struct inbound_run *run, uint32_t i,
 
 /* ---- messages: inner packets ----------------------------------------------------------------- */
 
-static bool allowed(struct worker *w, struct tunnel *tunnel, const struct inner *inner)
+static bool allowed(struct worker *w, struct tunnel *tunnel, const uint8_t *packet,
+		    const struct inner *inner)
 {
 	struct judged *judged = &w->judged;
 
@@ -168,6 +169,7 @@ static bool allowed(struct worker *w, struct tunnel *tunnel, const struct inner 
 			       &inner->flow, INBOUND, w->now_s, w->counters);
 	if (reason != DROP_NONE) {
 		count_drop(w->counters, reason, 1);
+		refuse_inbound(w, tunnel, packet, inner, reason);
 		return false;
 	}
 	*judged = (struct judged){.tunnel = tunnel, .flow = inner->flow};
@@ -238,7 +240,7 @@ static void message(struct worker *w, struct inbound_run *run, uint32_t i)
 	enum drop reason = inner_parse(packet, length, INBOUND, &inner);
 	if (reason != DROP_NONE)
 		count_drop(w->counters, reason, 1);
-	else if (allowed(w, run->tunnel, &inner)) {
+	else if (allowed(w, run->tunnel, packet, &inner)) {
 		chains_add(w, slot, packet, inner.ip_length, &inner, run->tunnel);
 		run->tail = w->chains.last;
 		if (run->tail)
@@ -259,7 +261,7 @@ static void message_without_tun(struct worker *w, struct inbound_run *run, uint3
 		return;
 	enum drop reason = inner_parse(packet, run->bytes[i] - WIRE_OVERHEAD, INBOUND, &inner);
 	if (reason == DROP_NONE) {
-		if (!allowed(w, run->tunnel, &inner))
+		if (!allowed(w, run->tunnel, packet, &inner))
 			return;
 		reason = echo_answer(w, run->tunnel, packet, &inner);
 	}

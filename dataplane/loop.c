@@ -129,6 +129,8 @@ static void outbound(struct worker *w)
 		io_release(w->io, event);
 		fifo_drop_first(&w->tun_runs);
 	}
+	if (w->chains.scratch_count > 0) /* answers to what was refused */
+		chains_flush(w);
 	train_close(w);
 }
 
@@ -149,7 +151,7 @@ static void turn(struct worker *w)
 	w->snapshot = RCU_READ(*w->snapshot_slot);
 	w->now_ns = coarse_now_ns();
 	w->now_s = (uint32_t)(w->now_ns / 1000000000u);
-	w->judged.tunnel = NULL;
+	w->judged.tunnel = w->refused.tunnel = NULL;
 	w->outbound_held = false;
 
 	inbox_work(w);

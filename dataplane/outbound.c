@@ -2,8 +2,9 @@
  * outbound.c - the road from the tun to the socket (PROTOCOL.md 4.1).
  *
  * Exits of a run: INNER_PARSE, TUN_SELF, TUN_BROADCAST, TUN_MULTICAST, TUN_NO_ROUTE, waits with
- * control (PUNT_POOL), NO_REMOTE, FIREWALL_*, INNER_GSO, TUN_SEGMENTS, TUN_TOO_BIG, COUNTER_LIMIT,
- * or sealed and sent.
+ * control (PUNT_POOL), NO_REMOTE, FIREWALL_OUT_*, INNER_GSO, TUN_SEGMENTS, TUN_TOO_BIG,
+ * COUNTER_LIMIT, or sealed and sent. What FIREWALL_OUT_* and TUN_NO_ROUTE drop may be answered
+ * (refuse.c).
  *
  * Where bytes are touched: the kernel copies the super-packet into the receive slot; each segment's
  * checksum reads its payload once; the AEAD reads it again (from cache) and writes the datagram
@@ -61,8 +62,10 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 	enum drop reason =
 		firewall_check(w->conntrack, w->snapshot, tunnel, RCU_READ(tunnel->rules),
 			       &inner->flow, OUTBOUND, w->now_s, w->counters);
-	if (reason != DROP_NONE)
-		return reason;
+	if (reason != DROP_NONE) {
+		refuse_outbound(w, tunnel, packet, inner, reason);
+		return firewall_drop(reason, OUTBOUND);
+	}
 	reason = segment_begin(&s, packet, length, vnet, inner);
 	if (reason != DROP_NONE)
 		return reason;
@@ -98,8 +101,10 @@ static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t leng
 	if (reason != DROP_NONE)
 		return reason;
 	reason = next_hop_lookup(w->snapshot, &inner.flow.remote, &next_hop);
-	if (reason != DROP_NONE)
+	if (reason != DROP_NONE) {
+		refuse_outbound(w, NULL, packet, &inner, reason);
 		return reason;
+	}
 
 	struct host_entry *host = hostmap_by_addr(w->map, &next_hop);
 	struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;

@@ -2,8 +2,8 @@
  * worker.h - the state of one worker. It belongs to one thread; nobody else looks inside.
  *
  * The files that work on it, in the order a packet meets them: loop.c (the turns), outbound.c and
- * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), echo.c (instead of a tun), punt.c (to
- * control), inbox.c (from control).
+ * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), refuse.c (answers to what was
+ * refused), echo.c (instead of a tun), punt.c (to control), inbox.c (from control).
  */
 #ifndef M57_WORKER_H
 #define M57_WORKER_H
@@ -69,10 +69,15 @@ struct pool {
 	uint32_t bytes; /* room for bytes[] */
 };
 
-/* The flow that passed the firewall last, valid for the turn: a run is judged once. */
+/* The flow that the firewall judged last, valid for the turn. */
 struct judged {
 	const struct tunnel *tunnel;
 	struct flow flow;
+};
+
+/* Answers that one direction may still give in this second. */
+struct reject_bucket {
+	uint32_t tokens, refill_s;
 };
 
 struct worker {
@@ -88,10 +93,11 @@ struct worker {
 
 	/* --- per turn --- */
 	const struct snapshot *snapshot;
-	uint64_t now_ns; /* coarse monotonic */
-	uint32_t now_s;  /* the same in seconds */
-	struct judged judged;
-	bool outbound_held; /* the first tun run waits for ORDER_RESUME_END */
+	uint64_t now_ns;       /* coarse monotonic */
+	uint32_t now_s;        /* the same in seconds */
+	struct judged judged;  /* passed: a run is judged once */
+	struct judged refused; /* and answered: a run is answered once */
+	bool outbound_held;    /* the first tun run waits for ORDER_RESUME_END */
 
 	/* --- between turns --- */
 	struct event_fifo tun_runs, udp_trains;
@@ -107,6 +113,7 @@ struct worker {
 
 	uint32_t recv_error_tokens;
 	uint32_t recv_error_refill_s;
+	struct reject_bucket rejects[2]; /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];
 };
@@ -171,6 +178,17 @@ void inbound_train(struct worker *w, const struct io_event *train);
 enum drop echo_answer(struct worker *w, struct tunnel *tunnel, uint8_t *packet,
 		      const struct inner *inner);
 
+/* refuse.c */
+/*
+ * packet, parsed as inner, was dropped for reason: where the configuration wants it, the local
+ * sender is answered over the tun. tunnel is NULL when there was no route to one.
+ */
+void refuse_outbound(struct worker *w, struct tunnel *tunnel, const uint8_t *packet,
+		     const struct inner *inner, enum drop reason);
+/* The same for an opened packet of tunnel's peer, which is answered through the tunnel. */
+void refuse_inbound(struct worker *w, struct tunnel *tunnel, const uint8_t *packet,
+		    const struct inner *inner, enum drop reason);
+
 /* chains.c */
 /* WRITE_HEADROOM behind it there are at least length bytes; nothing is taken yet. NULL: none free.
  */
@@ -178,6 +196,8 @@ uint8_t *chains_room(struct worker *w, uint32_t length, struct write_slot **slot
 /* An opened and allowed packet at chains_room(): joined, begun as a chain, or queued verbatim. */
 void chains_add(struct worker *w, struct write_slot *slot, uint8_t *packet, uint32_t length,
 		const struct inner *inner, const struct tunnel *tunnel);
+/* A packet at chains_room() that belongs to no chain: queued verbatim. */
+void chains_write(struct worker *w, struct write_slot *slot, uint8_t *packet, uint32_t length);
 /* Writes out all chains, oldest first, and lets go of the slots. End of a turn. */
 void chains_flush(struct worker *w);
 

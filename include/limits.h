@@ -142,7 +142,12 @@
 #define RULES_MAX      1024 /* per direction; the peer bit sets of a tunnel grow with it */
 #define CONNTRACK_WAYS 8
 #define CONNTRACK_BUCKETS                                                                          \
-	(1u << 14)      /* times 8 ways = 131,072 flows, about 8 MiB when all are used */
+	(1u << 14) /* times 8 ways = 131,072 flows, about 8 MiB when all are used */
+#define REJECTS_PER_SECOND                                                                         \
+	100 /* answers of one worker to refused packets of one direction; burst of the same size   \
+	     */
+#define REJECT_BYTES_MAX                                                                           \
+	1048 /* of such an answer: ICMPv6 error with 1000 bytes of the packet (PROTOCOL.md 5.6) */
 #define ROUTES_MAX 4096 /* overlay and unsafe routes together */
 
 /* --- m57ctl ------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ struct snapshot {
 	/* firewall */
 	uint16_t rules_version;
 	struct ruleset rules[2]; /* by enum direction */
+	bool reject[2];          /* by enum direction: what is refused gets an answer */
 	uint32_t tcp_timeout_s, udp_timeout_s, default_timeout_s;
 
 	enum recv_error_policy send_recv_error;

@@ -275,12 +275,8 @@ static enum firewall_action read_action(struct config_reader *r, const char *pat
 
 	if (strcmp(text, "drop") == 0)
 		return FIREWALL_DROP;
-	if (strcmp(text, "reject") == 0) {
-		finding_warning(
-			r->findings, where,
-			"%s: reject behaves as drop so far: denied packets are not answered", path);
+	if (strcmp(text, "reject") == 0)
 		return FIREWALL_REJECT;
-	}
 	finding_warning(r->findings, where,
 			"%s: \"%s\" is unknown; the default drop is used: write drop or reject",
 			path, finding_quote(text, quote));

@@ -122,8 +122,7 @@ struct config {
 	struct {
 		struct firewall_rules rules[2]; /* by enum direction */
 		bool default_local_cidr_any;
-		enum firewall_action
-			action[2]; /* by enum direction; reject behaves as drop so far */
+		enum firewall_action action[2]; /* by enum direction */
 		uint32_t tcp_timeout_s, udp_timeout_s, default_timeout_s;
 	} firewall;
 

@@ -97,6 +97,8 @@ struct snapshot *snapshot_build(const struct config *config, const struct cert *
 	snapshot->rules_version = rules_version;
 	snapshot->drop_local_broadcast = config->tun.drop_local_broadcast;
 	snapshot->drop_multicast = config->tun.drop_multicast;
+	for (int direction = 0; direction < 2; direction++)
+		snapshot->reject[direction] = config->firewall.action[direction] == FIREWALL_REJECT;
 	snapshot->tcp_timeout_s = config->firewall.tcp_timeout_s;
 	snapshot->udp_timeout_s = config->firewall.udp_timeout_s;
 	snapshot->default_timeout_s = config->firewall.default_timeout_s;

@@ -8,6 +8,22 @@
  */
 #include "filter/firewall.h"
 
+enum drop firewall_drop(enum drop reason, enum direction direction)
+{
+	if (direction == INBOUND)
+		return reason;
+	switch (reason) {
+	case DROP_FIREWALL_REMOTE_ADDR:
+		return DROP_FIREWALL_OUT_REMOTE_ADDR;
+	case DROP_FIREWALL_LOCAL_ADDR:
+		return DROP_FIREWALL_OUT_LOCAL_ADDR;
+	case DROP_FIREWALL_NO_RULE:
+		return DROP_FIREWALL_OUT_NO_RULE;
+	default:
+		return reason;
+	}
+}
+
 static bool is_icmp(const struct flow *flow)
 {
 	return flow->protocol == IPPROTO_ICMP || flow->protocol == IPPROTO_ICMPV6;

@@ -10,7 +10,8 @@
 
 /*
  * In order: the remote address belongs to the tunnel's peer, the local address to us, conntrack,
- * the rules of direction. Returns DROP_NONE (then the flow is in conntrack) or the reason. rules is
+ * the rules of direction. Returns DROP_NONE (then the flow is in conntrack) or the reason, for
+ * either direction FIREWALL_REMOTE_ADDR, FIREWALL_LOCAL_ADDR or FIREWALL_NO_RULE. rules is
  * the tunnel's peer_rules read under RCU, or NULL; while their version is not the snapshot's, flows
  * already tracked pass unrefreshed and new ones are dropped. Counts new and evicted flows in
  * counters.
@@ -19,6 +20,9 @@ enum drop firewall_check(struct conntrack *ct, const struct snapshot *snapshot,
 			 const struct tunnel *tunnel, const struct peer_rules *rules,
 			 const struct flow *flow, enum direction direction, uint32_t now_s,
 			 struct counters *counters);
+
+/* The row that counts a reason of firewall_check() for packets of direction. */
+enum drop firewall_drop(enum drop reason, enum direction direction);
 
 /*
  * Do the rules of direction alone allow flow? Pure; for tests and for "why". *rule, unless rule is

@@ -369,7 +369,7 @@ Test(check, snapshot)
 			   "firewall: {outbound: [{port: any, proto: any, host: any}],\n"
 			   "  inbound: [{port: 1, proto: tcp, host: any}, {port: 2, proto: udp, "
 			   "cidr: 1.0.0.0/8, local_cidr: any}],\n"
-			   "  conntrack: {udp_timeout: 7s}}\n"
+			   "  conntrack: {udp_timeout: 7s}, inbound_action: reject}\n"
 			   "listen: {send_recv_error: never}\n"
 			   "tun:\n  drop_multicast: true\n  unsafe_routes:\n"
 			   "  - {route: 8.0.0.0/8, via: 10.42.0.2}\n"
@@ -388,6 +388,7 @@ Test(check, snapshot)
 	cr_assert_str_eq(prefix_format(&snapshot->unsafe_networks[0], text), "172.16.0.0/16");
 	cr_assert(snapshot->drop_multicast && !snapshot->drop_local_broadcast);
 	cr_assert_eq(snapshot->udp_timeout_s, 7);
+	cr_assert(snapshot->reject[INBOUND] && !snapshot->reject[OUTBOUND]);
 	cr_assert_eq(snapshot->send_recv_error, RECV_ERROR_NEVER);
 	cr_assert_eq(snapshot->rules[OUTBOUND].count, 1);
 	cr_assert_eq(snapshot->rules[INBOUND].count, 2);

@@ -102,7 +102,7 @@ Test(config, values, .fini = fini)
 	     "  unsafe_routes: [{route: 172.16.1.9/24, via: 10.0.0.9, metric: 5, install: n},\n"
 	     "    {route: 0.0.0.0/0, via: [{gateway: 10.0.0.8, weight: 4}], mtu: 1200}]}\n"
 	     "handshakes: {try_interval: 1s, retries: 20}\n"
-	     "firewall: {conntrack: {tcp_timeout: 1500ms}}\n"
+	     "firewall: {conntrack: {tcp_timeout: 1500ms}, outbound_action: reject}\n"
 	     "logging: {level: DEBUG, format: json, disable_timestamp: true}\n");
 	cr_assert_eq(findings.count, 0, "%s", first());
 	cr_assert_eq(config->cipher, AEAD_CHACHA20POLY1305);
@@ -132,6 +132,8 @@ Test(config, values, .fini = fini)
 	cr_assert_str_eq(prefix_format(&config->tun.unsafe_routes[0].to, text), "172.16.1.0/24");
 	cr_assert_eq(config->handshakes.try_interval_ns, SECOND_NS);
 	cr_assert_eq(config->firewall.tcp_timeout_s, 2, "half seconds are rounded up");
+	cr_assert_eq(config->firewall.action[OUTBOUND], FIREWALL_REJECT);
+	cr_assert_eq(config->firewall.action[INBOUND], FIREWALL_DROP);
 	cr_assert_eq(config->logging.level, LOG_LEVEL_DEBUG);
 	cr_assert_eq(config->logging.format, LOG_FORMAT_JSON);
 	cr_assert(config->logging.disable_timestamp);
@@ -192,7 +194,6 @@ Test(config, findings, .fini = fini)
 		{"firewall: {conntrack: {udp_timeout: 999999h}}", SEVERITY_WARNING, 2, "too long"},
 		{"listen: {send_recv_error: sometimes}", SEVERITY_WARNING, 2, "always is used"},
 		{"listen: {read_buffer: -1}", SEVERITY_WARNING, 2, "0 is used"},
-		{"firewall: {inbound_action: reject}", SEVERITY_WARNING, 2, "behaves as drop"},
 		{"firewall: {inbound_action: allow}", SEVERITY_WARNING, 2, "drop is used"},
 		{"static_host_map: [a]", SEVERITY_WARNING, 2, "not a map"},
 		{"pki: x", SEVERITY_ERROR, 2, "already defined"},

@@ -337,6 +337,38 @@ Test(firewall, reload_judges_tracked_flows_again, .init = setup, .fini = teardow
 	cr_expect_eq(conntrack_count(ct, 2), 1);
 }
 
+/* The same whoever created the flow and whichever way the packet goes, and past the last version.
+ */
+Test(firewall, every_way_a_tracked_flow_is_judged_again, .init = setup, .fini = teardown)
+{
+	static const uint16_t versions[][2] = {{1, 2}, {65534, 65535}, {65535, 0}, {0, 1}};
+
+	for (unsigned i = 0; i < 4 * 8; i++) {
+		enum direction creates = i & 1, packet = i >> 1 & 1;
+		bool still_allowed = i >> 2 & 1;
+		const uint16_t *version = versions[i >> 3];
+		struct flow flow = flow_of(PEER, OWN, IPPROTO_TCP, (uint16_t)(1000 + i), 443);
+		uint64_t created = counters.stats[STAT_CONNTRACK_NEW];
+
+		snapshot.rules_version = bits.version = version[0];
+		snapshot.rules[0].count = snapshot.rules[1].count = 0;
+		add_rule(creates, allow_all);
+		cr_assert_eq(check(&flow, creates, 1), DROP_NONE, "case %u", i);
+
+		snapshot.rules_version = bits.version = version[1];
+		snapshot.rules[creates].count = still_allowed;
+		cr_expect_eq(check(&flow, packet, 2),
+			     still_allowed ? DROP_NONE : DROP_FIREWALL_NO_RULE, "case %u", i);
+		cr_expect_eq(check(&flow, 1 - packet, 2),
+			     still_allowed ? DROP_NONE : DROP_FIREWALL_NO_RULE, "case %u", i);
+		/* passed, it has the new version: the next packet asks no rule */
+		snapshot.rules[creates].count = 0;
+		cr_expect_eq(check(&flow, packet, 3),
+			     still_allowed ? DROP_NONE : DROP_FIREWALL_NO_RULE, "case %u", i);
+		cr_expect_eq(counters.stats[STAT_CONNTRACK_NEW], created + 1, "case %u", i);
+	}
+}
+
 /* What outbound created and no longer allows may still be new by an inbound rule. */
 Test(firewall, a_flow_cut_in_one_direction_may_begin_in_the_other, .init = setup, .fini = teardown)
 {

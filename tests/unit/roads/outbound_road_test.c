@@ -177,12 +177,12 @@ Test(outbound_road, every_drop_has_its_name)
 	cr_expect_eq(rig_drops(rig, DROP_TUN_TOO_BIG), 1);
 	rig->snapshot.rules[OUTBOUND].count = 0;
 	send_udp(rig, 1, 98, 10);
-	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_NO_RULE), 1);
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_NO_RULE), 1);
 	rig->snapshot.rules[OUTBOUND].count = 1;
 	length = udp(packet, 1, 99, 10);
 	packet[15] = 99; /* not our address */
 	run(rig, packet, length, &plain);
-	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_LOCAL_ADDR), 1);
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_LOCAL_ADDR), 1);
 	length = super(packet, 5000);
 	vnet = packet_vnet(packet, 1000);
 	vnet.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;

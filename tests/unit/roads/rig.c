@@ -26,6 +26,7 @@ int io_enable(struct io *io)
 void io_turn(struct io *io, bool sleep)
 {
 	io->slept += sleep;
+	io->held_over |= io->free_write_count != WRITE_SLOTS;
 }
 
 bool io_next(struct io *io, struct io_event *event)

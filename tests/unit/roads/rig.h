@@ -46,6 +46,7 @@ struct io {
 	struct io_event events[64]; /* what io_next() hands out, for worker_main() */
 	uint32_t event_head, event_count;
 	uint32_t slept, released;
+	bool held_over; /* a turn has ended with a write slot still held */
 };
 
 /* The worker, its tables, and one tunnel (tunnel) to 10.0.0.1 at 192.0.2.1:4242; we are 10.0.0.2.

@@ -97,6 +97,7 @@ allowed_cpus() {
 	[ "$(allowed_cpus a m57-w1)" = 1 ]
 	[ "$(allowed_cpus a m57)" != 1 ]
 	grep -q 'Workers stay on their CPUs.*1 1' "$PAIR_DIR/a.log"
+	iperf_serve b
 	tcp_passes a
 }
 

@@ -157,11 +157,16 @@ test-programs: all $(UNIT_PROGRAMS) $(KERNEL_TESTS) $(NETNS_PRELOADS)
 unit-programs: $(UNIT_PROGRAMS)
 hot-objects: $(DATAPLANE_OBJ)
 
-# --- fuzz targets (of dataplane/crypto so far): libFuzzer, so clang, with the sanitizers
+# --- fuzz targets: libFuzzer, so clang, with the sanitizers
 $(B)/fuzz/%: tests/fuzz/%_fuzz.c $(wildcard dataplane/crypto/*.c) $(B)/flags
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined $(INC_dataplane) $(PKG_CFLAGS) -o $@ $(filter %.c,$^) $(PKG_LIBS)
+
+$(B)/fuzz/lighthouse: tests/fuzz/lighthouse_fuzz.c control/peers/lighthouse_wire.c $(B)/flags
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
+	-fno-sanitize-recover=undefined -Iinclude -Icontrol -o $@ $(filter %.c,$^)
 
 # --- what is run rather than built. pkg-config is asked when make starts: so libraries that
 # --- install-deps has just brought are seen by a make below this one.

@@ -19,9 +19,10 @@
 #include <string.h>
 
 #include "log.h"
+#include "system/local_addrs.h"
 #include "system/signals.h"
 
-enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_END };
+enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_ADDRS, TAG_END };
 
 /* READY, STOPPED and a note of each kind per worker come beside what the pools hold. */
 #define PUNTS_PER_QUEUE                                                                            \
@@ -133,6 +134,11 @@ static void completion_take(struct control *control, uint64_t tag, uint32_t flag
 			hostmap_garbage_release(control->map, batch);
 		if (!(flags & IORING_CQE_F_MORE))
 			poll_arm(control, reaper_fd(control->reaper), TAG_REAPER);
+	} else if (tag == TAG_ADDRS) {
+		local_addrs_take(control->addrs_fd);
+		node_on_local_addrs(control->node);
+		if (!(flags & IORING_CQE_F_MORE))
+			poll_arm(control, control->addrs_fd, TAG_ADDRS);
 	}
 }
 
@@ -203,6 +209,8 @@ int control_run(struct control *control)
 {
 	poll_arm(control, control->signal_fd, TAG_SIGNAL);
 	poll_arm(control, reaper_fd(control->reaper), TAG_REAPER);
+	if (control->addrs_fd >= 0)
+		poll_arm(control, control->addrs_fd, TAG_ADDRS);
 
 	while (control->state != CONTROL_ENDED) {
 		turn_wait(control, next_deadline(control));

@@ -34,6 +34,7 @@ struct control {
 	int udp_fd; /* socket 0: raw UDP leaves here */
 	bool udp_v6;
 	int signal_fd;
+	int addrs_fd;                              /* local_addrs_watch(); -1: not watched */
 	void (*on_ready)(struct control *control); /* every worker runs */
 	void *context;                             /* on_ready's own */
 

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "system/cpu_topology.h"
 #include "system/interface.h"
+#include "system/local_addrs.h"
 #include "system/notify.h"
 #include "system/signals.h"
 #include "system/tun_setup.h"
@@ -200,6 +201,11 @@ static struct peer_rules *peer_rules_build(void *context, const struct cert *pee
 			      ca ? ca->name : NULL);
 }
 
+static size_t local_addrs(void *context, struct local_addr *list, size_t most)
+{
+	return local_addrs_dump(list, most);
+}
+
 static int node_make(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
@@ -212,8 +218,17 @@ static int node_make(struct daemon *daemon)
 		.retries = config->handshakes.retries,
 		.accept_recv_error = config->listen.accept_recv_error,
 		.disconnect_invalid = config->pki.disconnect_invalid,
+		.alive_interval_ns = config->tunnels.alive_interval_ns,
+		.deletion_interval_ns = config->tunnels.deletion_interval_ns,
+		.drop_inactive = config->tunnels.drop_inactive,
+		.inactivity_ns = config->tunnels.inactivity_ns,
+		.punch = config->punchy.punch,
+		.punch_all = config->punchy.target_all_remotes,
 		.static_hosts = hosts,
 		.static_host_count = config->static_host_count,
+		.lighthouse = config->lighthouse,
+		.udp_port = daemon->udp.bound.port,
+		.local_addrs = local_addrs,
 		.rules_for_peer = peer_rules_build,
 		.rules_context = daemon,
 	};
@@ -228,6 +243,8 @@ static int node_make(struct daemon *daemon)
 	daemon->control.node =
 		node_create(&options, daemon->pki, daemon->control.map, &daemon->control.outside);
 	free(hosts);
+	/* Without it a change of address waits for the next update. */
+	daemon->control.addrs_fd = local_addrs_watch();
 	return daemon->control.node ? 0 : fail_errno("Cannot make the node", ENOMEM);
 }
 
@@ -410,6 +427,8 @@ static void daemon_close(struct daemon *daemon)
 		control_close(control);
 	if (daemon->has_signals)
 		close(control->signal_fd);
+	if (control->addrs_fd >= 0)
+		close(control->addrs_fd);
 }
 
 int daemon_run(const struct config *config, const struct pki *pki)
@@ -425,6 +444,7 @@ int daemon_run(const struct config *config, const struct pki *pki)
 	daemon->pki = pki;
 	daemon->control.on_ready = ready;
 	daemon->control.context = daemon;
+	daemon->control.addrs_fd = -1;
 
 	if (tables_make(daemon) == 0 && sockets_make(daemon) == 0 && tun_make(daemon) == 0 &&
 	    node_make(daemon) == 0 && dataplane_make(daemon) == 0) {

@@ -96,6 +96,9 @@ void dispatch_punt(struct control *control, struct punt *punt)
 	case PUNT_COUNTER:
 		node_on_counter(node, punt->tunnel, punt->value);
 		break;
+	case PUNT_ACTIVE:
+		node_on_active(node, punt->tunnel);
+		break;
 	case PUNT_NOTE:
 		note(control, punt);
 		break;

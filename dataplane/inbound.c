@@ -98,8 +98,8 @@ static void tunnel_is_alive(struct worker *w, struct tunnel *tunnel, const struc
 {
 	const struct remote *remote = RCU_READ(tunnel->remote);
 
-	if (atomic_load_explicit(&tunnel->last_in_s, memory_order_relaxed) != w->now_s)
-		atomic_store_explicit(&tunnel->last_in_s, w->now_s, memory_order_relaxed);
+	if (atomic_load_explicit(&tunnel->last_in_ns, memory_order_relaxed) != w->now_ns)
+		atomic_store_explicit(&tunnel->last_in_ns, w->now_ns, memory_order_relaxed);
 	if (atomic_load_explicit(&tunnel->state, memory_order_relaxed) == TUNNEL_UNCONFIRMED)
 		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_CONFIRMED, PUNT_CONFIRMED, source, 0);
 	if (!remote || !endpoint_equal(&remote->to, source))

@@ -26,12 +26,12 @@
 /* And datagrams: each may become a write, whose completion needs its place in the queue. */
 #define BATCH_DATAGRAMS 2048
 
-static uint32_t coarse_now_s(void)
+static uint64_t coarse_now_ns(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* vDSO, no system call */
-	return (uint32_t)now.tv_sec;
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static void fifo_put(struct event_fifo *fifo, const struct io_event *event)
@@ -147,7 +147,8 @@ static void turn(struct worker *w)
 	count_stat(w->counters, STAT_LOOPS, 1);
 	collect(w);
 	w->snapshot = RCU_READ(*w->snapshot_slot);
-	w->now_s = coarse_now_s();
+	w->now_ns = coarse_now_ns();
+	w->now_s = (uint32_t)(w->now_ns / 1000000000u);
 	w->judged.tunnel = NULL;
 	w->outbound_held = false;
 

@@ -40,6 +40,14 @@ static bool reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uin
 	return true;
 }
 
+/* Control looks after the tunnel as long as traffic leaves on it: tunnel.watched. */
+static void tunnel_is_used(struct worker *w, struct tunnel *tunnel)
+{
+	atomic_store_explicit(&tunnel->last_out_ns, w->now_ns, memory_order_relaxed);
+	if (atomic_load_explicit(&tunnel->watched, memory_order_relaxed) == 0)
+		punt_active(w, tunnel);
+}
+
 enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *packet,
 			     uint32_t length, const struct virtio_net_hdr *vnet,
 			     const struct inner *inner)
@@ -76,7 +84,7 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 		}
 		seal_packet(tunnel, WIRE_MESSAGE, counter + i, segment, bytes, out);
 	}
-	atomic_store_explicit(&tunnel->last_out_s, w->now_s, memory_order_relaxed);
+	tunnel_is_used(w, tunnel);
 	return DROP_NONE;
 }
 
@@ -138,7 +146,9 @@ int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type typ
 	if (!reserve(w, tunnel, 1, &counter))
 		return -EKEYEXPIRED;
 	seal_packet(tunnel, type, counter, bytes, length, sealed);
-	atomic_store_explicit(&tunnel->last_out_s, w->now_s, memory_order_relaxed);
+	/* what the connection manager asks and answers itself is no traffic */
+	if (type != WIRE_TEST_REQUEST && type != WIRE_TEST_REPLY && type != WIRE_CLOSE_TUNNEL)
+		tunnel_is_used(w, tunnel);
 	return train_send_single(w, to ? to : &remote->to, tunnel->id, sealed,
 				 length + WIRE_OVERHEAD);
 }

@@ -90,6 +90,19 @@ bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_even
 	return true;
 }
 
+void punt_active(struct worker *w, struct tunnel *tunnel)
+{
+	if (atomic_exchange(&tunnel->watched, 1))
+		return;
+	struct punt *punt = punt_take(w, POOL_CLASS_EVENT, PUNT_ACTIVE);
+	if (!punt) {
+		atomic_store(&tunnel->watched, 0); /* the next packet tries again */
+		return;
+	}
+	punt->tunnel = tunnel->id;
+	punt_send(w, punt);
+}
+
 enum drop punt_waiting(struct worker *w, const struct addr *host, const uint8_t *packet,
 		       uint32_t length, const struct virtio_net_hdr *vnet)
 {

@@ -88,7 +88,8 @@ struct worker {
 
 	/* --- per turn --- */
 	const struct snapshot *snapshot;
-	uint32_t now_s; /* coarse monotonic */
+	uint64_t now_ns; /* coarse monotonic */
+	uint32_t now_s;  /* the same in seconds */
 	struct judged judged;
 	bool outbound_held; /* the first tun run waits for ORDER_RESUME_END */
 
@@ -120,6 +121,8 @@ void punt_pools_destroy(struct worker *w);
 struct punt *punt_take(struct worker *w, enum pool_class class, enum punt_type type);
 /* Hands it to control. */
 void punt_send(struct worker *w, struct punt *punt);
+/* Traffic leaves on a tunnel that nobody watches: says so once. */
+void punt_active(struct worker *w, struct tunnel *tunnel);
 /* A small event about a tunnel; at most one of the kind is in flight (bit); true when it was sent.
  */
 bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_event_bit bit,

@@ -68,6 +68,29 @@
 #define HANDSHAKE_BYTES_MAX     9001 /* a stock peer's buffer: larger stage 1 or 2 cannot be sent */
 #define STATIC_REMOTES_MAX      32   /* underlay addresses of one static_host_map entry */
 
+/* --- lighthouse (PROTOCOL.md 6) ----------------------------------------------------------------
+ */
+#define LIGHTHOUSES_MAX 32 /* lighthouse.hosts; each gets every query and update */
+#define LIGHTHOUSE_ENTRIES_MAX                                                                     \
+	16 /* addresses of a family, and relays, of one message; a reply has 11 */
+#define LIGHTHOUSE_BYTES_MAX 1200 /* one message with all of these, encoded */
+#define REPORTED_MAX         10 /* addresses of a family, and relays, kept per owner, as Nebula (6.7) */
+#define REMOTES_MAX          64  /* addresses of one host that a handshake is sent to */
+#define REMOTES_BLOCKED_MAX  8   /* addresses of one host at which another host answered */
+#define POKES_MAX            32  /* lighthouse replies that may send one pending handshake again */
+#define LOCAL_ADDRS_MAX      256 /* addresses of this machine that are looked at for an update */
+#define ADVERTISE_ADDRS_MAX  LIGHTHOUSE_ENTRIES_MAX
+#define ALLOW_RULES_MAX      1024 /* of one allow list */
+#define ALLOW_RANGES_MAX     1024 /* lighthouse.remote_allow_ranges */
+#define CALCULATED_MAX       256 /* lighthouse.calculated_remotes, masks of all prefixes together */
+#define PREFERRED_RANGES_MAX 256
+#define PUNCHES_MAX          512 /* hole punches, and tests, ordered and not yet due */
+#define PUNCHES_PER_SECOND   200 /* a lighthouse, or who reports to it, must not aim us at others */
+#define PUNCH_ORDERS_PER_SECOND                                                                    \
+	200 /* that a lighthouse sends to one host; burst for a host that came back */
+#define PUNCH_ORDERS_BURST 1000
+#define MOVE_TESTS_MAX     1024 /* tunnels that are tested when our addresses change */
+
 /* --- transport (PROTOCOL.md 1, 4) --------------------------------------------------------------
  */
 #define REPLAY_WINDOW          8192 /* packets; Nebula's main branch; older peers have 1024 */

@@ -28,6 +28,7 @@ enum punt_type {
 	PUNT_ROAM,         /* an authenticated packet of tunnel came from source */
 	PUNT_CONFIRMED,    /* first authenticated packet on an unconfirmed tunnel, from source */
 	PUNT_COUNTER,      /* the tunnel's send counter has reached a limit (value) */
+	PUNT_ACTIVE,       /* traffic leaves on tunnel, which was quiet (tunnel.watched) */
 	PUNT_NOTE,         /* something to say once: enum note, value = errno */
 	PUNT_RESUME_AGAIN, /* ORDER_RESUME_END of addr came too early: send another after the runs
 			      behind it; order is control's again */

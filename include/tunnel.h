@@ -71,9 +71,14 @@ struct tunnel {
 
 	/* --- workers write --- */
 	_Alignas(64) _Atomic uint64_t counter; /* last one used; reserve n: fetch_add(n) + 1 */
-	_Atomic uint32_t last_out_s;           /* coarse monotonic seconds */
+	_Atomic uint64_t last_out_ns; /* coarse monotonic; of traffic, not of tests and closing */
+	/*
+	 * 0: control has no timer on this tunnel; the worker that sends traffic next sets it and
+	 * says PUNT_ACTIVE. Control clears it when the tunnel has become quiet.
+	 */
+	_Atomic uint32_t watched;
 	_Alignas(64) struct replay replay;
-	_Atomic uint32_t last_in_s;       /* of the last authenticated packet */
+	_Atomic uint64_t last_in_ns;      /* coarse monotonic; of the last authenticated packet */
 	_Atomic uint32_t event_in_flight; /* bits of enum tunnel_event_bit; control clears them */
 	_Atomic uint32_t recv_errors;     /* seen for this tunnel; control judges */
 };

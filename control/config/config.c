@@ -18,6 +18,7 @@
 #define TRY_INTERVAL_MIN_NS 1000000ull                    /* 1 ms: a timer that does not spin */
 #define TRY_INTERVAL_MAX_NS (3600 * SECOND_NS)
 #define RETRIES_MAX         1000
+#define TIMER_SECONDS_MAX   86400 /* of a check of tunnels */
 
 struct config_memory {
 	struct arena arena;
@@ -290,6 +291,29 @@ static void read_handshakes(struct config_reader *r)
 		(uint32_t)read_clamped(r, "handshakes.query_buffer", 0, INT32_MAX);
 }
 
+/* --- tunnels, punchy ---------------------------------------------------------------------------
+ */
+
+static void read_tunnels(struct config_reader *r)
+{
+	struct config *config = r->config;
+	const struct yaml_node *punchy = read_node(r, "punchy");
+
+	config->tunnels.alive_interval_ns =
+		SECOND_NS *
+		(uint64_t)read_clamped(r, "timers.connection_alive_interval", 1, TIMER_SECONDS_MAX);
+	config->tunnels.deletion_interval_ns =
+		SECOND_NS *
+		(uint64_t)read_clamped(r, "timers.pending_deletion_interval", 1, TIMER_SECONDS_MAX);
+	config->tunnels.drop_inactive = read_bool(r, "tunnels.drop_inactive");
+	config->tunnels.inactivity_ns =
+		read_duration(r, "tunnels.inactivity_timeout", SECOND_NS, TIMEOUT_MAX_NS);
+	/* "punchy: true" is the old form of punchy.punch */
+	config->punchy.punch = read_bool(
+		r, punchy != NULL && punchy->kind == NODE_SCALAR ? "punchy" : "punchy.punch");
+	config->punchy.target_all_remotes = read_bool(r, "punchy.target_all_remotes");
+}
+
 /* --- firewall, logging ------------------------------------------------------------------------ */
 
 static uint32_t read_timeout(struct config_reader *r, const char *path)
@@ -384,9 +408,11 @@ struct config *config_load(const char *path, struct findings *findings)
 	read_cipher(&r);
 	read_static_hosts(&r);
 	read_listen(&r);
+	read_lighthouse(&r);
 	read_routines(&r);
 	read_tun(&r);
 	read_handshakes(&r);
+	read_tunnels(&r);
 	read_firewall(&r);
 	read_logging(&r);
 	return config;
@@ -403,6 +429,7 @@ void config_free(struct config *config)
 {
 	if (config == NULL)
 		return;
+	lighthouse_options_free(&config->lighthouse);
 	arena_free(&config->memory->arena);
 	sodium_free(config->memory->key);
 	free(config->memory);

@@ -23,6 +23,7 @@
 #include "config/rules.h"
 #include "limits.h"
 #include "log.h"
+#include "peers/lighthouse_options.h"
 #include "snapshot.h" /* enum recv_error_policy */
 
 /* A text and where it stands. text is NULL when the key is absent. */
@@ -102,11 +103,24 @@ struct config {
 		struct config_unsafe_route *unsafe_routes;
 	} tun;
 
+	/* lighthouse.*, preferred_ranges, punchy.*; arrays are the configuration's */
+	struct lighthouse_options lighthouse;
+
 	struct {
 		uint64_t try_interval_ns;
 		uint32_t retries;
 		uint32_t trigger_buffer, query_buffer; /* size channels that m57 does not have */
 	} handshakes;
+
+	struct {
+		uint64_t alive_interval_ns, deletion_interval_ns; /* timers.* */
+		bool drop_inactive;
+		uint64_t inactivity_ns;
+	} tunnels;
+
+	struct {
+		bool punch, target_all_remotes;
+	} punchy;
 
 	struct {
 		struct firewall_rules rules[2]; /* by enum direction */

@@ -40,6 +40,7 @@ static struct host_pending *make_pending(struct node *node, struct peer_host *ho
 	pending = calloc(1, sizeof(*pending));
 	if (!pending)
 		return NULL;
+	lighthouse_calculate(node, host);
 	pending_init(&pending->pending, node->options.try_interval_ns, node->options.retries,
 		     node_now_ns(node), remotes_usable(host->remotes) > 0);
 	pending->timer.fire = fire_pending;
@@ -48,6 +49,7 @@ static struct host_pending *make_pending(struct node *node, struct peer_host *ho
 	host->pending = pending;
 	node->pending_count++;
 	timer_arm(&tunnels->timers, &pending->timer, pending->pending.due_ns);
+	lighthouse_ask(node, host);
 	return pending;
 }
 
@@ -59,23 +61,23 @@ struct host_pending *initiator_begin(struct node *node, struct peer_host *host, 
 	return host->pending;
 }
 
-static struct remotes *obtain_remotes(struct peer_host *host)
+struct remotes *initiator_remotes(struct node *node, struct peer_host *host)
 {
 	if (!host->remotes)
-		host->remotes = calloc(1, sizeof(*host->remotes));
+		host->remotes = remotes_create(&node->lighthouse.order);
 	return host->remotes;
 }
 
-void initiator_add_remote(struct peer_host *host, const struct endpoint *remote)
+void initiator_add_remote(struct node *node, struct peer_host *host, const struct endpoint *remote)
 {
-	if (obtain_remotes(host))
-		remotes_add(host->remotes, remote, false);
+	if (initiator_remotes(node, host))
+		remotes_add(host->remotes, remote);
 }
 
-void initiator_learn(struct peer_host *host, const struct endpoint *remote)
+void initiator_learn(struct node *node, struct peer_host *host, const struct endpoint *remote)
 {
-	if (obtain_remotes(host))
-		remotes_learn(host->remotes, remote);
+	if (initiator_remotes(node, host))
+		remotes_learn(host->remotes, &host->addr, remote);
 }
 
 /* Out of the node's tables. The index stays reserved: the caller removes or uses it. */
@@ -178,21 +180,36 @@ static void send_stage1(struct node *node, struct host_pending *pending)
 	const struct remotes *remotes = pending->host->remotes;
 	char host_text[ADDR_TEXT_MAX + 2], text[REMOTES_TEXT_MAX];
 	struct pending *state = &pending->pending;
+	bool first = !state->stage1;
 
 	if (remotes_usable(remotes) == 0 || pending->quiet || node->shut_down)
 		return;
-	if (!state->stage1 && build_stage1(node, pending) != 0)
+	if (first && build_stage1(node, pending) != 0)
 		return;
 	for (uint32_t i = 0; i < remotes->count; i++)
 		if (!remotes->list[i].blocked)
 			node->outside->send_udp(node->outside->context, &remotes->list[i].to,
 						state->stage1, state->stage1_length);
-	NODE_LOG(node, state->attempts == 1 ? OUTSIDE_INFO : OUTSIDE_DEBUG,
-		 "Handshake message sent",
+	NODE_LOG(node, first ? OUTSIDE_INFO : OUTSIDE_DEBUG, "Handshake message sent",
 		 FIELD_TEXT("vpnAddrs", node_host_text(&pending->host->addr, host_text)),
 		 FIELD_TEXT("udpAddrs", remotes_text(remotes, text)),
 		 FIELD_NUMBER("initiatorIndex", state->index), FIELD_NUMBER("handshake.stage", 1),
 		 FIELD_TEXT("handshake.style", "ix_psk0"));
+}
+
+void initiator_poke(struct node *node, struct host_pending *pending)
+{
+	if (pending->pokes++ < POKES_MAX)
+		send_stage1(node, pending);
+}
+
+/* Lost queries are repeated while there is nothing to send to; else once in the middle (2.6). */
+static void ask_again(struct node *node, struct host_pending *pending)
+{
+	uint32_t usable = remotes_usable(pending->host->remotes);
+
+	if (!pending->quiet && (usable == 0 || (usable == 1 && pending->pending.attempts == 5)))
+		lighthouse_ask(node, pending->host);
 }
 
 static void fire_pending(void *context, struct timer *timer)
@@ -208,6 +225,7 @@ static void fire_pending(void *context, struct timer *timer)
 		break;
 	case PENDING_SEND:
 		send_stage1(node, pending);
+		ask_again(node, pending);
 		break;
 	case PENDING_TIMEOUT:
 		NODE_LOG(node, pending->quiet ? OUTSIDE_DEBUG : OUTSIDE_INFO, "Handshake timed out",
@@ -273,7 +291,7 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 		 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
 		 FIELD_TEXT("certName", peer->cert->name), FIELD_NUMBER("handshake.stage", 2),
 		 FIELD_TEXT("handshake.style", "ix_psk0"));
-	if (!obtain_remotes(host) || !remotes_add(host->remotes, source, true)) {
+	if (!initiator_remotes(node, host) || remotes_block(host->remotes, source) != 0) {
 		initiator_end(node, pending, DROP_PENDING_TIMEOUT);
 		return;
 	}
@@ -302,6 +320,7 @@ static void complete(struct node *node, struct host_pending *pending,
 	char from[ENDPOINT_TEXT_MAX];
 	struct peer_text text;
 	struct tunnel_facts facts = {
+		.own = node->pki->v1.cert,
 		.cert = peer->cert,
 		.keys = keys,
 		.cipher = node->options.cipher,
@@ -337,11 +356,13 @@ static void complete(struct node *node, struct host_pending *pending,
 		 FIELD_NUMBER("sentCachedPackets", cached));
 
 	/* Publishing lets the held runs go, so the handshake is still the host's until then. */
-	if (tunnels_enter_hosts(tunnels, record) != 0)
+	if (tunnels_enter_hosts(tunnels, record) != 0) {
 		tunnels_remove(tunnels, record);
-	else
+	} else {
 		for (uint32_t i = 0; i < record->link_count; i++)
 			initiator_quiet(node, record->links[i].host);
+		lighthouse_greet(node, record);
+	}
 	drop_held(node, pending, DROP_PENDING_FULL); /* none is left unless memory is */
 	take_pending(node, pending);
 	free_pending(pending);
@@ -376,6 +397,10 @@ void initiator_receive(struct node *node, const struct endpoint *source, const u
 
 	if (!pending) {
 		node_drop(node, DROP_HANDSHAKE_STALE, 1);
+		return;
+	}
+	if (!lighthouse_permits(node, &pending->host->addr, source)) {
+		node_drop(node, DROP_REMOTE_DENIED, 1);
 		return;
 	}
 	if (!rate_take(&node->initiator, node_now_ns(node))) {

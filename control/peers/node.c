@@ -8,12 +8,14 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "peers/manager.h"
 #include "peers/node_state.h"
 
 #define S_NS 1000000000ull
 
 /* Certificates of live tunnels are judged again this often. */
-#define SWEEP_NS (5 * S_NS)
+#define SWEEP_NS      (5 * S_NS)
+#define SWEEP_STEP_NS (S_NS / 50) /* between parts of one sweep */
 /* After a recv_error has started a handshake with a host, others are ignored for so long. */
 #define RECV_ERROR_QUIET_NS (2 * S_NS)
 /* The largest test request that a reply in a relay frame could answer (PROTOCOL.md 1.6). */
@@ -35,7 +37,8 @@ static int add_static_hosts(struct node *node)
 			return -ENOMEM;
 		host->is_static = true;
 		for (uint32_t j = 0; j < from->remote_count; j++)
-			initiator_add_remote(host, &from->remotes[j]);
+			if (lighthouse_permits(node, &from->addr, &from->remotes[j]))
+				initiator_add_remote(node, host, &from->remotes[j]);
 	}
 	node->options.static_hosts = NULL; /* the caller's */
 	return 0;
@@ -56,11 +59,15 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 	node->initiator = RATE(INITIATOR_PER_SECOND, INITIATOR_BURST);
 	node->log = RATE(NODE_LOG_PER_SECOND, NODE_LOG_PER_SECOND);
 	node->sweep.fire = fire_sweep;
+	node->lighthouse.options = options->lighthouse;
+	node->lighthouse.order = (struct remotes_order){options->lighthouse.preferred,
+							options->lighthouse.preferred_count};
 	if (tunnels_init(&node->tunnels, map, outside, options->queues, options->udp_v6) != 0)
 		goto err_node;
+	manager_init(node);
 	if (table_init(&node->pending_by_index) != 0)
 		goto err_tunnels;
-	if (add_static_hosts(node) != 0) {
+	if (add_static_hosts(node) != 0 || lighthouse_init(node) != 0) {
 		node_destroy(node);
 		return NULL;
 	}
@@ -262,8 +269,16 @@ static void roam(struct node *node, struct tunnel_record *record, const struct e
 	struct endpoint before = record->tunnel->remote->to;
 	struct peer_text text;
 
+	if (endpoint_equal(&before, source))
+		return;
+	if (!lighthouse_permits_record(node, record, source)) {
+		node_drop(node, DROP_REMOTE_DENIED, 1);
+		return;
+	}
 	if (!tunnels_roam(&node->tunnels, record, source))
 		return;
+	if (record->state != RECORD_UNCONFIRMED)
+		lighthouse_learn(node, record);
 	PROBE(roam, record->tunnel->local_index, &before, source);
 	node_peer_text(record->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO, "Host roamed to new udp ip/port.",
@@ -275,11 +290,15 @@ static void roam(struct node *node, struct tunnel_record *record, const struct e
 /* Something authenticated came: what was in doubt is alive. */
 static void prove(struct node *node, struct tunnel_record *record)
 {
+	bool is_new = record->state == RECORD_UNCONFIRMED;
+
 	if (record->state != RECORD_UNCONFIRMED && record->state != RECORD_SUSPECT)
 		return;
 	tunnels_confirm(&node->tunnels, record);
 	for (uint32_t i = 0; i < record->link_count; i++)
 		initiator_quiet(node, record->links[i].host);
+	if (is_new)
+		lighthouse_greet(node, record);
 }
 
 void node_on_roam(struct node *node, struct tunnel_id id, const struct endpoint *source)
@@ -335,6 +354,7 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 	}
 	prove(node, record);
 	roam(node, record, source);
+	manager_heard(node, record, wire);
 	switch (wire) {
 	case WIRE_TEST_REQUEST:
 		if (length <= TEST_PAYLOAD_MAX)
@@ -344,23 +364,16 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 		break;
 	case WIRE_TEST_REPLY: /* that it came is all */
 		break;
-	default: /* lighthouse and relay control: this node has no such role */
+	case WIRE_LIGHTHOUSE:
+		lighthouse_receive(node, record, bytes, length);
+		break;
+	default: /* relay control: this node has no such role */
 		node_drop(node, DROP_MESSAGE_UNHANDLED, 1);
 	}
 }
 
 /* --- tunnels in doubt --------------------------------------------------------------------------
  */
-
-/* RFC 1918 and fc00::/7 (PROTOCOL.md 4.6). */
-static bool is_private(const struct addr *addr)
-{
-	uint32_t v4 = addr_v4(addr);
-
-	if (!addr_is_v4(addr))
-		return (addr->bytes[0] & 0xfe) == 0xfc;
-	return v4 >> 24 == 10 || v4 >> 20 == 0xac1 || v4 >> 16 == 0xc0a8;
-}
 
 static bool accepts_recv_error(const struct node *node, const struct endpoint *source)
 {
@@ -370,7 +383,7 @@ static bool accepts_recv_error(const struct node *node, const struct endpoint *s
 	case RECV_ERROR_NEVER:
 		return false;
 	case RECV_ERROR_PRIVATE:
-		return is_private(&source->addr);
+		return remotes_is_private(&source->addr);
 	}
 	return false;
 }
@@ -380,13 +393,12 @@ static bool is_pending(const struct tunnel_record *record)
 	return record->link_count > 0 && record->links[0].host->pending != NULL;
 }
 
-/* A new handshake with the record's peer, at the address it uses now too. */
-static void rehandshake(struct node *node, struct tunnel_record *record, const char *reason)
+void node_rehandshake(struct node *node, struct tunnel_record *record, const char *reason)
 {
 	struct peer_host *host = record->links[0].host;
 	struct peer_text text;
 
-	initiator_learn(host, &record->tunnel->remote->to);
+	initiator_learn(node, host, &record->tunnel->remote->to);
 	if (!initiator_begin(node, host, record->queue))
 		return;
 	node_peer_text(record->cert, &text);
@@ -421,8 +433,22 @@ void node_on_recv_error(struct node *node, const struct endpoint *source, const 
 	record->links[0].host->recv_error_free_ns = now + RECV_ERROR_QUIET_NS;
 	tunnels_suspect(&node->tunnels, record);
 	if (!record->links[0].host->primary)
-		rehandshake(node, record, "recv_error");
+		node_rehandshake(node, record, "recv_error");
 	tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+}
+
+void node_on_active(struct node *node, struct tunnel_id id)
+{
+	struct tunnel_record *record = tunnels_by_id(&node->tunnels, id);
+
+	if (record && !node->shut_down)
+		manager_active(node, record);
+}
+
+void node_on_local_addrs(struct node *node)
+{
+	if (!node->shut_down)
+		lighthouse_local_changed(node);
 }
 
 /* A refused counter ends the tunnel without notice (PROTOCOL.md 1.5). */
@@ -435,21 +461,16 @@ void node_on_counter(struct node *node, struct tunnel_id id, uint64_t value)
 	if (value >= COUNTER_REFUSE_AT)
 		tunnels_remove(&node->tunnels, record);
 	else if (value >= COUNTER_REHANDSHAKE_AT && !is_pending(record))
-		rehandshake(node, record, "send counter");
+		node_rehandshake(node, record, "send counter");
 }
 
 /* --- time --------------------------------------------------------------------------------------
  */
 
-static void judge_certificate(struct node *node, struct tunnel_record *record, int64_t now_s)
+void node_log_invalid(struct node *node, const struct tunnel_record *record, enum cert_error error)
 {
-	enum cert_error error =
-		ca_pool_reverify(node->pki->ca, record->cert, now_s, node->pki->blocklist);
 	struct peer_text text;
 
-	if (error == CERT_OK || record->state == RECORD_CLOSING ||
-	    (error != CERT_BLOCKED && !node->options.disconnect_invalid))
-		return;
 	node_peer_text(record->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO,
 		 error == CERT_BLOCKED
@@ -458,19 +479,16 @@ static void judge_certificate(struct node *node, struct tunnel_record *record, i
 		 FIELD_TEXT("vpnAddrs", text.addrs), FIELD_TEXT("certName", record->cert->name),
 		 FIELD_TEXT("fingerprint", text.fingerprint),
 		 FIELD_TEXT("error", cert_error_text(error)));
-	tunnels_close(&node->tunnels, record);
 }
 
 static void fire_sweep(void *context, struct timer *timer)
 {
 	struct node *node = table_entry(context, struct node, tunnels);
-	int64_t now_s = node_wall_s(node);
 
-	for (struct tunnel_record *record = node->tunnels.all, *next; record; record = next) {
-		next = record->next;
-		judge_certificate(node, record, now_s);
-	}
-	node_arm_sweep(node);
+	if (manager_sweep(node))
+		timer_arm(&node->tunnels.timers, timer, node_now_ns(node) + SWEEP_STEP_NS);
+	else
+		node_arm_sweep(node);
 }
 
 void node_arm_sweep(struct node *node)

@@ -10,6 +10,7 @@
  *	PUNT_RECV_ERROR    node_on_recv_error	PUNT_CONFIRMED	   node_on_confirmed
  *	PUNT_OPENED	   node_on_opened	PUNT_COUNTER	   node_on_counter
  *	PUNT_WAITING	   node_on_waiting	PUNT_RESUME_AGAIN  node_on_resume_again
+ *	PUNT_ACTIVE	   node_on_active
  *
  * After each batch of calls: arm a timer for node_next_deadline(), and hand the hostmap's garbage
  *to the reaper (hostmap_garbage_take).
@@ -21,6 +22,7 @@
 #include "hostmap.h"
 #include "identity/pki.h"
 #include "outside.h"
+#include "peers/lighthouse_options.h"
 #include "snapshot.h"
 
 struct node;
@@ -40,8 +42,19 @@ struct node_options {
 	uint32_t retries;         /* handshakes.retries */
 	enum recv_error_policy accept_recv_error;    /* listen.accept_recv_error */
 	bool disconnect_invalid;                     /* pki.disconnect_invalid */
+	uint64_t alive_interval_ns;                  /* timers.connection_alive_interval; 0: 5 s */
+	uint64_t deletion_interval_ns;               /* timers.pending_deletion_interval; 0: 10 s */
+	bool drop_inactive;                          /* tunnels.drop_inactive */
+	uint64_t inactivity_ns;                      /* tunnels.inactivity_timeout */
+	bool punch;                                  /* punchy.punch */
+	bool punch_all;                              /* punchy.target_all_remotes */
 	const struct node_static_host *static_hosts; /* copied */
 	size_t static_host_count;
+	struct lighthouse_options lighthouse; /* its arrays are borrowed and outlive the node */
+	uint16_t udp_port;                    /* of our sockets: what lighthouses are told */
+	/* The addresses of this machine, at most `most`; returns how many. May be NULL: none. */
+	size_t (*local_addrs)(void *context, struct local_addr *list, size_t most);
+	void *local_context;
 	/*
 	 * The peer's bits for every rule of the published snapshot, in one malloc'ed block or more
 	 * that tunnel_free() knows how to free; NULL: no memory. ca is the peer's issuer. May be
@@ -81,8 +94,13 @@ void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *
 void node_on_roam(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
 /* The first authenticated packet of an unconfirmed tunnel. Clears TUNNEL_EVENT_CONFIRMED. */
 void node_on_confirmed(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
+/* Traffic leaves on a tunnel whose watched was 0. */
+void node_on_active(struct node *node, struct tunnel_id tunnel);
 /* The send counter has reached value. Clears TUNNEL_EVENT_COUNTER. */
 void node_on_counter(struct node *node, struct tunnel_id tunnel, uint64_t value);
+
+/* An address of this machine has come or gone: peers and lighthouses are told at once. */
+void node_on_local_addrs(struct node *node);
 
 /* Does what is due. Cheap when nothing is. */
 void node_tick(struct node *node);

@@ -4,6 +4,7 @@
 
 #include "addr_text.h"
 #include "handshake/machine.h"
+#include "peers/lighthouse.h"
 #include "peers/node.h"
 #include "peers/rate.h"
 #include "peers/tunnels.h"
@@ -22,6 +23,9 @@ struct node {
 	uint64_t last_time_ns; /* Time of the last handshake message we made */
 	struct rate responder, initiator, log;
 	struct timer sweep;
+	uint32_t sweep_slot; /* where the sweep goes on */
+	size_t sweep_left;   /* tunnels it has not seen yet */
+	struct lighthouse lighthouse;
 	bool shut_down;
 	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
 	uint8_t scratch[HANDSHAKE_BYTES_MAX]; /* a handshake message under construction */
@@ -57,6 +61,10 @@ uint32_t node_next_queue(struct node *node);
 
 /* The sweep of certificates runs while there are tunnels, so that an idle node sleeps. */
 void node_arm_sweep(struct node *node);
+
+/* A new handshake with the record's peer, at the address it uses now too. */
+void node_rehandshake(struct node *node, struct tunnel_record *record, const char *reason);
+void node_log_invalid(struct node *node, const struct tunnel_record *record, enum cert_error error);
 
 /* May a line about something a stranger sent be written? */
 bool node_may_log(struct node *node);
@@ -97,10 +105,14 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 
 /* Begins a handshake with host unless one is pending. NULL: too many, no memory, shut down. */
 struct host_pending *initiator_begin(struct node *node, struct peer_host *host, uint32_t queue);
+/* The host's list of remotes, made when absent. NULL: no memory. */
+struct remotes *initiator_remotes(struct node *node, struct peer_host *host);
 /* The host is at remote, as the configuration says. */
-void initiator_add_remote(struct peer_host *host, const struct endpoint *remote);
+void initiator_add_remote(struct node *node, struct peer_host *host, const struct endpoint *remote);
 /* The host was last seen at remote. */
-void initiator_learn(struct peer_host *host, const struct endpoint *remote);
+void initiator_learn(struct node *node, struct peer_host *host, const struct endpoint *remote);
+/* New remotes are known: sends stage 1 at once, without using up an attempt (trap 26). */
+void initiator_poke(struct node *node, struct host_pending *pending);
 void initiator_receive(struct node *node, const struct endpoint *source, const uint8_t *bytes,
 		       size_t length);
 /* A tunnel of host carries traffic: nothing waits for the handshake any more. */

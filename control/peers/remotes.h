@@ -1,65 +1,85 @@
-/* remotes.h - the underlay addresses at which a host may be, and which of them to leave out. */
+/*
+ * remotes.h - the underlay addresses at which a host may be: who said so, and in which order to try
+ * them (PROTOCOL.md 6.7, 6.9). Private to control/peers.
+ *
+ * What is known is kept by owner, so that a newer word of one owner replaces its older one and
+ * nobody else's: the host itself (learned from its packets, reported by its updates), each
+ * lighthouse (its replies), and the configuration (static and calculated). The list to try is made
+ * from all of them whenever one changes.
+ *
+ * Checks against allow lists and own networks are the caller's, before anything gets in here.
+ */
 #ifndef M57_REMOTES_H
 #define M57_REMOTES_H
 
 #include "addr.h"
 #include "limits.h"
+#include "peers/rate.h"
 
-#define REMOTES_MAX                                                                                \
-	(STATIC_REMOTES_MAX + 8) /* configured, learned, and foreign ones to leave out */
-
-struct remotes {
-	uint32_t count;
-	uint32_t learned; /* 1 + place of the one learned from a tunnel; 0: none */
-	struct {
-		struct endpoint to;
-		bool blocked; /* another host answered there (PROTOCOL.md 2.8) */
-	} list[REMOTES_MAX];
+/* preferred_ranges; borrowed, outlives every list. */
+struct remotes_order {
+	const struct prefix *preferred;
+	uint32_t preferred_count;
 };
 
-/* Adds to unless it is there. False: the list is full. */
-static inline bool remotes_add(struct remotes *remotes, const struct endpoint *to, bool blocked)
-{
-	for (uint32_t i = 0; i < remotes->count; i++) {
-		if (endpoint_equal(&remotes->list[i].to, to)) {
-			remotes->list[i].blocked |= blocked;
-			return true;
-		}
-	}
-	if (remotes->count == REMOTES_MAX)
-		return false;
-	remotes->list[remotes->count].to = *to;
-	remotes->list[remotes->count++].blocked = blocked;
-	return true;
-}
+struct remotes_owner {
+	struct remotes_owner *next;
+	struct addr owner;           /* zero: the configuration */
+	struct endpoint learned[2];  /* IPv4, IPv6; port 0: none */
+	uint32_t v4_count, v6_count; /* of entries, in this order */
+	uint32_t relay_count;
+	struct endpoint *entries; /* owned */
+	struct addr *relays;      /* owned */
+};
 
-/* Adds to as the learned address, in the place of the one learned before. */
-static inline void remotes_learn(struct remotes *remotes, const struct endpoint *to)
-{
-	for (uint32_t i = 0; i < remotes->count; i++)
-		if (endpoint_equal(&remotes->list[i].to, to))
-			return;
-	if (remotes->learned == 0 && remotes->count < REMOTES_MAX)
-		remotes->learned = ++remotes->count;
-	if (remotes->learned == 0)
-		return;
-	remotes->list[remotes->learned - 1].to = *to;
-	remotes->list[remotes->learned - 1].blocked = false;
-}
+struct remotes_entry {
+	struct endpoint to;
+	bool blocked; /* another host answered there (PROTOCOL.md 2.8) */
+};
 
-static inline void remotes_unblock(struct remotes *remotes)
-{
-	for (uint32_t i = 0; i < remotes->count; i++)
-		remotes->list[i].blocked = false;
-}
+struct remotes {
+	const struct remotes_order *order; /* may be NULL */
+	struct remotes_owner *owners;
+	uint32_t blocked_count;
+	struct endpoint blocked[REMOTES_BLOCKED_MAX];
+	uint32_t changes;         /* counts changes of list */
+	struct rate punch_orders; /* lighthouse: sent to this host */
 
-static inline uint32_t remotes_usable(const struct remotes *remotes)
-{
-	uint32_t usable = 0;
+	uint32_t count; /* at most REMOTES_MAX */
+	struct remotes_entry *list;
+};
 
-	for (uint32_t i = 0; remotes && i < remotes->count; i++)
-		usable += !remotes->list[i].blocked;
-	return usable;
-}
+/* NULL: no memory. order may be NULL. */
+struct remotes *remotes_create(const struct remotes_order *order);
+void remotes_free(struct remotes *remotes); /* NULL is allowed */
+
+/* Adds an address of the configuration, unless it is there. 0, -ENOBUFS or -ENOMEM. */
+int remotes_add(struct remotes *remotes, const struct endpoint *to);
+
+/* The host itself, owner, was heard at to: replaces what was learned of that family. 0, -ENOMEM. */
+int remotes_learn(struct remotes *remotes, const struct addr *owner, const struct endpoint *to);
+
+/* What an owner reports, all at once. At most REPORTED_MAX of each list count. */
+struct remotes_report {
+	const struct endpoint *v4, *v6;
+	const struct addr *relays;
+	uint32_t v4_count, v6_count, relay_count;
+};
+/* Replaces what owner reported before. 0 or -ENOMEM. */
+int remotes_report(struct remotes *remotes, const struct addr *owner,
+		   const struct remotes_report *report);
+
+/* What owner has said, or NULL. */
+const struct remotes_owner *remotes_of(const struct remotes *remotes, const struct addr *owner);
+
+/* to is another host's; it is left out until remotes_unblock(). 0, or -ENOBUFS. */
+int remotes_block(struct remotes *remotes, const struct endpoint *to);
+void remotes_unblock(struct remotes *remotes);
+
+/* Entries that are not blocked; remotes may be NULL. */
+uint32_t remotes_usable(const struct remotes *remotes);
+
+/* RFC 1918 and fc00::/7 (PROTOCOL.md 4.6). */
+bool remotes_is_private(const struct addr *addr);
 
 #endif

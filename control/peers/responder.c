@@ -10,6 +10,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "peers/manager.h"
 #include "peers/node_state.h"
 
 static void log_received(struct node *node, const struct machine_peer *peer,
@@ -81,7 +82,7 @@ static bool too_old(struct node *node, const struct machine_peer *peer)
 	if (!primary || primary->state != RECORD_LIVE || primary->tunnel->initiator ||
 	    primary->peer_time < peer->time)
 		return false;
-	tunnels_send(&node->tunnels, primary, WIRE_TEST_REQUEST, NULL, 0);
+	manager_doubt(node, primary);
 	return true;
 }
 
@@ -146,6 +147,7 @@ static enum machine_status answer(struct node *node, struct machine *machine, ui
 	log_received(node, peer, source, OUTSIDE_INFO, "Handshake message received");
 
 	struct tunnel_facts facts = {
+		.own = node->pki->v1.cert,
 		.cert = peer->cert,
 		.keys = &keys,
 		.cipher = node->options.cipher,
@@ -177,6 +179,16 @@ out:
 	return status;
 }
 
+/* lighthouse.remote_allow_ranges, for every address of the certificate. */
+static bool permits_peer(const struct node *node, const struct machine_peer *peer,
+			 const struct endpoint *source)
+{
+	for (size_t i = 0; i < peer->cert->network_count; i++)
+		if (!lighthouse_permits(node, &peer->cert->networks[i].addr, source))
+			return false;
+	return true;
+}
+
 void responder_receive(struct node *node, uint32_t queue, const struct endpoint *source,
 		       const uint8_t *bytes, size_t length)
 {
@@ -186,6 +198,10 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 	struct machine_peer peer;
 	enum machine_status status;
 
+	if (!lighthouse_permits(node, NULL, source)) {
+		node_drop(node, DROP_REMOTE_DENIED, 1);
+		return;
+	}
 	crypto_hash_sha256(hash, bytes + WIRE_HEADER_BYTES, length - WIRE_HEADER_BYTES);
 	record = tunnels_by_stage1(&node->tunnels, hash);
 	if (record && wire_remote_index(bytes) == 0) {
@@ -197,6 +213,12 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 		machine_read_stage1(&machine, &node->self, bytes, length, node_wall_s(node), &peer);
 	if (status != MACHINE_OK)
 		goto out;
+	if (!permits_peer(node, &peer, source)) {
+		node_drop(node, DROP_REMOTE_DENIED, 1);
+		machine_peer_release(&peer);
+		machine_wipe(&machine);
+		return;
+	}
 	if (!rate_take(&node->responder, node_now_ns(node))) {
 		node_drop(node, DROP_HANDSHAKE_OVERLOAD, 1);
 		machine_peer_release(&peer);

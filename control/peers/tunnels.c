@@ -127,7 +127,7 @@ void tunnels_put_host(struct tunnels *tunnels, struct peer_host *host)
 	if (host->is_static || host->links || host->pending)
 		return;
 	table_remove(&tunnels->by_addr, &host->node);
-	free(host->remotes);
+	remotes_free(host->remotes);
 	free(host);
 }
 
@@ -191,6 +191,7 @@ void tunnels_publish_host(struct tunnels *tunnels, struct peer_host *host)
 		hostmap_host_remove(tunnels->map, &host->addr);
 		host->primary = NULL;
 		end_hold(tunnels, host);
+		tunnels->attend(tunnels, host);
 		return;
 	}
 	entry = hostmap_host_obtain(tunnels->map, &host->addr);
@@ -200,6 +201,7 @@ void tunnels_publish_host(struct tunnels *tunnels, struct peer_host *host)
 	if (!before)
 		atomic_fetch_or(&entry->held_queues, ~0ull >> (64 - tunnels->queues));
 	RCU_PUBLISH(entry->tunnel, primary->tunnel);
+	tunnels->attend(tunnels, host);
 	if (!before)
 		resume_runs(tunnels, host);
 }
@@ -251,7 +253,7 @@ static void trim_host(struct tunnels *tunnels, struct peer_host *host)
 }
 
 /* First in each host's list, so primary if it is live; then the bound. */
-static void lead_hosts(struct tunnels *tunnels, struct tunnel_record *record)
+void tunnels_lead(struct tunnels *tunnels, struct tunnel_record *record)
 {
 	for (uint32_t i = 0; i < record->link_count; i++) {
 		unlink_from_host(&record->links[i]);
@@ -282,7 +284,7 @@ int tunnels_enter_hosts(struct tunnels *tunnels, struct tunnel_record *record)
 		link_to_host(&record->links[i]);
 	}
 	record->link_count = tunnel->addr_count;
-	lead_hosts(tunnels, record);
+	tunnels_lead(tunnels, record);
 	return 0;
 }
 
@@ -370,11 +372,16 @@ struct tunnel_record *tunnels_add(struct tunnels *tunnels, const struct tunnel_f
 	record->queue = facts->queue;
 	record->peer_time = facts->peer_time;
 	record->created_ns = now_ns(tunnels);
-	record->expires_ns = record->next_test_ns = TIMER_NEVER;
+	record->expires_ns = record->next_test_ns = record->live.due_ns = TIMER_NEVER;
 	record->timer.fire = fire_record;
+	/* A new tunnel counts as having sent (PROTOCOL.md 8.1), and is watched from the start. */
+	record->live.heard_ns = record->created_ns;
+	atomic_init(&tunnel->last_out_ns, record->created_ns + 1);
+	atomic_init(&tunnel->watched, 1);
 	if (hostmap_index_publish(tunnels->map, tunnel) != 0)
 		goto err_record;
 	record->cert = cert_ref(facts->cert);
+	memcpy(record->own_fingerprint, facts->own->fingerprint, CERT_FINGERPRINT_SIZE);
 	tunnel->rules = facts->rules;
 	tunnels->unconfirmed += record->state == RECORD_UNCONFIRMED;
 	list_record(tunnels, record);
@@ -405,7 +412,7 @@ int tunnels_remember_stage2(struct tunnels *tunnels, struct tunnel_record *recor
 }
 
 /* One timer serves all that a record waits for. */
-static void arm_record(struct tunnels *tunnels, struct tunnel_record *record)
+void tunnels_arm(struct tunnels *tunnels, struct tunnel_record *record)
 {
 	uint64_t due = record->expires_ns;
 
@@ -413,6 +420,8 @@ static void arm_record(struct tunnels *tunnels, struct tunnel_record *record)
 		due = record->next_test_ns;
 	if (record->roam_quiet_ns && record->roam_quiet_ns < due)
 		due = record->roam_quiet_ns;
+	if (record->live.due_ns < due)
+		due = record->live.due_ns;
 	timer_arm(&tunnels->timers, &record->timer, due);
 }
 
@@ -445,20 +454,24 @@ void tunnels_start_tests(struct tunnels *tunnels, struct tunnel_record *record, 
 	record->tests_started_ns = now_ns(tunnels);
 	record->tests_sent = now ? 0 : 1;
 	send_due_tests(tunnels, record, record->tests_started_ns);
-	arm_record(tunnels, record);
+	tunnels_arm(tunnels, record);
 }
 
 void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record)
 {
 	bool was_unconfirmed = record->state == RECORD_UNCONFIRMED;
+	uint64_t now = now_ns(tunnels);
 
 	tunnels->unconfirmed -= was_unconfirmed;
 	record->state = RECORD_LIVE;
 	record->expires_ns = record->next_test_ns = TIMER_NEVER;
-	arm_record(tunnels, record);
+	record->live =
+		(struct liveness){.due_ns = now + SILENCE_NS, .since_ns = now, .heard_ns = now};
+	tunnels_arm(tunnels, record);
 	atomic_store(&record->tunnel->state, TUNNEL_CONFIRMED);
 	if (was_unconfirmed) {
-		lead_hosts(tunnels, record);
+		atomic_store(&record->tunnel->last_out_ns, now + 1);
+		tunnels_lead(tunnels, record);
 		return;
 	}
 	/* Back from doubt: in its old place, behind what was made meanwhile. */
@@ -499,9 +512,9 @@ void tunnels_close(struct tunnels *tunnels, struct tunnel_record *record)
 	tunnels->unconfirmed -= record->state == RECORD_UNCONFIRMED;
 	record->state = RECORD_CLOSING;
 	record->expires_ns = now_ns(tunnels) + CLOSE_LINGER_NS;
-	record->next_test_ns = TIMER_NEVER;
+	record->next_test_ns = record->live.due_ns = TIMER_NEVER;
 	leave_hosts(tunnels, record);
-	arm_record(tunnels, record);
+	tunnels_arm(tunnels, record);
 }
 
 void tunnels_suspect(struct tunnels *tunnels, struct tunnel_record *record)
@@ -515,9 +528,10 @@ void tunnels_suspect(struct tunnels *tunnels, struct tunnel_record *record)
 			if (other->state != RECORD_LIVE || other->created_ns > record->created_ns)
 				continue;
 			other->state = RECORD_SUSPECT;
-			other->suspect_s = (uint32_t)(now / S_NS);
+			other->suspect_ns = now;
 			other->expires_ns = now + SUSPECT_NS;
-			arm_record(tunnels, other);
+			other->live.due_ns = TIMER_NEVER;
+			tunnels_arm(tunnels, other);
 		}
 	}
 	for (uint32_t i = 0; i < record->link_count; i++)
@@ -559,7 +573,7 @@ static void fire_record(void *context, struct timer *timer)
 	if (record->expires_ns <= now) {
 		/* The peer sends on it: it was never lost, whatever the recv_error said. */
 		if (record->state == RECORD_SUSPECT &&
-		    atomic_load(&record->tunnel->last_in_s) > record->suspect_s)
+		    atomic_load(&record->tunnel->last_in_ns) > record->suspect_ns)
 			tunnels_confirm(tunnels, record);
 		else
 			tunnels_remove(tunnels, record);
@@ -571,7 +585,13 @@ static void fire_record(void *context, struct timer *timer)
 		record->roam_quiet_ns = 0;
 		atomic_fetch_and(&record->tunnel->event_in_flight, ~(uint32_t)TUNNEL_EVENT_ROAM);
 	}
-	arm_record(tunnels, record);
+	if (record->live.due_ns <= now) {
+		record->live.due_ns = TIMER_NEVER;
+		tunnels_arm(tunnels, record);
+		tunnels->check(tunnels, record);
+		return;
+	}
+	tunnels_arm(tunnels, record);
 }
 
 /* --- look-ups ----------------------------------------------------------------------------------
@@ -647,6 +667,6 @@ bool tunnels_roam(struct tunnels *tunnels, struct tunnel_record *record,
 		return false;
 	record->roamed_from = from;
 	record->roam_quiet_ns = now_ns(tunnels) + ROAM_QUIET_NS;
-	arm_record(tunnels, record);
+	tunnels_arm(tunnels, record);
 	return true;
 }

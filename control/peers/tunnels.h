@@ -25,11 +25,34 @@
 #include "peers/table.h"
 #include "peers/timers.h"
 
+/*
+ * Traffic leaves on a tunnel and nothing comes back for so long: it is asked (manager.c). With the
+ * wait for the answer and one handshake, a peer that has lost its tunnels is back in 3 s.
+ */
+#define SILENCE_NS 800000000ull
+
 #define STAGE1_HASH_BYTES 32 /* SHA-256 of stage 1 without its header */
 
 enum record_state { RECORD_UNCONFIRMED, RECORD_LIVE, RECORD_SUSPECT, RECORD_CLOSING };
 
 struct tunnel_record;
+
+/*
+ * What the connection manager (manager.c) knows of a LIVE tunnel beside what workers write. All
+ * times are monotonic ns.
+ */
+struct liveness {
+	uint64_t due_ns;   /* next check; TIMER_NEVER: it rests */
+	uint64_t since_ns; /* silence counts from here, or from the last packet if that is later */
+	uint64_t checked_ns; /* not primary: the last check */
+	uint64_t heard_ns;   /* control's own last_in_ns: messages it was handed */
+	uint64_t test_ns;    /* of the first test request that is not answered yet; 0: none */
+	uint64_t asked_ns;   /* of the last test request */
+	uint64_t answer_ns;  /* a round trip, as measured by tests; 0: not known */
+	uint64_t punch_ns;   /* no keep-alive punch before this time */
+	bool ask;            /* primary beside others: the next check tests it in any case */
+	bool healing;        /* a handshake was begun because the tunnel does not answer */
+};
 
 /* A record's place in one host's list. */
 struct host_link {
@@ -56,6 +79,7 @@ struct host_pending {
 	struct table_node by_index; /* in node.pending_by_index while stage1 exists */
 	struct peer_host *host;
 	uint32_t queue; /* the index is drawn for it */
+	uint32_t pokes; /* times that new remotes had it sent beside its attempts */
 	bool quiet;     /* not needed any more: sends nothing, but an answer may still come */
 };
 
@@ -64,6 +88,7 @@ struct tunnel_record {
 	enum record_state state;
 	uint32_t queue; /* worker that seals control's messages */
 	struct cert *cert;
+	uint8_t own_fingerprint[CERT_FINGERPRINT_SIZE]; /* of our certificate in the handshake */
 	uint64_t peer_time; /* Time of its stage 1, unix ns; 0 on the initiator */
 	struct tunnel_record *next, *previous; /* all records, newest first */
 	struct table_node by_remote_index;
@@ -77,10 +102,12 @@ struct tunnel_record {
 	struct timer timer;
 	uint64_t created_ns;
 	uint64_t expires_ns;   /* UNCONFIRMED, SUSPECT, CLOSING: removed then */
-	uint32_t suspect_s;    /* SUSPECT: since, in seconds as tunnel.last_in_s */
+	uint64_t suspect_ns;   /* SUSPECT: since */
 	uint64_t next_test_ns; /* UNCONFIRMED; TIMER_NEVER: all are sent */
 	uint64_t tests_started_ns;
 	uint32_t tests_sent;
+
+	struct liveness live;
 
 	/* roaming (4.7) */
 	struct endpoint roamed_from;
@@ -102,11 +129,16 @@ struct tunnels {
 	size_t count, unconfirmed;
 	uint64_t held_bytes; /* of all pending handshakes */
 	struct timers timers;
+	/* The manager's: checks a LIVE record whose live.due_ns has come, and may remove it; */
+	void (*check)(struct tunnels *tunnels, struct tunnel_record *record);
+	/* sees to it that every tunnel of a host whose primary has changed is checked. */
+	void (*attend)(struct tunnels *tunnels, struct peer_host *host);
 };
 
 /* What a finished handshake gives. */
 struct tunnel_facts {
-	struct cert *cert; /* a reference is taken */
+	const struct cert *own; /* our certificate in the handshake */
+	struct cert *cert;      /* a reference is taken */
 	const struct machine_keys *keys;
 	enum aead_cipher cipher;
 	uint32_t local_index; /* reserved in the hostmap */
@@ -118,8 +150,9 @@ struct tunnel_facts {
 	bool initiator;
 };
 
+/* check and attend are the caller's to set. 0 or -ENOMEM. */
 int tunnels_init(struct tunnels *tunnels, struct hostmap *map, const struct outside *outside,
-		 uint32_t queues, bool udp_v6); /* 0 or -ENOMEM */
+		 uint32_t queues, bool udp_v6);
 /* Every record and host must have gone. */
 void tunnels_release(struct tunnels *tunnels);
 
@@ -151,6 +184,10 @@ int tunnels_remember_stage2(struct tunnels *tunnels, struct tunnel_record *recor
 			    size_t length);
 /* UNCONFIRMED or SUSPECT becomes LIVE; primary of its hosts; the oldest above the bound goes. */
 void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record);
+/* The record, LIVE, becomes primary of its hosts. */
+void tunnels_lead(struct tunnels *tunnels, struct tunnel_record *record);
+/* Arms the record's timer for the earliest of what it waits for. */
+void tunnels_arm(struct tunnels *tunnels, struct tunnel_record *record);
 /* Out of every table at once; memory after a grace period. */
 void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record);
 /* Out of its hosts now, CloseTunnel to the peer, out of the tables when that has left. */

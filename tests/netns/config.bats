@@ -125,11 +125,10 @@ says() {
 }
 
 @test "keys that may not be ignored stop the start unless m57.allow_incomplete" {
-	config 'lighthouse:' '  hosts: [10.42.0.9]' 'relay: {am_relay: true}'
-	says 1 'c.yml:8: error: lighthouse.hosts is not supported yet' 'c.yml:9: error: relay.am_relay'
-	config 'lighthouse:' '  hosts: [10.42.0.9]' 'relay: {am_relay: true}' \
-		'm57: {allow_incomplete: true}'
-	says 0 'c.yml:8: warning: lighthouse.hosts is ignored' 'c.yml:9: warning: relay.am_relay'
+	config 'relay:' '  relays: [10.42.0.9]' '  am_relay: true'
+	says 1 'c.yml:8: error: relay.relays is not supported yet' 'c.yml:9: error: relay.am_relay'
+	config 'relay:' '  relays: [10.42.0.9]' '  am_relay: true' 'm57: {allow_incomplete: true}'
+	says 0 'c.yml:8: warning: relay.relays is ignored' 'c.yml:9: warning: relay.am_relay'
 	config 'lighthouse: {am_lighthouse: false, hosts: []}' 'relay: {am_relay: false, use_relays: true}'
 	says 0
 	[ -z "$output" ]

@@ -65,6 +65,8 @@ meet() {
 	need_nebula
 	node_make a "$M57"
 	node_make b "$NEBULA"
+	wait_for 5 in_ns a ip route get "${OVERLAY[b]}"
+	wait_for 5 in_ns b ip route get "${OVERLAY[a]}"
 	in_ns a ping -q -c 20 -i 0.2 "${OVERLAY[b]}" >"$PAIR_DIR/ping-a" 2>&1 3>&- &
 	local from_a=$!
 	in_ns b ping -q -c 20 -i 0.2 "${OVERLAY[a]}" >"$PAIR_DIR/ping-b" 2>&1 3>&- || true

@@ -111,6 +111,40 @@ static bool is_cut(const struct sim *sim, const struct endpoint *from, const str
 	       (endpoint_equal(from, &sim->cut[1]) && endpoint_equal(to, &sim->cut[0]));
 }
 
+/* The source as the world sees it; the NAT lets answers of to in from now on. */
+static const struct endpoint *nat_out(struct sim *sim, const struct endpoint *from,
+				      const struct endpoint *to)
+{
+	for (uint32_t i = 0; i < sim->node_count; i++) {
+		struct sim_nat *nat = &sim->nodes[i].nat;
+		bool known = false;
+
+		if (!nat->on || !endpoint_equal(&sim->nodes[i].endpoint, from))
+			continue;
+		for (uint32_t j = 0; j < nat->open_count; j++)
+			known |= endpoint_equal(&nat->open[j], to);
+		if (!known) {
+			cr_assert_lt(nat->open_count, sizeof(nat->open) / sizeof(nat->open[0]));
+			nat->open[nat->open_count++] = *to;
+		}
+		return &nat->outside;
+	}
+	return from;
+}
+
+static bool reaches(const struct sim_node *node, const struct endpoint *from,
+		    const struct endpoint *to)
+{
+	if (!node->nat.on)
+		return endpoint_equal(&node->endpoint, to);
+	if (!endpoint_equal(&node->nat.outside, to))
+		return false;
+	for (uint32_t i = 0; i < node->nat.open_count; i++)
+		if (endpoint_equal(&node->nat.open[i], from))
+			return true;
+	return false;
+}
+
 void sim_transmit(struct sim *sim, const struct endpoint *from, const struct endpoint *to,
 		  const uint8_t *bytes, size_t length)
 {
@@ -118,6 +152,7 @@ void sim_transmit(struct sim *sim, const struct endpoint *from, const struct end
 	unsigned copies = sim_random(sim, 1000) < weather->duplicate ? 2 : 1;
 
 	record(sim, from, to, bytes, length);
+	from = nat_out(sim, from, to);
 	while (copies-- > 0) {
 		uint64_t spread = weather->delay_max_ns - weather->delay_min_ns;
 		uint64_t delay = weather->delay_min_ns + (spread ? sim_random(sim, spread) : 0);
@@ -136,7 +171,7 @@ static void deliver(struct sim *sim, struct sim_event *event)
 {
 	for (uint32_t i = 0; i < sim->node_count; i++) {
 		struct sim_node *node = &sim->nodes[i];
-		if (node->node && endpoint_equal(&node->endpoint, &event->to))
+		if (node->node && reaches(node, &event->from, &event->to))
 			sim_node_datagram(node, &event->from, event->bytes, event->length);
 	}
 }
@@ -195,6 +230,7 @@ void sim_run(struct sim *sim, uint64_t duration_ns)
 			carry_out(sim, pop(sim));
 		} else {
 			sim->now_ns = deadline > sim->now_ns ? deadline : sim->now_ns;
+			node->wakes++;
 			node_tick(node->node);
 			cr_assert_gt(node_next_deadline(node->node), sim->now_ns,
 				     "a tick does what is due");

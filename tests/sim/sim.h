@@ -18,7 +18,7 @@
 
 #define SIM_MS     1000000ull
 #define SIM_S      (1000 * SIM_MS)
-#define SIM_NODES  8
+#define SIM_NODES  12
 #define SIM_WALL_S 1800000000ull /* unix time at the start */
 
 struct sim;
@@ -29,6 +29,14 @@ struct sim_received {
 	uint64_t number;
 };
 
+/* A port-restricted NAT before a node: one outside address, open to those it has sent to. */
+struct sim_nat {
+	bool on;
+	struct endpoint outside;
+	uint32_t open_count;
+	struct endpoint open[64];
+};
+
 struct sim_node {
 	struct sim *sim;
 	uint32_t id; /* overlay 10.42.0.<id>, underlay 192.0.2.<id>:4242 */
@@ -36,6 +44,8 @@ struct sim_node {
 	struct endpoint endpoint;
 	struct node_options options;
 	struct node_static_host static_hosts[SIM_NODES];
+	struct addr lighthouses[SIM_NODES];
+	struct sim_nat nat;
 	struct pki pki;
 	struct outside outside;
 	struct hostmap *map;
@@ -49,6 +59,8 @@ struct sim_node {
 	uint32_t recv_errors_sent;
 	uint32_t index_repeats; /* so many indexes are drawn that are all the same */
 	bool mute_recv_error;
+	int64_t wall_offset_ns; /* of this node's wall clock */
+	uint64_t wakes;         /* deadlines that came */
 };
 
 /* How the network behaves; per mille and ns. */
@@ -115,11 +127,18 @@ struct sim_node *sim_add(struct sim *sim);
 void sim_identify(struct sim_node *node, const struct sim_identity *identity);
 /* static_host_map of node: host id is at endpoint. */
 void sim_static(struct sim_node *node, uint32_t host, const struct endpoint *endpoint);
+/* The lighthouse is one, and node is its client, with a static entry for it. */
+void sim_client(struct sim_node *node, struct sim_node *lighthouse);
+/* Puts the node into a network of its own, behind a NAT. */
+void sim_behind_nat(struct sim_node *node);
 void sim_start_node(struct sim_node *node);
 /* The process is gone, without a word. */
 void sim_kill_node(struct sim_node *node);
 /* The node's tun hands a packet for host to its worker queue. */
 void sim_send(struct sim_node *node, uint32_t queue, uint32_t host, uint64_t number);
+/* A message as if it had come through the peer's tunnel with node, from peer. */
+void sim_opened(struct sim_node *node, struct sim_node *peer, enum wire_type wire,
+		const uint8_t *bytes, size_t length);
 /* How many packets of from have come, and are they in order? */
 size_t sim_got(const struct sim_node *node, uint32_t from);
 bool sim_got_number(const struct sim_node *node, uint32_t from, uint64_t number);

@@ -28,7 +28,7 @@ static struct cert *make_ca(bool foreign, uint8_t key[CERT_CA_KEY_SIZE])
 
 	crypto_sign_seed_keypair(wanted.public_key, key, seed);
 	wanted.public_key_len = 32;
-	wanted.not_before = (int64_t)SIM_WALL_S - 1000;
+	wanted.not_before = (int64_t)SIM_WALL_S - 100000000;
 	wanted.not_after = (int64_t)SIM_WALL_S + 1000000000;
 	cr_assert_eq(cert_sign(&wanted, key, CERT_CA_KEY_SIZE, &ca), CERT_OK);
 	return ca;
@@ -62,7 +62,7 @@ void sim_identify(struct sim_node *node, const struct sim_identity *identity)
 		.has_issuer = true,
 		.networks = &network,
 		.network_count = 1,
-		.not_before = (int64_t)SIM_WALL_S - 100,
+		.not_before = (int64_t)SIM_WALL_S - 90000000,
 		.not_after =
 			identity->not_after ? identity->not_after : (int64_t)SIM_WALL_S + 500000000,
 	};
@@ -94,9 +94,11 @@ static uint64_t out_now_ns(void *context)
 
 static uint64_t out_wall_ns(void *context)
 {
-	const struct sim *sim = ((struct sim_node *)context)->sim;
+	const struct sim_node *node = context;
+	const struct sim *sim = node->sim;
 
-	return SIM_WALL_S * SIM_S + sim->now_ns + (uint64_t)sim->wall_offset_ns;
+	return SIM_WALL_S * SIM_S + sim->now_ns +
+	       (uint64_t)(sim->wall_offset_ns + node->wall_offset_ns);
 }
 
 static void out_random(void *context, void *bytes, size_t length)
@@ -210,6 +212,16 @@ static void out_log(void *context, enum outside_level level, const char *message
 /* --- life --------------------------------------------------------------------------------------
  */
 
+static size_t local_addrs(void *context, struct local_addr *list, size_t most)
+{
+	const struct sim_node *node = context;
+
+	list[0] = (struct local_addr){"lo", addr_from_v4(0x7f000001)};
+	list[1] = (struct local_addr){"tun0", node->addr};
+	list[2] = (struct local_addr){"eth0", node->endpoint.addr};
+	return 3;
+}
+
 struct sim_node *sim_add(struct sim *sim)
 {
 	struct sim_node *node = &sim->nodes[sim->node_count++];
@@ -227,6 +239,13 @@ struct sim_node *sim_add(struct sim *sim)
 		.accept_recv_error = RECV_ERROR_ALWAYS,
 		.disconnect_invalid = true,
 		.static_hosts = node->static_hosts,
+		.lighthouse = {.hosts = node->lighthouses,
+			       .interval_ns = 10 * SIM_S,
+			       .punch_delay_ns = SIM_S,
+			       .respond_delay_ns = 5 * SIM_S},
+		.udp_port = 4242,
+		.local_addrs = local_addrs,
+		.local_context = node,
 	};
 	node->outside = (struct outside){node,       out_now_ns,     out_wall_ns,
 					 out_random, out_send_udp,   out_send_in_tunnel,
@@ -248,6 +267,30 @@ void sim_static(struct sim_node *node, uint32_t host, const struct endpoint *end
 		entry = &node->static_hosts[node->options.static_host_count++];
 	entry->addr = addr;
 	entry->remotes[entry->remote_count++] = *endpoint;
+}
+
+void sim_client(struct sim_node *node, struct sim_node *lighthouse)
+{
+	lighthouse->options.lighthouse.am_lighthouse = true;
+	node->lighthouses[node->options.lighthouse.host_count++] = lighthouse->addr;
+	sim_static(node, lighthouse->id, &lighthouse->endpoint);
+}
+
+void sim_behind_nat(struct sim_node *node)
+{
+	node->nat.on = true;
+	node->nat.outside = sim_endpoint(100 + node->id, (uint16_t)(20000 + node->id));
+	node->endpoint.addr = addr_from_v4(0x0a010002 + (node->id << 8)); /* 10.1.<id>.2 */
+}
+
+void sim_opened(struct sim_node *node, struct sim_node *peer, enum wire_type wire,
+		const uint8_t *bytes, size_t length)
+{
+	struct tunnel *tunnel = sim_primary(node, peer->id);
+
+	cr_assert(tunnel);
+	node_on_opened(node->node, 0, tunnel->id, &tunnel->remote->to, wire, bytes, length);
+	sim_node_reap(node);
 }
 
 void sim_start_node(struct sim_node *node)
@@ -312,6 +355,9 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 	case PUNT_COUNTER:
 		node_on_counter(node->node, punt->tunnel, punt->value);
 		break;
+	case PUNT_ACTIVE:
+		node_on_active(node->node, punt->tunnel);
+		break;
 	case PUNT_RESUME_AGAIN:
 		node_on_resume_again(node->node, punt->queue, &punt->addr);
 		break;
@@ -349,6 +395,12 @@ static void send_punt(struct sim_node *node, const struct punt *fields, const ui
 	sim_schedule(node->sim, event);
 }
 
+/* The workers' clock: steps of 4 ms. */
+static uint64_t coarse_now(const struct sim_node *node)
+{
+	return node->sim->now_ns - node->sim->now_ns % (4 * SIM_MS);
+}
+
 static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wire_type wire,
 			  const uint8_t *bytes, uint32_t length)
 {
@@ -359,6 +411,12 @@ static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wir
 	if (!seal_reserve(tunnel, 1, &counter))
 		return;
 	seal_packet(tunnel, wire, counter, bytes, length, packet);
+	if (wire != WIRE_TEST_REQUEST && wire != WIRE_TEST_REPLY && wire != WIRE_CLOSE_TUNNEL) {
+		atomic_store(&tunnel->last_out_ns, coarse_now(node));
+		if (!atomic_exchange(&tunnel->watched, 1))
+			send_punt(node, &(struct punt){.type = PUNT_ACTIVE, .tunnel = tunnel->id},
+				  NULL, 0);
+	}
 	sim_transmit(node->sim, &node->endpoint, &tunnel->remote->to, packet,
 		     length + WIRE_OVERHEAD);
 }
@@ -440,7 +498,7 @@ static void receive_sealed(struct sim_node *node, uint32_t queue, struct tunnel 
 	}
 	if (replay_commit(&tunnel->replay, &counter, 1, &fresh) == 0)
 		return;
-	atomic_store(&tunnel->last_in_s, (uint32_t)(node->sim->now_ns / SIM_S));
+	atomic_store(&tunnel->last_in_ns, coarse_now(node));
 	if (atomic_load(&tunnel->state) == TUNNEL_UNCONFIRMED)
 		event_punt(node, tunnel, queue, PUNT_CONFIRMED, TUNNEL_EVENT_CONFIRMED, from);
 	if (!endpoint_equal(&tunnel->remote->to, from))

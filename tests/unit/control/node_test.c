@@ -390,6 +390,7 @@ Test(node, unconfirmed_beside_live)
 	peer_begins(bench, 10);
 	live = primary(bench);
 	node_on_confirmed(bench->node, live->id, &peer_at);
+	atomic_store(&live->last_in_ns, bench->now_ns + 10000000000); /* not silent */
 	bench->call_count = 0;
 	peer_begins(bench, 11);
 	cr_assert_eq(primary(bench), live);
@@ -453,10 +454,13 @@ Test(node, test_requests_are_answered)
 	bench->call_count = 0;
 	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_TEST_REQUEST, payload,
 		       DATAGRAM_MAX - 63);
-	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_LIGHTHOUSE, payload, 8);
+	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_CONTROL, payload, 8);
 	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_TEST_REPLY, payload, 8);
 	cr_assert_eq(bench->call_count, 0);
 	cr_assert_eq(bench->drops[DROP_MESSAGE_UNHANDLED], 2);
+	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_LIGHTHOUSE, payload, 8);
+	cr_assert_eq(bench->drops[DROP_LIGHTHOUSE_INVALID], 1);
+	cr_assert_eq(bench->call_count, 0);
 
 	struct tunnel_id id = tunnel->id;
 	node_on_opened(bench->node, 0, id, &peer_at, WIRE_CLOSE_TUNNEL, payload, 0);

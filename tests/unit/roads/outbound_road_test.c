@@ -304,6 +304,28 @@ Test(outbound_road, a_run_without_a_tunnel_waits_with_control)
 	rig_destroy(rig);
 }
 
+Test(outbound_road, control_is_told_once_that_a_tunnel_is_used)
+{
+	struct rig *rig = rig_create(true);
+	struct order *test = order(ORDER_SEND_IN_TUNNEL, NULL, 0);
+
+	rig->tunnel->watched = 0;
+	test->tunnel = rig->tunnel->id;
+	test->wire = WIRE_TEST_REQUEST;
+	inbox_order(&rig->w, test);
+	inbox_work(&rig->w);
+	cr_expect_eq(rig->tunnel->watched, 0, "what control asks itself is no traffic");
+	cr_expect_eq(last_punt(rig)->type, PUNT_ORDER_DONE);
+	uint32_t before = rig->io.punt_count;
+	send_udp(rig, 1, 1, 100);
+	send_udp(rig, 1, 2, 100);
+	cr_assert_eq(rig->io.punt_count, before + 1);
+	cr_expect_eq(last_punt(rig)->type, PUNT_ACTIVE);
+	cr_expect_eq(last_punt(rig)->tunnel.slot, rig->tunnel->id.slot);
+	free(test);
+	rig_destroy(rig);
+}
+
 Test(outbound_road, newer_runs_stand_behind_held_ones)
 {
 	struct rig *rig = rig_create(true);

@@ -176,6 +176,7 @@ struct tunnel *rig_tunnel(struct rig *rig, uint32_t n, const struct addr *to)
 	tunnel->addr_count = 1;
 	tunnel->addrs[0] = *to;
 	tunnel->state = TUNNEL_CONFIRMED;
+	tunnel->watched = 1; /* else the first packet out says PUNT_ACTIVE */
 	tunnel->rules = calloc(1, sizeof(*tunnel->rules));
 	*tunnel->rules = (struct peer_rules){.words = 1,
 					     .version = 1,

@@ -1,0 +1,416 @@
+/* lighthouse.c - a client of lighthouses, and what clients and servers share; see lighthouse.h. */
+#include "peers/lighthouse.h"
+
+#include <errno.h>
+
+#include "peers/manager.h"
+#include "peers/node_state.h"
+
+/* An interface that comes and goes all the time is told once in this time. */
+#define MOVE_QUIET_NS 1000000000ull
+/* A change is often several messages: one address goes, another comes. */
+#define MOVE_SETTLE_NS 20000000ull
+
+static void fire_update(void *context, struct timer *timer);
+static void fire_moved(void *context, struct timer *timer);
+
+int lighthouse_init(struct node *node)
+{
+	struct lighthouse *lighthouse = &node->lighthouse;
+
+	punch_init(&lighthouse->punches);
+	lighthouse->update.fire = fire_update;
+	lighthouse->moved.fire = fire_moved;
+	/* Ours: updates, moves, holes, tests; later reservations count them too. */
+	if (timers_reserve(&node->tunnels.timers, 8) != 0)
+		return -ENOMEM;
+	if (!lighthouse->options.am_lighthouse && lighthouse->options.host_count > 0)
+		timer_arm(&node->tunnels.timers, &lighthouse->update, node_now_ns(node));
+	return 0;
+}
+
+bool lighthouse_is(const struct node *node, const struct addr *host)
+{
+	const struct lighthouse_options *options = &node->lighthouse.options;
+
+	for (uint32_t i = 0; i < options->host_count; i++)
+		if (addr_equal(&options->hosts[i], host))
+			return true;
+	return false;
+}
+
+static bool is_lighthouse_record(const struct node *node, const struct tunnel_record *record)
+{
+	for (uint32_t i = 0; i < record->link_count; i++)
+		if (lighthouse_is(node, &record->links[i].host->addr))
+			return true;
+	return false;
+}
+
+/* --- what may be an address of a host ----------------------------------------------------------
+ */
+
+bool lighthouse_permits(const struct node *node, const struct addr *host, const struct endpoint *at)
+{
+	return remote_allow_permits(&node->lighthouse.options.remote_allow, host, &at->addr);
+}
+
+bool lighthouse_permits_record(const struct node *node, const struct tunnel_record *record,
+			       const struct endpoint *at)
+{
+	for (uint32_t i = 0; i < record->link_count; i++)
+		if (!lighthouse_permits(node, &record->links[i].host->addr, at))
+			return false;
+	return true;
+}
+
+static bool in_own_networks(const struct node *node, const struct addr *addr)
+{
+	const struct cert *own = pki_own_cert(node->pki);
+
+	for (size_t i = 0; i < own->network_count; i++)
+		if (prefix_contains(&own->networks[i], addr))
+			return true;
+	return false;
+}
+
+/* An address inside the overlay would send tunnels through tunnels. */
+static bool is_acceptable(const struct node *node, const struct addr *host,
+			  const struct endpoint *at)
+{
+	return !in_own_networks(node, &at->addr) && lighthouse_permits(node, host, at);
+}
+
+static uint32_t keep_acceptable(const struct node *node, const struct addr *host,
+				const struct endpoint *from, uint32_t count, struct endpoint *to)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (is_acceptable(node, host, &from[i]))
+			to[kept++] = from[i];
+	return kept;
+}
+
+int lighthouse_keep(struct node *node, struct peer_host *host, const struct addr *owner,
+		    const struct lighthouse_message *message)
+{
+	struct endpoint v4[LIGHTHOUSE_ENTRIES_MAX], v6[LIGHTHOUSE_ENTRIES_MAX];
+	struct remotes *remotes = initiator_remotes(node, host);
+	struct remotes_report report = {
+		.v4 = v4,
+		.v6 = v6,
+		.relays = message->relays,
+		.v4_count = keep_acceptable(node, &host->addr, message->v4, message->v4_count, v4),
+		.v6_count = keep_acceptable(node, &host->addr, message->v6, message->v6_count, v6),
+		.relay_count = message->relay_count,
+	};
+
+	return remotes ? remotes_report(remotes, owner, &report) : -ENOMEM;
+}
+
+/* The prefix of lighthouse.calculated_remotes that is longest counts. */
+void lighthouse_calculate(struct node *node, struct peer_host *host)
+{
+	const struct lighthouse_options *options = &node->lighthouse.options;
+	int longest = -1;
+
+	for (uint32_t i = 0; i < options->calculated_count; i++)
+		if (prefix_contains(&options->calculated[i].vpn, &host->addr) &&
+		    options->calculated[i].vpn.bits > longest)
+			longest = options->calculated[i].vpn.bits;
+	for (uint32_t i = 0; i < options->calculated_count; i++) {
+		const struct calculated_remote *from = &options->calculated[i];
+		struct endpoint to = {prefix_masked(from->mask).addr, from->port};
+
+		if (from->vpn.bits != longest || !prefix_contains(&from->vpn, &host->addr))
+			continue;
+		for (unsigned bit = from->mask.bits; bit < 128; bit++)
+			to.addr.bytes[bit / 8] |=
+				host->addr.bytes[bit / 8] & (uint8_t)(0x80 >> bit % 8);
+		if (is_acceptable(node, &host->addr, &to))
+			initiator_add_remote(node, host, &to);
+	}
+}
+
+/* --- sending ----------------------------------------------------------------------------------
+ */
+
+enum lighthouse_form lighthouse_form_of(const struct tunnel_record *record)
+{
+	return record->cert->version == CERT_VERSION_1 ? LIGHTHOUSE_V1 : LIGHTHOUSE_V2;
+}
+
+void lighthouse_send(struct node *node, const struct tunnel_record *record,
+		     const struct lighthouse_message *message)
+{
+	uint8_t bytes[LIGHTHOUSE_BYTES_MAX];
+	size_t length = lighthouse_encode(message, bytes, sizeof(bytes));
+
+	/* 0: an IPv6 address, and the peer knows IPv4 only */
+	if (length > 0)
+		tunnels_send(&node->tunnels, record, WIRE_LIGHTHOUSE, bytes, length);
+}
+
+static void send_query(struct node *node, const struct tunnel_record *record,
+		       const struct addr *about)
+{
+	struct lighthouse_message query = {
+		.type = LIGHTHOUSE_QUERY,
+		.form = lighthouse_form_of(record),
+		.has_addr = true,
+		.addr = *about,
+	};
+
+	lighthouse_send(node, record, &query);
+}
+
+void lighthouse_ask(struct node *node, struct peer_host *host)
+{
+	const struct lighthouse_options *options = &node->lighthouse.options;
+
+	if (options->am_lighthouse || lighthouse_is(node, &host->addr))
+		return;
+	for (uint32_t i = 0; i < options->host_count; i++) {
+		struct peer_host *lighthouse =
+			tunnels_obtain_host(&node->tunnels, &options->hosts[i]);
+
+		if (!lighthouse)
+			continue;
+		if (lighthouse->primary)
+			send_query(node, lighthouse->primary, &host->addr);
+		else
+			initiator_begin(node, lighthouse, 0); /* asked when it is there: greet */
+		tunnels_put_host(&node->tunnels, lighthouse);
+	}
+}
+
+/* --- reporting where we are (6.3) --------------------------------------------------------------
+ */
+
+/* Loopback, link-local, multicast, and none at all. */
+static bool is_unusable(const struct addr *addr)
+{
+	static const struct addr loopback = {{[15] = 1}};
+	uint32_t v4 = addr_v4(addr);
+
+	if (addr_is_v4(addr))
+		return v4 >> 24 == 127 || v4 >> 16 == 0xa9fe || v4 >> 28 >= 14 || v4 == 0;
+	return addr_equal(addr, &loopback) || addr_is_zero(addr) || addr->bytes[0] == 0xff ||
+	       (addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80);
+}
+
+static void say_endpoint(struct lighthouse_message *message, const struct addr *addr, uint16_t port)
+{
+	bool v4 = addr_is_v4(addr);
+	struct endpoint *list = v4 ? message->v4 : message->v6;
+	uint32_t *count = v4 ? &message->v4_count : &message->v6_count;
+	struct endpoint said = {*addr, port};
+
+	for (uint32_t i = 0; i < *count; i++)
+		if (endpoint_equal(&list[i], &said))
+			return;
+	if (*count < LIGHTHOUSE_ENTRIES_MAX)
+		list[(*count)++] = said;
+}
+
+static void say_own_addrs(struct node *node, struct lighthouse_message *message)
+{
+	const struct lighthouse_options *options = &node->lighthouse.options;
+	struct local_addr local[LOCAL_ADDRS_MAX];
+	uint16_t port = node->options.udp_port;
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < options->advertise_count; i++) {
+		if (in_own_networks(node, &options->advertise[i].addr))
+			continue;
+		say_endpoint(message, &options->advertise[i].addr,
+			     options->advertise[i].port ? options->advertise[i].port : port);
+	}
+	if (node->options.local_addrs)
+		count = node->options.local_addrs(node->options.local_context, local,
+						  LOCAL_ADDRS_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (!is_unusable(&local[i].addr) && !in_own_networks(node, &local[i].addr) &&
+		    local_allow_permits(&options->local_allow, local[i].interface, &local[i].addr))
+			say_endpoint(message, &local[i].addr, port);
+}
+
+/* v2 form: no address at all, the tunnel says who we are. */
+static void send_update(struct node *node, const struct tunnel_record *record)
+{
+	struct lighthouse_message update = {
+		.type = LIGHTHOUSE_UPDATE,
+		.form = lighthouse_form_of(record),
+	};
+
+	if (update.form == LIGHTHOUSE_V1) {
+		update.has_addr = true;
+		update.addr = pki_own_cert(node->pki)->networks[0].addr;
+	}
+	say_own_addrs(node, &update);
+	lighthouse_send(node, record, &update);
+}
+
+static void fire_update(void *context, struct timer *timer)
+{
+	struct node *node = table_entry(context, struct node, tunnels);
+	const struct lighthouse_options *options = &node->lighthouse.options;
+
+	if (node->shut_down)
+		return;
+	for (uint32_t i = 0; i < options->host_count; i++) {
+		struct peer_host *host = tunnels_obtain_host(&node->tunnels, &options->hosts[i]);
+
+		if (!host)
+			continue;
+		if (host->primary)
+			send_update(node, host->primary);
+		else
+			initiator_begin(node, host, 0);
+		tunnels_put_host(&node->tunnels, host);
+	}
+	if (options->interval_ns > 0 && options->host_count > 0)
+		timer_arm(&node->tunnels.timers, timer, node_now_ns(node) + options->interval_ns);
+}
+
+/* A test request shows each peer where we are now: it roams, and what it sends comes again. */
+static void test_tunnels(struct node *node)
+{
+	struct tunnel_record *record = node->tunnels.all;
+	uint32_t left = MOVE_TESTS_MAX;
+
+	for (; record && left > 0; record = record->next) {
+		if (record->state != RECORD_LIVE || record->link_count == 0 ||
+		    record->links[0].host->primary != record)
+			continue;
+		manager_doubt(node, record);
+		left--;
+	}
+}
+
+static void fire_moved(void *context, struct timer *timer)
+{
+	struct node *node = table_entry(context, struct node, tunnels);
+	struct lighthouse *lighthouse = &node->lighthouse;
+
+	if (node->shut_down)
+		return;
+	lighthouse->moved_ns = node_now_ns(node);
+	test_tunnels(node);
+	if (!lighthouse->options.am_lighthouse)
+		fire_update(context, &lighthouse->update);
+}
+
+void lighthouse_local_changed(struct node *node)
+{
+	struct lighthouse *lighthouse = &node->lighthouse;
+	uint64_t due = node_now_ns(node) + MOVE_SETTLE_NS;
+
+	if (lighthouse->moved.position != 0)
+		return; /* will be told */
+	if (lighthouse->moved_ns && lighthouse->moved_ns + MOVE_QUIET_NS > due)
+		due = lighthouse->moved_ns + MOVE_QUIET_NS;
+	timer_arm(&node->tunnels.timers, &lighthouse->moved, due);
+}
+
+void lighthouse_learn(struct node *node, const struct tunnel_record *record)
+{
+	const struct lighthouse_options *options = &node->lighthouse.options;
+
+	if (!options->am_lighthouse && options->host_count == 0)
+		return; /* nobody asks for it */
+	for (uint32_t i = 0; i < record->link_count; i++)
+		initiator_learn(node, record->links[i].host, &record->tunnel->remote->to);
+}
+
+void lighthouse_greet(struct node *node, const struct tunnel_record *record)
+{
+	const struct table *hosts = &node->tunnels.by_addr;
+
+	lighthouse_learn(node, record);
+	if (node->lighthouse.options.am_lighthouse || node->shut_down ||
+	    !is_lighthouse_record(node, record))
+		return;
+	send_update(node, record);
+	for (size_t i = 0; i <= hosts->mask; i++) {
+		for (struct table_node *at = hosts->buckets[i]; at; at = at->next) {
+			struct peer_host *host = table_entry(at, struct peer_host, node);
+
+			if (host->pending && !host->pending->quiet &&
+			    !lighthouse_is(node, &host->addr))
+				send_query(node, record, &host->addr);
+		}
+	}
+}
+
+/* --- what comes from a lighthouse --------------------------------------------------------------
+ */
+
+void lighthouse_refuse(struct node *node)
+{
+	node_drop(node, DROP_LIGHTHOUSE_INVALID, 1);
+}
+
+/* Only for hosts that we look for or talk to: who asks for nothing stores nothing. */
+static void on_reply(struct node *node, const struct tunnel_record *record,
+		     const struct lighthouse_message *message)
+{
+	struct peer_host *host = tunnels_find_host(&node->tunnels, &message->addr);
+	uint32_t before;
+
+	if (!host || (!host->pending && !host->links))
+		return;
+	before = host->remotes ? host->remotes->changes : 0;
+	if (lighthouse_keep(node, host, &record->links[0].host->addr, message) == 0 &&
+	    host->remotes->changes != before && host->pending)
+		initiator_poke(node, host->pending);
+}
+
+static void on_punch(struct node *node, const struct lighthouse_message *message)
+{
+	const struct lighthouse_options *options = &node->lighthouse.options;
+
+	for (uint32_t i = 0; i < message->v4_count; i++)
+		if (is_acceptable(node, &message->addr, &message->v4[i]))
+			punch_hole(node, &message->v4[i], options->punch_delay_ns);
+	for (uint32_t i = 0; i < message->v6_count; i++)
+		if (is_acceptable(node, &message->addr, &message->v6[i]))
+			punch_hole(node, &message->v6[i], options->punch_delay_ns);
+	if (options->punch_respond)
+		punch_test(node, &message->addr, options->respond_delay_ns);
+}
+
+void lighthouse_receive(struct node *node, const struct tunnel_record *record, const uint8_t *bytes,
+			size_t length)
+{
+	struct lighthouse_message message;
+
+	if (node->shut_down)
+		return;
+	if (record->link_count == 0 || lighthouse_decode(bytes, length, &message) != 0) {
+		lighthouse_refuse(node);
+		return;
+	}
+	switch (message.type) {
+	case LIGHTHOUSE_QUERY:
+		lighthouse_on_query(node, record, &message);
+		break;
+	case LIGHTHOUSE_UPDATE:
+		lighthouse_on_update(node, record, &message);
+		break;
+	case LIGHTHOUSE_REPLY:
+	case LIGHTHOUSE_PUNCH:
+		if (!message.has_addr || !is_lighthouse_record(node, record))
+			lighthouse_refuse(node);
+		else if (message.type == LIGHTHOUSE_REPLY)
+			on_reply(node, record, &message);
+		else
+			on_punch(node, &message);
+		break;
+	case LIGHTHOUSE_ACK: /* that it came is all */
+		break;
+	default:
+		node_drop(node, DROP_MESSAGE_UNHANDLED, 1);
+	}
+}

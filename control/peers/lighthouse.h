@@ -1,0 +1,83 @@
+/*
+ * lighthouse.h - finding hosts through lighthouses, and being one (PROTOCOL.md 6). A part of the
+ * node: state in struct node, called by node.c, initiator.c and responder.c.
+ *
+ * Where the cache is. What is known of a host lies in its peer_host (remotes.h), so it lives as
+ * long as the host has a tunnel, a pending handshake, or a place in static_host_map, as in the
+ * reference. A lighthouse's cache is therefore bounded by its tunnels, a client's by those and its
+ * pending handshakes: no message can make a host that nobody asked for.
+ *
+ * Why queries are answered by control. An answer needs the cache, which control writes at every
+ * update, roam and handshake; workers punt the opened query and seal the answer. Pools bound what
+ * waits, so a flood of queries is dropped before it can hold up a worker.
+ */
+#ifndef M57_LIGHTHOUSE_H
+#define M57_LIGHTHOUSE_H
+
+#include "peers/lighthouse_options.h"
+#include "peers/lighthouse_wire.h"
+#include "peers/punch.h"
+#include "peers/remotes.h"
+
+struct node;
+struct peer_host;
+struct tunnel_record;
+
+struct lighthouse {
+	struct lighthouse_options options; /* its arrays are borrowed */
+	struct remotes_order order;
+	struct timer update, moved;
+	uint64_t moved_ns; /* when a change of our addresses was told last; 0: never */
+	struct punches punches;
+};
+
+/* Begins: the first update is due at once. 0 or -ENOMEM. */
+int lighthouse_init(struct node *node);
+
+/* Is it in lighthouse.hosts? */
+bool lighthouse_is(const struct node *node, const struct addr *host);
+
+/* May a host (NULL: not known yet) be at this underlay address? */
+bool lighthouse_permits(const struct node *node, const struct addr *host,
+			const struct endpoint *at);
+/* The same for every overlay address of the tunnel's peer. */
+bool lighthouse_permits_record(const struct node *node, const struct tunnel_record *record,
+			       const struct endpoint *at);
+
+/* A handshake with host begins: adds its calculated remotes (PROTOCOL.md 6.7). */
+void lighthouse_calculate(struct node *node, struct peer_host *host);
+/* Asks every lighthouse where host is, with a tunnel to be made first where there is none. */
+void lighthouse_ask(struct node *node, struct peer_host *host);
+
+/* The tunnel has proved to be alive, or its remote has changed: remembers the remote. */
+void lighthouse_learn(struct node *node, const struct tunnel_record *record);
+/* A new tunnel has proved to be alive. With a lighthouse: reports to it and asks what was to ask.
+ */
+void lighthouse_greet(struct node *node, const struct tunnel_record *record);
+
+/* Our addresses have changed: lighthouses and peers are told in a moment. */
+void lighthouse_local_changed(struct node *node);
+
+/* A WIRE_LIGHTHOUSE message came on the tunnel. */
+void lighthouse_receive(struct node *node, const struct tunnel_record *record, const uint8_t *bytes,
+			size_t length);
+
+/* --- shared by lighthouse.c and lighthouse_server.c --- */
+
+void lighthouse_send(struct node *node, const struct tunnel_record *record,
+		     const struct lighthouse_message *message);
+/* The form that the peer of a tunnel surely reads: its certificate's version. */
+enum lighthouse_form lighthouse_form_of(const struct tunnel_record *record);
+/* Takes what owner reports about host, except addresses that may not be. 0 or -ENOMEM. */
+int lighthouse_keep(struct node *node, struct peer_host *host, const struct addr *owner,
+		    const struct lighthouse_message *message);
+/* The message came from somebody who may not send it, or makes no sense. */
+void lighthouse_refuse(struct node *node);
+
+/* lighthouse_server.c; record's peer asks, or reports. Only with am_lighthouse. */
+void lighthouse_on_query(struct node *node, const struct tunnel_record *record,
+			 const struct lighthouse_message *message);
+void lighthouse_on_update(struct node *node, const struct tunnel_record *record,
+			  const struct lighthouse_message *message);
+
+#endif

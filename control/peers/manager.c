@@ -1,0 +1,531 @@
+/*
+ * manager.c - see manager.h.
+ *
+ * Two rhythms. The slow one is Nebula's: a tunnel that is not primary is looked at every
+ * timers.connection_alive_interval, and one that stays silent goes timers.pending_deletion_interval
+ * later. The fast one is ours: while traffic leaves on a primary tunnel, its timer stands at the
+ * moment at which SILENCE_NS will have passed since the last packet came. Packets that come move
+ * that moment; a timer that fires too early is just set again. Only when something was sent and
+ * nothing has come is the peer asked, by a test request, once more after a part of the wait; and
+ * when that is not answered either, a handshake begins beside the tunnel. The tunnel goes on
+ * carrying the traffic until the new one is complete, so nothing is taken from a tunnel that
+ * answers after all. A peer that has restarted, or one that is reached at another of its addresses
+ * only, answers the handshake.
+ *
+ * A primary tunnel without traffic has no timer at all: control clears tunnel.watched, and the
+ * worker that sends on it next sets it and says so (PUNT_ACTIVE). The worker stores the time of its
+ * packet before it reads watched, control clears watched before it reads the time again; the two
+ * may still miss each other by a store that lingers in the worker's CPU, then the tunnel is watched
+ * from the next packet on. So an idle node sleeps, however many tunnels it has. Due times are
+ * rounded up to a grid, so that one wake-up serves many tunnels.
+ *
+ * Several tunnels to one host, after a simultaneous start or healing, settle to one: the node with
+ * the lower address moves to the tunnel on which the peer sends (8.3), the others fall silent. A
+ * new primary beside other tunnels is tested once even without traffic, so that the peer sees which
+ * it is.
+ */
+#include "peers/manager.h"
+
+#include <stdlib.h>
+
+#define MS_NS 1000000ull
+#define S_NS  (1000 * MS_NS)
+
+#define ALIVE_INTERVAL_NS    (5 * S_NS)
+#define DELETION_INTERVAL_NS (10 * S_NS)
+/* An answer is awaited for at least so long; longer where round trips are. */
+#define ANSWER_MIN_NS (500 * MS_NS)
+#define ANSWER_MAX_NS (3 * S_NS)
+/*
+ * What comes on a tunnel so soon after another has become primary was on its way by then, and tells
+ * nothing about what the peer will use.
+ */
+#define LATE_NS      (500 * MS_NS)
+#define HEAL_STEP_NS S_NS /* between test requests while a tunnel does not answer */
+/* Due times are multiples of these: of the first when they are near, else of the second. */
+#define GRID_FAST_NS (100 * MS_NS)
+#define GRID_SLOW_NS (500 * MS_NS)
+#define NEAR_NS      (2 * S_NS)
+#define SWEEP_SLOTS  4096 /* looked at in one go: about 1 ms */
+
+#define ANYTHING 0
+
+/* PROTOCOL.md 8.2; a letter behind the number marks a row that it does not have. */
+const struct manager_row manager_rows[] = {
+	{"1 blocked", FACT_BLOCKED, 0, MANAGER_CLOSE},
+	{"2 invalid", FACT_INVALID, 0, MANAGER_CLOSE},
+	{"3 counter", FACT_EXHAUSTED, 0, MANAGER_REMOVE},
+	{"4 outdated", FACT_IN | FACT_PRIMARY | FACT_OUTDATED, 0, MANAGER_REHANDSHAKE},
+	{"4 alive", FACT_IN | FACT_PRIMARY, 0, MANAGER_KEEP},
+	{"4 swap", FACT_IN | FACT_MAY_SWAP, 0, MANAGER_SWAP},
+	{"4 used by the peer", FACT_IN, 0, MANAGER_KEEP_SECOND},
+	{"5 dead", FACT_PENDING | FACT_EXPIRED, 0, MANAGER_REMOVE},
+	{"5a unanswered", FACT_PENDING | FACT_OVERDUE | FACT_PRIMARY, 0, MANAGER_HEAL},
+	{"5b pending", FACT_PENDING, 0, MANAGER_WAIT},
+	{"6 unused", FACT_PRIMARY | FACT_UNUSED, FACT_OUT, MANAGER_CLOSE},
+	{"6 quiet", FACT_PRIMARY, FACT_OUT, MANAGER_REST},
+	{"7 silent", FACT_PRIMARY, 0, MANAGER_TEST},
+	{"8 not used", ANYTHING, 0, MANAGER_DOUBT},
+};
+const size_t manager_row_count = sizeof(manager_rows) / sizeof(manager_rows[0]);
+
+const struct manager_row *manager_decide(uint32_t facts)
+{
+	const struct manager_row *row = manager_rows;
+
+	while ((facts & row->all) != row->all || (facts & row->none))
+		row++;
+	return row;
+}
+
+static struct node *node_of(struct tunnels *tunnels)
+{
+	return table_entry(tunnels, struct node, tunnels);
+}
+
+static uint64_t max_ns(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t in_ns(const struct tunnel_record *record)
+{
+	return max_ns(atomic_load(&record->tunnel->last_in_ns), record->live.heard_ns);
+}
+
+static uint64_t out_ns(const struct tunnel_record *record)
+{
+	return atomic_load(&record->tunnel->last_out_ns);
+}
+
+static uint64_t answer_wait_ns(const struct liveness *live)
+{
+	uint64_t wait = 2 * live->answer_ns + 100 * MS_NS;
+
+	return wait < ANSWER_MIN_NS ? ANSWER_MIN_NS : wait > ANSWER_MAX_NS ? ANSWER_MAX_NS : wait;
+}
+
+void manager_check_at(struct tunnels *tunnels, struct tunnel_record *record, uint64_t due_ns)
+{
+	uint64_t now = node_now_ns(node_of(tunnels));
+	uint64_t grid = due_ns < now + NEAR_NS ? GRID_FAST_NS : GRID_SLOW_NS;
+
+	due_ns = (max_ns(due_ns, now + 1) + grid - 1) / grid * grid;
+	if (record->state != RECORD_LIVE || due_ns >= record->live.due_ns)
+		return;
+	record->live.due_ns = due_ns;
+	tunnels_arm(tunnels, record);
+}
+
+/* --- facts -------------------------------------------------------------------------------------
+ */
+
+static bool is_primary(const struct tunnel_record *record)
+{
+	for (uint32_t i = 0; i < record->link_count; i++)
+		if (record->links[i].host->primary == record)
+			return true;
+	return false;
+}
+
+static uint32_t certificate_facts(const struct node *node, const struct tunnel_record *record,
+				  enum cert_error *error)
+{
+	*error = ca_pool_reverify(node->pki->ca, record->cert, node_wall_s(node),
+				  node->pki->blocklist);
+	if (*error == CERT_OK)
+		return 0;
+	if (*error == CERT_BLOCKED)
+		return FACT_BLOCKED;
+	return node->options.disconnect_invalid ? FACT_INVALID : 0;
+}
+
+/* Rule of 8.3: only the node with the lower address moves, to a tunnel that is up to date. */
+static bool may_swap(const struct node *node, const struct tunnel_record *record, bool outdated)
+{
+	const struct cert *own = pki_own_cert(node->pki);
+
+	return !outdated && record->tunnel->addr_count > 0 &&
+	       addr_compare(&own->networks[0].addr, &record->tunnel->addrs[0]) < 0;
+}
+
+static uint32_t gather(const struct node *node, const struct tunnel_record *record, uint64_t now)
+{
+	const struct node_options *options = &node->options;
+	const struct liveness *live = &record->live;
+	uint64_t in = in_ns(record), out = out_ns(record);
+	uint64_t counter = atomic_load(&record->tunnel->counter);
+	const struct cert *own = node->pki->v1.cert;
+	bool outdated = counter >= COUNTER_REHANDSHAKE_AT || !own ||
+			memcmp(own->fingerprint, record->own_fingerprint, CERT_FINGERPRINT_SIZE);
+	bool primary = is_primary(record);
+	enum cert_error error;
+	uint32_t facts = certificate_facts(node, record, &error);
+
+	facts |= counter >= COUNTER_REFUSE_AT ? FACT_EXHAUSTED : 0;
+	facts |= outdated ? FACT_OUTDATED : 0;
+	facts |= primary ? FACT_PRIMARY : 0;
+	facts |= !primary && may_swap(node, record, outdated) ? FACT_MAY_SWAP : 0;
+	facts |= out > in ? FACT_OUT : 0;
+	if (options->drop_inactive &&
+	    max_ns(max_ns(in, out), record->created_ns) + options->inactivity_ns <= now)
+		facts |= FACT_UNUSED;
+	if (!live->test_ns) {
+		bool heard = primary ? in + SILENCE_NS > now : in > live->checked_ns;
+		return facts | (heard ? FACT_IN : 0);
+	}
+	facts |= FACT_PENDING;
+	facts |= in > (primary ? live->test_ns : max_ns(live->test_ns, live->checked_ns)) ? FACT_IN
+											  : 0;
+	facts |= live->test_ns + answer_wait_ns(live) <= now ? FACT_OVERDUE : 0;
+	facts |= live->test_ns + options->deletion_interval_ns <= now ? FACT_EXPIRED : 0;
+	return facts;
+}
+
+/* --- actions -----------------------------------------------------------------------------------
+ */
+
+/* The tunnel answers: what was begun because it did not is not needed any more. */
+static void answered(struct node *node, struct tunnel_record *record)
+{
+	record->live.test_ns = 0;
+	if (!record->live.healing)
+		return;
+	record->live.healing = false;
+	for (uint32_t i = 0; i < record->link_count; i++)
+		initiator_quiet(node, record->links[i].host);
+}
+
+static void ask(struct node *node, struct tunnel_record *record, uint64_t now)
+{
+	if (!record->live.test_ns)
+		record->live.test_ns = now;
+	record->live.asked_ns = now;
+	tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+}
+
+/* One byte that keeps the path through NATs open (PROTOCOL.md 6.6). */
+static void punch(struct node *node, struct tunnel_record *record, uint64_t now)
+{
+	static const uint8_t byte = 1;
+	const struct endpoint *at = &record->tunnel->remote->to;
+
+	if (!node->options.punch || now < record->live.punch_ns || record->link_count == 0)
+		return;
+	record->live.punch_ns = now + node->options.alive_interval_ns;
+	for (uint32_t i = 0; i < record->link_count; i++)
+		if (lighthouse_is(node, &record->links[i].host->addr))
+			return; /* our updates keep that path open */
+
+	const struct remotes *remotes = record->links[0].host->remotes;
+	node->outside->send_udp(node->outside->context, at, &byte, 1);
+	for (uint32_t i = 0; node->options.punch_all && remotes && i < remotes->count; i++)
+		if (!remotes->list[i].blocked && !endpoint_equal(&remotes->list[i].to, at))
+			node->outside->send_udp(node->outside->context, &remotes->list[i].to, &byte,
+						1);
+}
+
+static void rest(struct node *node, struct tunnel_record *record, uint64_t now)
+{
+	const struct node_options *options = &node->options;
+	uint64_t out = out_ns(record),
+		 used = max_ns(max_ns(in_ns(record), out), record->created_ns);
+
+	atomic_store(&record->tunnel->watched, 0);
+	if (out_ns(record) != out) {
+		atomic_store(&record->tunnel->watched, 1);
+		manager_check_at(&node->tunnels, record, now + SILENCE_NS);
+		return;
+	}
+	punch(node, record, now);
+	if (options->punch)
+		manager_check_at(&node->tunnels, record, record->live.punch_ns);
+	if (options->drop_inactive)
+		manager_check_at(&node->tunnels, record, used + options->inactivity_ns);
+}
+
+static void keep(struct node *node, struct tunnel_record *record, uint64_t now)
+{
+	uint64_t heard = max_ns(in_ns(record), record->live.since_ns);
+
+	answered(node, record);
+	if (out_ns(record) + SILENCE_NS <= now)
+		rest(node, record, now);
+	else
+		manager_check_at(&node->tunnels, record, heard + SILENCE_NS);
+}
+
+/* Another tunnel of the host on which something has come since this one fell silent. */
+static struct tunnel_record *lively_sibling(const struct tunnel_record *record)
+{
+	for (uint32_t i = 0; i < record->link_count; i++) {
+		struct host_link *link = record->links[i].host->links;
+		for (; link; link = link->next)
+			if (link->record != record && link->record->state == RECORD_LIVE &&
+			    in_ns(link->record) > record->live.test_ns)
+				return link->record;
+	}
+	return NULL;
+}
+
+static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
+{
+	struct tunnel_record *sibling = lively_sibling(record);
+	uint64_t expiry = record->live.test_ns + node->options.deletion_interval_ns;
+	uint64_t next = now + HEAL_STEP_NS;
+	const struct host_pending *pending = record->links[0].host->pending;
+
+	manager_check_at(&node->tunnels, record, next < expiry ? next : expiry);
+	if (sibling) {
+		tunnels_lead(&node->tunnels, sibling);
+		return;
+	}
+	ask(node, record, now);
+	if (pending && !pending->quiet)
+		return;
+	record->live.healing = true;
+	node_rehandshake(node, record, "no answer");
+}
+
+static void wait(struct node *node, struct tunnel_record *record, uint64_t now)
+{
+	struct liveness *live = &record->live;
+
+	if (!is_primary(record)) {
+		manager_check_at(&node->tunnels, record,
+				 live->test_ns + node->options.deletion_interval_ns);
+		return;
+	}
+	ask(node, record, now);
+	manager_check_at(&node->tunnels, record, live->test_ns + answer_wait_ns(live));
+}
+
+static void test(struct node *node, struct tunnel_record *record, uint64_t now)
+{
+	ask(node, record, now);
+	if (node->options.punch_all)
+		punch(node, record, now);
+	manager_check_at(&node->tunnels, record, now + answer_wait_ns(&record->live) * 2 / 5);
+}
+
+static void log_end(struct node *node, const struct tunnel_record *record,
+		    const struct manager_row *row)
+{
+	struct peer_text text;
+
+	node_peer_text(record->cert, &text);
+	NODE_LOG(node, OUTSIDE_INFO, "Tunnel status", FIELD_TEXT("vpnAddrs", text.addrs),
+		 FIELD_TEXT("certName", record->cert->name),
+		 FIELD_NUMBER("localIndex", record->tunnel->local_index),
+		 FIELD_TEXT("tunnelCheck", row->name + 2));
+}
+
+static void rehandshake(struct node *node, struct tunnel_record *record)
+{
+	uint64_t counter = atomic_load(&record->tunnel->counter);
+
+	if (!record->links[0].host->pending)
+		node_rehandshake(node, record,
+				 counter >= COUNTER_REHANDSHAKE_AT ? "send counter"
+								   : "local certificate changed");
+}
+
+/*
+ * Two quiet ends may each have kept another of their tunnels: what was taken for the peer's choice
+ * was a late packet. So the last one left is asked whether the peer has it too. A peer that has
+ * chosen another one is asked in the same way, and is told by our answer, or finds that it has to
+ * begin anew.
+ */
+static void remove_dead(struct node *node, struct tunnel_record *record)
+{
+	struct tunnel_record *left = NULL;
+
+	for (uint32_t i = 0; i < record->link_count && !left; i++) {
+		const struct host_link *link = record->links[i].host->links;
+
+		if (link->record == record)
+			link = link->next;
+		if (link && (!link->next || (link->next->record == record && !link->next->next)))
+			left = link->record;
+	}
+	tunnels_remove(&node->tunnels, record);
+	if (left && left->state == RECORD_LIVE)
+		manager_doubt(node, left);
+}
+
+static void act(struct node *node, struct tunnel_record *record, const struct manager_row *row,
+		uint64_t now)
+{
+	struct tunnels *tunnels = &node->tunnels;
+
+	switch (row->action) {
+	case MANAGER_CLOSE:
+		log_end(node, record, row);
+		tunnels_close(tunnels, record);
+		break;
+	case MANAGER_REMOVE:
+		log_end(node, record, row);
+		remove_dead(node, record);
+		break;
+	case MANAGER_REHANDSHAKE:
+		rehandshake(node, record);
+		keep(node, record, now);
+		break;
+	case MANAGER_KEEP:
+		keep(node, record, now);
+		break;
+	case MANAGER_SWAP:
+		answered(node, record);
+		tunnels_lead(tunnels, record); /* which attends to it */
+		break;
+	case MANAGER_KEEP_SECOND:
+		answered(node, record);
+		record->live.checked_ns = now;
+		manager_check_at(tunnels, record, now + node->options.alive_interval_ns);
+		break;
+	case MANAGER_HEAL:
+		heal(node, record, now);
+		break;
+	case MANAGER_WAIT:
+		wait(node, record, now);
+		break;
+	case MANAGER_REST:
+		rest(node, record, now);
+		break;
+	case MANAGER_TEST:
+		test(node, record, now);
+		break;
+	case MANAGER_DOUBT:
+		record->live.test_ns = now;
+		manager_check_at(tunnels, record, now + node->options.deletion_interval_ns);
+		break;
+	}
+}
+
+/* --- events ------------------------------------------------------------------------------------
+ */
+
+static void check(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	struct node *node = node_of(tunnels);
+	uint64_t now = node_now_ns(node);
+	uint64_t ripe = max_ns(in_ns(record), record->live.since_ns) + SILENCE_NS;
+
+	if (node->shut_down || record->link_count == 0)
+		return;
+	uint32_t facts = gather(node, record, now);
+	if (record->live.ask && (facts & (FACT_PRIMARY | FACT_PENDING)) == FACT_PRIMARY) {
+		record->live.ask = false;
+		manager_doubt(node, record);
+		return;
+	}
+	/* Watched for less than the time of silence: too early to miss an answer. */
+	if ((facts & FACT_PRIMARY) && !(facts & (FACT_IN | FACT_PENDING)) && now < ripe)
+		manager_check_at(tunnels, record, ripe);
+	else
+		act(node, record, manager_decide(facts), now);
+}
+
+static void attend(struct tunnels *tunnels, struct peer_host *host)
+{
+	struct node *node = node_of(tunnels);
+	uint64_t now = node_now_ns(node), answer = 0;
+
+	for (struct host_link *link = host->links; link; link = link->next)
+		answer = max_ns(answer, link->record->live.answer_ns);
+	for (struct host_link *link = host->links; link; link = link->next) {
+		struct tunnel_record *record = link->record;
+
+		record->live.since_ns = now;
+		record->live.checked_ns = now + LATE_NS;
+		atomic_store(&record->tunnel->watched, 1);
+		if (record != host->primary) {
+			if (in_ns(record) > record->live.test_ns)
+				record->live.test_ns = 0;
+			record->live.healing = false;
+			manager_check_at(tunnels, record, now + node->options.alive_interval_ns);
+			continue;
+		}
+		record->live.test_ns = 0;
+		record->live.ask = host->links->next != NULL;
+		record->live.answer_ns = answer; /* the same path, most likely */
+		record->live.healing = false;
+		manager_check_at(tunnels, record, now + SILENCE_NS);
+	}
+}
+
+void manager_init(struct node *node)
+{
+	node->tunnels.check = check;
+	node->tunnels.attend = attend;
+	if (!node->options.alive_interval_ns)
+		node->options.alive_interval_ns = ALIVE_INTERVAL_NS;
+	if (!node->options.deletion_interval_ns)
+		node->options.deletion_interval_ns = DELETION_INTERVAL_NS;
+}
+
+void manager_heard(struct node *node, struct tunnel_record *record, enum wire_type wire)
+{
+	struct liveness *live = &record->live;
+	uint64_t now = node_now_ns(node), old = live->answer_ns - live->answer_ns / 4;
+
+	live->heard_ns = now;
+	if (!live->test_ns)
+		return;
+	/* Which of the requests is answered is not known: soon the first, later the last. */
+	if (wire == WIRE_TEST_REPLY && live->asked_ns >= live->test_ns)
+		live->answer_ns = max_ns(
+			now - (now < live->test_ns + NEAR_NS ? live->test_ns : live->asked_ns),
+			old);
+	if (record->state == RECORD_LIVE)
+		answered(node, record);
+}
+
+void manager_active(struct node *node, struct tunnel_record *record)
+{
+	uint64_t now = node_now_ns(node);
+
+	record->live.since_ns = now;
+	manager_check_at(&node->tunnels, record, now + SILENCE_NS);
+}
+
+void manager_doubt(struct node *node, struct tunnel_record *record)
+{
+	uint64_t now = node_now_ns(node);
+
+	if (record->live.test_ns) {
+		tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+		return;
+	}
+	ask(node, record, now);
+	manager_check_at(&node->tunnels, record, now + answer_wait_ns(&record->live) * 2 / 5);
+}
+
+bool manager_sweep(struct node *node)
+{
+	struct tunnels *tunnels = &node->tunnels;
+	uint32_t end = node->sweep_slot + SWEEP_SLOTS;
+
+	if (node->sweep_slot == 0)
+		node->sweep_left = tunnels->count;
+	for (; node->sweep_slot < end && node->sweep_slot < TUNNELS_MAX && node->sweep_left > 0;
+	     node->sweep_slot++) {
+		struct tunnel_record *record = tunnels->by_slot[node->sweep_slot];
+		enum cert_error error;
+		uint32_t facts;
+
+		if (!record)
+			continue;
+		node->sweep_left--;
+		facts = record->state == RECORD_CLOSING ? 0
+							: certificate_facts(node, record, &error);
+		if (facts) {
+			node_log_invalid(node, record, error);
+			act(node, record, manager_decide(facts), node_now_ns(node));
+		}
+	}
+	if (node->sweep_left > 0 && node->sweep_slot < TUNNELS_MAX)
+		return true;
+	node->sweep_slot = 0;
+	return false;
+}

@@ -1,0 +1,95 @@
+/* punch.c - see punch.h. */
+#include "peers/punch.h"
+
+#include "peers/node_state.h"
+
+static void fire_holes(void *context, struct timer *timer);
+static void fire_tests(void *context, struct timer *timer);
+
+void punch_init(struct punches *punches)
+{
+	punches->rate = RATE(PUNCHES_PER_SECOND, PUNCHES_PER_SECOND);
+	punches->holes.timer.fire = fire_holes;
+	punches->tests.timer.fire = fire_tests;
+}
+
+static bool enqueue(struct node *node, struct punch_ring *ring, const struct endpoint *to,
+		    uint64_t delay_ns)
+{
+	uint64_t due = node_now_ns(node) + delay_ns;
+
+	if (ring->count == PUNCHES_MAX)
+		return false;
+	ring->ring[(ring->first + ring->count++) % PUNCHES_MAX] = (struct punch){due, *to};
+	if (ring->count == 1)
+		timer_arm(&node->tunnels.timers, &ring->timer, due);
+	return true;
+}
+
+/* The next one that is due, or false; then the timer is armed for the one after. */
+static bool dequeue(struct node *node, struct punch_ring *ring, struct endpoint *to)
+{
+	struct punch *next = &ring->ring[ring->first];
+
+	if (ring->count == 0)
+		return false;
+	if (next->due_ns > node_now_ns(node)) {
+		timer_arm(&node->tunnels.timers, &ring->timer, next->due_ns);
+		return false;
+	}
+	*to = next->to;
+	ring->first = (ring->first + 1) % PUNCHES_MAX;
+	ring->count--;
+	return true;
+}
+
+void punch_hole(struct node *node, const struct endpoint *to, uint64_t delay_ns)
+{
+	struct punches *punches = &node->lighthouse.punches;
+
+	if (!rate_take(&punches->rate, node_now_ns(node)) ||
+	    !enqueue(node, &punches->holes, to, delay_ns))
+		node_drop(node, DROP_PUNCH_LIMITED, 1);
+}
+
+void punch_test(struct node *node, const struct addr *host, uint64_t delay_ns)
+{
+	struct punch_ring *tests = &node->lighthouse.punches.tests;
+	struct endpoint to = {*host, 0};
+
+	/* One per host: lighthouses repeat each other. */
+	for (uint32_t i = 0; i < tests->count; i++)
+		if (addr_equal(&tests->ring[(tests->first + i) % PUNCHES_MAX].to.addr, host))
+			return;
+	if (!enqueue(node, tests, &to, delay_ns))
+		node_drop(node, DROP_PUNCH_LIMITED, 1);
+}
+
+static void fire_holes(void *context, struct timer *timer)
+{
+	static const uint8_t byte = 0;
+	struct node *node = table_entry(context, struct node, tunnels);
+	struct endpoint to;
+
+	while (dequeue(node, &node->lighthouse.punches.holes, &to))
+		if (!node->shut_down)
+			node->outside->send_udp(node->outside->context, &to, &byte, 1);
+}
+
+static void fire_tests(void *context, struct timer *timer)
+{
+	struct node *node = table_entry(context, struct node, tunnels);
+	struct endpoint to;
+
+	while (dequeue(node, &node->lighthouse.punches.tests, &to)) {
+		struct peer_host *host = tunnels_obtain_host(&node->tunnels, &to.addr);
+
+		if (!host)
+			continue;
+		if (host->primary && !node->shut_down)
+			tunnels_send(&node->tunnels, host->primary, WIRE_TEST_REQUEST, NULL, 0);
+		else
+			initiator_begin(node, host, 0);
+		tunnels_put_host(&node->tunnels, host);
+	}
+}

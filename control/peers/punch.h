@@ -1,0 +1,39 @@
+/*
+ * punch.h - hole punches that a lighthouse orders: one byte to each address of a host that is about
+ * to call, and later, if punchy.respond, a test request to the host itself (PROTOCOL.md 6.5).
+ *
+ * Both wait for a delay that is the same for all of their kind, so each kind is a ring with one
+ * timer.
+ */
+#ifndef M57_PUNCH_H
+#define M57_PUNCH_H
+
+#include "addr.h"
+#include "limits.h"
+#include "peers/rate.h"
+#include "peers/timers.h"
+
+struct node;
+
+struct punch_ring {
+	struct timer timer;
+	uint32_t first, count;
+	struct punch {
+		uint64_t due_ns;
+		struct endpoint to; /* of a test: the overlay address */
+	} ring[PUNCHES_MAX];
+};
+
+struct punches {
+	struct punch_ring holes, tests;
+	struct rate rate;
+};
+
+void punch_init(struct punches *punches);
+
+/* Sends 0x00 to the address after delay_ns. Dropped and counted above the bounds of limits.h. */
+void punch_hole(struct node *node, const struct endpoint *to, uint64_t delay_ns);
+/* Sends a test request to the host after delay_ns, which starts a handshake without a tunnel. */
+void punch_test(struct node *node, const struct addr *host, uint64_t delay_ns);
+
+#endif

@@ -1,0 +1,448 @@
+/* manager_sim.c - the connection manager over time: silence, healing, settling, ends, sleep. */
+#include <stdlib.h>
+
+#include "peers/node_state.h"
+#include "sim.h"
+#include "wire.h"
+
+#define A (&sim->nodes[0])
+#define B (&sim->nodes[1])
+
+#define HEAL_NS (3 * SIM_S) /* promised for a peer that has lost its tunnels, or moved */
+
+static void two_nodes(struct sim *sim)
+{
+	sim_add(sim);
+	sim_add(sim);
+	sim_static(A, 2, &B->endpoint);
+	sim_start_node(A);
+	sim_start_node(B);
+	sim->recording = true;
+}
+
+static void connected(struct sim *sim)
+{
+	two_nodes(sim);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, 100 * SIM_MS);
+	sim_send(B, 0, 1, 1);
+	sim_run(sim, 2 * SIM_S);
+	cr_assert(sim_got_number(B, 1, 1) && sim_got_number(A, 2, 1));
+}
+
+static size_t stage1_count(struct sim *sim, const struct sim_node *from)
+{
+	return sim_count(sim, &from->endpoint, NULL, WIRE_HANDSHAKE, 1);
+}
+
+/* Sends from one to the other every interval until something arrives; how long that took. */
+static uint64_t until_heard(struct sim *sim, struct sim_node *from, struct sim_node *to,
+			    uint64_t interval_ns, uint64_t limit_ns)
+{
+	uint64_t start = sim->now_ns, number = start;
+	size_t before = sim_got(to, from->id);
+
+	while (sim_got(to, from->id) == before && sim->now_ns - start < limit_ns) {
+		sim_send(from, 0, to->id, number++);
+		for (uint64_t left = interval_ns; left > 0 && sim_got(to, from->id) == before;) {
+			uint64_t step = left < 10 * SIM_MS ? left : 10 * SIM_MS;
+			sim_run(sim, step);
+			left -= step;
+		}
+	}
+	return sim->now_ns - start;
+}
+
+/* Only the sweep of certificates may be armed. */
+static void cr_at_rest(struct sim_node *node)
+{
+	cr_assert_leq(node->node->tunnels.timers.count, 1, "node %u: %zu timers", node->id,
+		      node->node->tunnels.timers.count);
+}
+
+/* --- silence -----------------------------------------------------------------------------------
+ */
+
+static void dead_peer(struct sim *sim)
+{
+	uint64_t number = 2;
+
+	connected(sim);
+	sim_kill_node(B);
+	for (int i = 0; i < 85; i++, sim_run(sim, 100 * SIM_MS))
+		sim_send(A, 0, 2, number++);
+	cr_assert_eq(node_tunnel_count(A->node), 1, "not before pending_deletion_interval");
+	for (int i = 0; i < 40; i++, sim_run(sim, 100 * SIM_MS))
+		sim_send(A, 0, 2, number++);
+	cr_assert_eq(node_tunnel_count(A->node), 0);
+	cr_assert_eq(sim_count(sim, &A->endpoint, NULL, WIRE_CLOSE_TUNNEL, 0), 0, "without notice");
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(A->node->tunnels.timers.count, 0, "nothing is left to do");
+	sim_start_node(B);
+	cr_assert_leq(until_heard(sim, A, B, 100 * SIM_MS, 10 * SIM_S), SIM_S);
+}
+
+Test(sim_manager, dead_peer)
+{
+	sim_seeds(10, dead_peer);
+}
+
+/* Without recv_error, whoever began the tunnel, whatever the rhythm of the traffic. */
+static void restart(struct sim *sim)
+{
+	struct sim_node *gone = sim->seed % 2 ? A : B, *stays = sim->seed % 2 ? B : A;
+	uint64_t interval = 20 * SIM_MS + sim_random(sim, 980 * SIM_MS), took;
+
+	connected(sim);
+	for (int i = 0; i < 5; i++) {
+		sim_send(A, 0, 2, 10);
+		sim_send(B, 0, 1, 10);
+		sim_run(sim, sim_random(sim, sim->seed % 3 ? interval : 20 * SIM_S));
+	}
+	sim_kill_node(gone);
+	sim_start_node(gone);
+	gone->mute_recv_error = true;
+	took = until_heard(sim, stays, gone, interval, 20 * SIM_S);
+	cr_assert_leq(took, HEAL_NS, "%llu ms, a packet every %llu ms",
+		      (unsigned long long)(took / SIM_MS), (unsigned long long)(interval / SIM_MS));
+	sim_send(gone, 0, stays->id, 77);
+	sim_run(sim, 30 * SIM_S);
+	cr_assert(sim_got_number(stays, gone->id, 77));
+	cr_assert_eq(node_tunnel_count(A->node), 1);
+	cr_assert_eq(node_tunnel_count(B->node), 1);
+}
+
+Test(sim_manager, restart_without_recv_error)
+{
+	sim_seeds(60, restart);
+}
+
+/* B can be reached at its second address only; it sends nothing of its own. */
+static void path_switch(struct sim *sim)
+{
+	struct endpoint second = sim_endpoint(52, 4242);
+
+	sim_add(sim);
+	sim_add(sim);
+	sim_static(A, 2, &B->endpoint);
+	sim_static(A, 2, &second);
+	sim_start_node(A);
+	sim_start_node(B);
+	cr_assert_leq(until_heard(sim, A, B, 100 * SIM_MS, SIM_S), SIM_S / 2);
+	sim_run(sim, sim_random(sim, 10 * SIM_S));
+	B->endpoint = second;
+	cr_assert_leq(
+		until_heard(sim, A, B, 20 * SIM_MS + sim_random(sim, 900 * SIM_MS), 20 * SIM_S),
+		HEAL_NS);
+	cr_assert(endpoint_equal(&sim_primary(A, 2)->remote->to, &second));
+	sim_run(sim, 30 * SIM_S);
+	cr_assert_eq(node_tunnel_count(A->node), 1);
+}
+
+Test(sim_manager, dead_path_with_another_remote)
+{
+	sim_seeds(20, path_switch);
+}
+
+/* Nothing passes for a while; then it does, on the old tunnel or a new one. */
+static void cable_cut(struct sim *sim)
+{
+	uint64_t end, number = 2;
+
+	connected(sim);
+	sim->cut[0] = A->endpoint;
+	sim->cut[1] = B->endpoint;
+	end = sim->now_ns + sim_random(sim, 30 * SIM_S);
+	while (sim->now_ns < end) {
+		sim_send(A, 0, 2, number++);
+		if (sim->seed % 2)
+			sim_send(B, 0, 1, number);
+		sim_run(sim, 200 * SIM_MS);
+	}
+	memset(sim->cut, 0, sizeof(sim->cut));
+	cr_assert_leq(until_heard(sim, A, B, 200 * SIM_MS, 20 * SIM_S), HEAL_NS);
+	cr_assert_leq(until_heard(sim, B, A, 200 * SIM_MS, 20 * SIM_S), HEAL_NS);
+	sim_run(sim, 40 * SIM_S);
+	cr_assert_eq(node_tunnel_count(A->node), 1);
+	cr_assert_eq(node_tunnel_count(B->node), 1);
+	cr_at_rest(A);
+	cr_at_rest(B);
+}
+
+Test(sim_manager, cable_cut)
+{
+	sim_seeds(30, cable_cut);
+}
+
+/* A tunnel that answers keeps its traffic: tests, but no handshake. */
+static void one_way(struct sim *sim)
+{
+	struct tunnel *tunnel;
+	uint64_t number = 2;
+	size_t tests;
+
+	connected(sim);
+	tunnel = sim_primary(A, 2);
+	for (int i = 0; i < 200; i++, sim_run(sim, 100 * SIM_MS))
+		sim_send(A, 0, 2, number++);
+	tests = sim_count(sim, &A->endpoint, NULL, WIRE_TEST_REQUEST, 0);
+	cr_assert(tests >= 10 && tests <= 30, "%zu tests in 20 s", tests);
+	cr_assert_eq(stage1_count(sim, A) + stage1_count(sim, B), 1);
+	cr_assert_eq(sim_primary(A, 2), tunnel);
+	cr_assert_eq(sim_got(B, 1), number - 1);
+}
+
+Test(sim_manager, one_way_traffic)
+{
+	sim_seeds(4, one_way);
+}
+
+/* Answers take longer than the usual wait: learned after the first. */
+static void slow_path(struct sim *sim)
+{
+	uint64_t number = 2;
+
+	sim->weather.delay_min_ns = sim->weather.delay_max_ns = 350 * SIM_MS;
+	connected(sim);
+	sim_run(sim, 20 * SIM_S);
+	for (int i = 0; i < 600; i++, sim_run(sim, 100 * SIM_MS))
+		sim_send(A, 0, 2, number++);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(sim_got(B, 1), number - 1);
+	cr_assert_leq(stage1_count(sim, A) + stage1_count(sim, B), 20, "%zu",
+		      stage1_count(sim, A) + stage1_count(sim, B));
+}
+
+Test(sim_manager, slow_path)
+{
+	sim_seeds(2, slow_path);
+}
+
+/* --- several tunnels become one (trap 23) ------------------------------------------------------
+ */
+
+static void simultaneous(struct sim *sim)
+{
+	sim->weather = (struct sim_weather){.loss = sim->seed % 4 ? 0 : 100,
+					    .delay_min_ns = SIM_MS / 10,
+					    .delay_max_ns = 20 * SIM_MS};
+	sim_add(sim);
+	sim_add(sim);
+	sim_static(A, 2, &B->endpoint);
+	sim_static(B, 1, &A->endpoint);
+	sim_start_node(A);
+	sim_start_node(B);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, sim_random(sim, 25 * SIM_MS));
+	sim_send(B, 0, 1, 1);
+	sim_run(sim, sim_random(sim, 10 * SIM_S));
+	for (uint64_t i = 2; i < 5; i++, sim_run(sim, sim_random(sim, 6 * SIM_S))) {
+		sim_send(A, 0, 2, i);
+		sim_send(B, 0, 1, i);
+		cr_assert_leq(node_tunnel_count(A->node), TUNNELS_PER_HOST_MAX);
+	}
+	sim->weather.loss = 0;
+	sim_run(sim, 40 * SIM_S);
+	cr_assert_eq(node_tunnel_count(A->node), 1, "%zu", node_tunnel_count(A->node));
+	cr_assert_eq(node_tunnel_count(B->node), 1, "%zu", node_tunnel_count(B->node));
+	cr_assert_eq(sim_primary(A, 2)->local_index, sim_primary(B, 1)->remote_index,
+		     "the same one");
+	cr_at_rest(A);
+	cr_at_rest(B);
+	for (uint64_t i = 10; i < 13; i++, sim_run(sim, 100 * SIM_MS)) {
+		sim_send(A, 0, 2, i);
+		sim_send(B, 0, 1, i);
+	}
+	for (uint64_t i = 10; i < 13; i++)
+		cr_assert(sim_got_number(A, 2, i) && sim_got_number(B, 1, i));
+}
+
+Test(sim_manager, simultaneous_starts_settle_to_one)
+{
+	sim_seeds(300, simultaneous);
+}
+
+/* --- our own certificate changes (8.4) ---------------------------------------------------------
+ */
+
+static void certificate_changes(struct sim *sim)
+{
+	struct tunnel *before;
+	uint64_t number = 2;
+
+	connected(sim);
+	sim_run(sim, 30 * SIM_S);
+	before = sim_primary(A, 2);
+	sim_identify(A, &(struct sim_identity){.not_after = (int64_t)SIM_WALL_S + 400000000});
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(sim_primary(A, 2), before, "a quiet tunnel waits for traffic");
+	for (int i = 0; i < 200; i++, sim_run(sim, 20 * SIM_MS)) {
+		sim_send(A, 0, 2, number++);
+		sim_send(B, 0, 1, number);
+	}
+	cr_assert_neq(sim_primary(A, 2), before);
+	cr_assert_eq(stage1_count(sim, A), 2, "one handshake");
+	cr_assert_eq(sim_got(B, 1), number - 1, "nothing is lost");
+	sim_run(sim, 30 * SIM_S);
+	cr_assert_eq(node_tunnel_count(A->node), 1, "the old one has gone");
+	cr_assert_eq(node_tunnel_count(B->node), 1);
+}
+
+Test(sim_manager, rehandshake_on_new_certificate)
+{
+	sim_seeds(4, certificate_changes);
+}
+
+/* --- unused tunnels ----------------------------------------------------------------------------
+ */
+
+static void inactivity(struct sim *sim)
+{
+	two_nodes(sim);
+	sim_kill_node(A);
+	A->options.drop_inactive = true;
+	A->options.inactivity_ns = 60 * SIM_S;
+	sim_start_node(A);
+	sim_send(A, 0, 2, 1);
+	for (uint64_t i = 2; i < 10; i++) {
+		sim_run(sim, 50 * SIM_S);
+		cr_assert_eq(node_tunnel_count(A->node), 1, "used every 50 s");
+		if (i % 2)
+			sim_send(A, 0, 2, i);
+		else
+			sim_send(B, 0, 1, i);
+	}
+	sim_run(sim, 58 * SIM_S);
+	cr_assert_eq(node_tunnel_count(A->node), 1);
+	sim_run(sim, 6 * SIM_S);
+	cr_assert_eq(node_tunnel_count(A->node), 0);
+	cr_assert_eq(node_tunnel_count(B->node), 0);
+	cr_assert_eq(sim_count(sim, &A->endpoint, NULL, WIRE_CLOSE_TUNNEL, 0), 1);
+}
+
+Test(sim_manager, inactivity)
+{
+	sim_seeds(4, inactivity);
+}
+
+/* --- keep-alive punches (6.6) ------------------------------------------------------------------
+ */
+
+static size_t punches(const struct sim *sim, const struct endpoint *to)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < sim->sent_count; i++)
+		count += sim->sent[i].length == 1 && sim->sent[i].bytes[0] == 1 &&
+			 endpoint_equal(&sim->sent[i].to, to);
+	return count;
+}
+
+static void punching(struct sim *sim)
+{
+	struct endpoint other = sim_endpoint(99, 4242);
+	bool all = sim->seed % 3 == 1, off = sim->seed % 3 == 2;
+	size_t count;
+
+	sim_add(sim);
+	sim_add(sim);
+	A->options.punch = !off;
+	A->options.punch_all = all;
+	sim_static(A, 2, &B->endpoint);
+	sim_static(A, 2, &other);
+	sim_start_node(A);
+	sim_start_node(B);
+	sim->recording = true;
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, 61 * SIM_S);
+	count = punches(sim, &B->endpoint);
+	cr_assert(off ? count == 0 : count >= 10 && count <= 13, "%zu punches in 61 s", count);
+	cr_assert_eq(punches(sim, &other), all ? count : 0);
+	cr_assert_eq(punches(sim, &A->endpoint), 0, "B does not punch");
+	/* Traffic both ways keeps the path open by itself. */
+	for (int i = 0; i < 100; i++, sim_run(sim, 200 * SIM_MS)) {
+		sim_send(A, 0, 2, 2);
+		sim_send(B, 0, 1, 2);
+	}
+	cr_assert_leq(punches(sim, &B->endpoint) - count, 1);
+}
+
+Test(sim_manager, punches)
+{
+	sim_seeds(6, punching);
+}
+
+/* --- an idle node sleeps -----------------------------------------------------------------------
+ */
+
+static void idle(struct sim *sim)
+{
+	for (uint32_t i = 0; i < 11; i++)
+		sim_add(sim);
+	for (uint32_t i = 1; i < 11; i++)
+		sim_static(A, i + 1, &sim->nodes[i].endpoint);
+	for (uint32_t i = 0; i < 11; i++)
+		sim_start_node(&sim->nodes[i]);
+	for (uint32_t i = 1; i < 11; i++) {
+		sim_send(A, 0, i + 1, 1);
+		sim_run(sim, sim_random(sim, 3 * SIM_S));
+	}
+	sim_run(sim, 20 * SIM_S);
+	cr_assert_eq(node_tunnel_count(A->node), 10);
+	A->wakes = 0;
+	sim_run(sim, 100 * SIM_S);
+	cr_assert_eq(node_tunnel_count(A->node), 10);
+	cr_assert_leq(A->wakes, 50, "%llu wake-ups in 100 s", (unsigned long long)A->wakes);
+	cr_assert_leq(sim->nodes[1].wakes, 60);
+}
+
+Test(sim_manager, idle_node_sleeps)
+{
+	sim_seeds(2, idle);
+}
+
+/* --- clocks (trap 92) --------------------------------------------------------------------------
+ */
+
+static void clock_jumps(struct sim *sim)
+{
+	int64_t year = 365 * 86400 * (int64_t)SIM_S;
+	struct tunnel *before;
+
+	connected(sim);
+	before = sim_primary(A, 2);
+	for (int i = 0; i < 4; i++) {
+		sim->wall_offset_ns = i % 2 ? year : -year;
+		for (uint64_t j = 0; j < 10; j++, sim_run(sim, SIM_S)) {
+			sim_send(A, 0, 2, 10 + j);
+			sim_send(B, 0, 1, 10 + j);
+		}
+	}
+	cr_assert_eq(sim_primary(A, 2), before, "tunnels live on monotonic time");
+	cr_assert_eq(sim_got(B, 1), 41);
+}
+
+Test(sim_manager, clock_jumps)
+{
+	sim_seeds(2, clock_jumps);
+}
+
+/* A restarts with an earlier clock: its stage 1 is "too old" as long as B holds on to the tunnel.
+ */
+static void earlier_clock(struct sim *sim)
+{
+	connected(sim);
+	sim_kill_node(A);
+	A->wall_offset_ns = -3600 * (int64_t)SIM_S;
+	A->mute_recv_error = sim->seed % 2;
+	sim_start_node(A);
+	cr_assert_leq(until_heard(sim, A, B, 200 * SIM_MS, 30 * SIM_S), HEAL_NS);
+	cr_assert_geq(sim_count(sim, &B->endpoint, NULL, WIRE_TEST_REQUEST, 0), 1);
+	sim_run(sim, 30 * SIM_S);
+	cr_assert_eq(node_tunnel_count(B->node), 1);
+}
+
+Test(sim_manager, restart_with_an_earlier_clock)
+{
+	sim_seeds(4, earlier_clock);
+}

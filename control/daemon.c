@@ -19,6 +19,7 @@
 #include "config/snapshot_build.h"
 #include "control.h"
 #include "log.h"
+#include "system/cpu_topology.h"
 #include "system/interface.h"
 #include "system/local_addrs.h"
 #include "system/notify.h"
@@ -261,8 +262,51 @@ static const char *udp_offloads_text(const struct daemon *daemon)
 	return daemon->udp.gso && daemon->udp.gro ? "gso,gro" : daemon->udp.gso ? "gso" : "none";
 }
 
+/* The CPU of each worker into cpus; false: they are not pinned. */
+static bool cpus_choose(const struct daemon *daemon, int cpus[QUEUES_MAX])
+{
+	const struct config *config = daemon->config;
+	struct cpu_topology *topology;
+	int result;
+
+	if (!config->tun.pin_threads)
+		return false;
+	if (config->tun.cpu_affinity_count > 0) {
+		for (uint32_t i = 0; i < config->routines; i++)
+			cpus[i] = (int)config->tun.cpu_affinity[i % config->tun.cpu_affinity_count];
+		return true;
+	}
+	topology = cpu_topology_read();
+	if (!topology)
+		return false;
+	result = cpu_pick(topology, config->routines, daemon->udp.bound.port, cpus);
+	free(topology);
+	return result == 0;
+}
+
+static void pinning_log(const struct daemon *daemon, const int *cpus, bool chosen)
+{
+	uint32_t routines = daemon->config->routines;
+	uint32_t pinned = dataplane_pinned(daemon->control.dataplane);
+	char text[QUEUES_MAX * sizeof("4095")] = "";
+
+	for (uint32_t i = 0, used = 0; chosen && i < routines; i++)
+		used += (uint32_t)snprintf(text + used, sizeof(text) - used, "%s%d", i ? " " : "",
+					   cpus[i]);
+	if (chosen && pinned == routines)
+		log_info("Workers stay on their CPUs", LOG_STR("cpus", text));
+	else if (chosen)
+		log_warning("Workers could not be pinned to their CPUs and run on any",
+			    LOG_STR("cpus", text), LOG_U64("pinned", pinned));
+	else if (daemon->config->tun.pin_threads)
+		log_info("More routines than CPUs: the system places the workers",
+			 LOG_U64("routines", routines));
+}
+
 static int dataplane_make(struct daemon *daemon)
 {
+	int cpus[QUEUES_MAX];
+	bool chosen = cpus_choose(daemon, cpus);
 	struct dataplane_options options = {
 		.queues = daemon->config->routines,
 		.tun_fds = daemon->config->tun.disabled ? NULL : daemon->tun.fds,
@@ -275,6 +319,7 @@ static int dataplane_make(struct daemon *daemon)
 		.control_ring_fd = control_ring_fd(&daemon->control),
 		.map = daemon->control.map,
 		.tier = daemon->tier,
+		.cpus = chosen ? cpus : NULL,
 	};
 	char error[ERROR_LINE_MAX] = "";
 	int result;
@@ -289,6 +334,8 @@ static int dataplane_make(struct daemon *daemon)
 	dataplane_publish(daemon->control.dataplane, daemon->snapshot);
 	daemon->snapshot = NULL;
 	result = dataplane_start(daemon->control.dataplane);
+	if (result == 0)
+		pinning_log(daemon, cpus, chosen);
 	return result ? fail_errno("Cannot start the workers", -result) : 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@
 struct dataplane {
 	uint32_t queues;
 	uint32_t started;
+	uint32_t pinned; /* of those started */
+	int cpus[QUEUES_MAX];
 	struct snapshot *snapshot; /* RCU */
 	struct conntrack *conntrack;
 	struct post *post;
@@ -77,6 +80,8 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	if (!d)
 		return NULL;
 	d->queues = options->queues;
+	for (uint32_t i = 0; i < d->queues; i++)
+		d->cpus[i] = options->cpus ? options->cpus[i] : -1;
 	d->workers = calloc(d->queues, sizeof(*d->workers));
 	d->counters = aligned_alloc(64, d->queues * sizeof(*d->counters));
 	d->conntrack = conntrack_create();
@@ -114,6 +119,24 @@ enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel
 	return firewall_judge(d->snapshot, tunnel, tunnel->rules, flow, direction, rule);
 }
 
+/* From outside: a worker makes no system call but its own. */
+static void dataplane_pin(struct dataplane *d, uint32_t queue)
+{
+	cpu_set_t sets[CPUS_MAX / CPU_SETSIZE];
+	int cpu = d->cpus[queue];
+
+	if (cpu < 0 || cpu >= CPUS_MAX)
+		return;
+	CPU_ZERO_S(sizeof(sets), sets);
+	CPU_SET_S((size_t)cpu, sizeof(sets), sets);
+	d->pinned += pthread_setaffinity_np(d->threads[queue], sizeof(sets), sets) == 0;
+}
+
+uint32_t dataplane_pinned(const struct dataplane *d)
+{
+	return d->pinned;
+}
+
 int dataplane_start(struct dataplane *d)
 {
 	sigset_t all, before;
@@ -124,7 +147,8 @@ int dataplane_start(struct dataplane *d)
 	while (d->started < d->queues && !err) {
 		err = pthread_create(&d->threads[d->started], NULL, worker_main,
 				     &d->workers[d->started]);
-		d->started += !err;
+		if (!err)
+			dataplane_pin(d, d->started++);
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return -err;

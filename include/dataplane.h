@@ -37,6 +37,7 @@ struct dataplane_options {
 	int control_ring_fd; /* ring that punts are sent to by MSG_RING */
 	struct hostmap *map;
 	enum io_tier tier;
+	const int *cpus; /* CPU that each worker stays on, -1: any; or NULL. Copied */
 };
 
 /*
@@ -66,8 +67,11 @@ enum drop dataplane_route(const struct dataplane *d, const struct addr *destinat
 enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel,
 			  const struct flow *flow, enum direction direction, uint32_t *rule);
 
-/* Starts the workers. 0 or -errno. */
+/* Starts the workers. 0 or -errno. A worker that cannot be pinned runs all the same, anywhere. */
 int dataplane_start(struct dataplane *d);
+
+/* Workers that dataplane_start() has pinned. */
+uint32_t dataplane_pinned(const struct dataplane *d);
 
 /*
  * Posts order to worker queue. 0; -EAGAIN when ORDERS_MAX are under way (keep it and try after the

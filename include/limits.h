@@ -12,7 +12,14 @@
 /* --- node ------------------------------------------------------------------------------------ */
 #define QUEUES_MAX                                                                                 \
 	64 /* workers; one tun queue, UDP socket and ring each. IFF_MULTI_QUEUE allows 256 */
-#define TUN_MTU_MIN 500 /* bytes; as Nebula's tun.routes check */
+/*
+ * CPUs that are looked at, by number; the largest machines that Debian's kernels are run on have
+ * fewer. The kernel refuses to tell into a set smaller than its own.
+ */
+#define CPUS_MAX         4096
+#define NUMA_NODES_MAX   1024 /* the kernel's own bound: NODES_SHIFT is at most 10 */
+#define PIN_CPUS_DEFAULT 4    /* with fewer CPUs usable, workers are pinned only on request */
+#define TUN_MTU_MIN      500  /* bytes; as Nebula's tun.routes check */
 #define TUN_MTU_MAX                                                                                \
 	8937 /* bytes; a stock peer reads datagrams into 9001 bytes, 64 go to a relayed frame */
 

@@ -11,6 +11,7 @@
 #include "config/keys.h"
 #include "config/read.h"
 #include "config/yaml.h"
+#include "system/cpu_topology.h"
 
 #define SECOND_NS           1000000000ull
 #define TIMEOUT_MAX_NS      (365 * 24 * 3600 * SECOND_NS) /* conntrack counts seconds in 32 bits */
@@ -158,12 +159,20 @@ static void read_listen(struct config_reader *r)
 	config->listen.accept_recv_error = read_recv_error(r, "listen.accept_recv_error");
 }
 
-/* PROTOCOL.md 9.3 */
+/* PROTOCOL.md 9.3; auto is ours */
 static void read_routines(struct config_reader *r)
 {
-	int64_t routines = read_int(r, "routines", INT32_MIN, INT32_MAX);
+	const struct yaml_node *node = read_node(r, "routines");
 	struct where where = read_where(r, "routines");
+	int64_t routines;
 
+	if (node != NULL && node->kind == NODE_SCALAR && strcmp(node->text, "auto") == 0) {
+		uint32_t usable = cpu_usable();
+
+		r->config->routines = usable < QUEUES_MAX ? usable : QUEUES_MAX;
+		return;
+	}
+	routines = read_int(r, "routines", INT32_MIN, INT32_MAX);
 	if (routines == 0) {
 		int64_t tun = read_int(r, "tun.routines", INT32_MIN, INT32_MAX);
 		int64_t listen = read_int(r, "listen.routines", INT32_MIN, INT32_MAX);
@@ -188,6 +197,52 @@ static void read_routines(struct config_reader *r)
 }
 
 /* --- tun, handshakes -------------------------------------------------------------------------- */
+
+/* tun.cpu_affinity: every entry counts, or none does. */
+static void read_cpu_affinity(struct config_reader *r)
+{
+	const struct yaml_node *list = read_list(r, "tun.cpu_affinity", false);
+	struct config *config = r->config;
+	char quote[FINDING_QUOTE_MAX];
+
+	if (list == NULL)
+		return;
+	config->tun.cpu_affinity = arena_alloc(r->arena, QUEUES_MAX * sizeof(uint32_t));
+	for (uint32_t i = 0; i < list->count; i++) {
+		const struct yaml_node *item = list->items[i];
+		int64_t cpu;
+
+		if (yaml_int(item, &cpu) != 0 || !cpu_allowed(cpu)) {
+			finding_warning(
+				r->findings, item->where,
+				"tun.cpu_affinity: \"%s\" is no CPU that this process may run "
+				"on, and the whole list is ignored; see Cpus_allowed_list in "
+				"/proc/self/status",
+				item->kind == NODE_SCALAR ? finding_quote(item->text, quote)
+							  : "(a list or map)");
+			config->tun.cpu_affinity_count = 0;
+			return;
+		}
+		if (i < QUEUES_MAX)
+			config->tun.cpu_affinity[config->tun.cpu_affinity_count++] = (uint32_t)cpu;
+	}
+}
+
+/* PROTOCOL.md 11.6, 9.2 */
+static void read_pinning(struct config_reader *r)
+{
+	struct config *config = r->config;
+	bool pin = read_bool(r, "tun.pin_threads");
+
+	read_cpu_affinity(r);
+	if (read_node(r, "tun.pin_threads") == NULL && config->tun.cpu_affinity_count == 0)
+		pin = cpu_usable() >= PIN_CPUS_DEFAULT;
+	if (config->routines <= 1 && config->tun.cpu_affinity_count > 0)
+		finding_warning(r->findings, read_where(r, "tun.cpu_affinity"),
+				"tun.cpu_affinity has no effect with one routine; set routines, or "
+				"start the node by taskset or with CPUAffinity= in its unit");
+	config->tun.pin_threads = pin && config->routines > 1;
+}
 
 static void read_tun(struct config_reader *r)
 {
@@ -217,6 +272,7 @@ static void read_tun(struct config_reader *r)
 	config->tun.drop_local_broadcast = read_bool(r, "tun.drop_local_broadcast");
 	config->tun.drop_multicast = read_bool(r, "tun.drop_multicast");
 	config->tun.use_offloads = read_bool(r, "tun.use_offloads");
+	read_pinning(r);
 	read_routes(r);
 	read_unsafe_routes(r);
 }

@@ -94,6 +94,9 @@ struct config {
 		uint32_t tx_queue; /* packets */
 		bool drop_local_broadcast, drop_multicast;
 		bool use_offloads;
+		bool pin_threads; /* resolved: false with one routine, or where not worth it */
+		uint32_t cpu_affinity_count; /* at most QUEUES_MAX; 0: the node chooses */
+		uint32_t *cpu_affinity;      /* CPUs that this process may run on */
 		uint32_t route_count;
 		struct config_route *routes;
 		uint32_t unsafe_route_count;

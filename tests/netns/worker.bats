@@ -82,6 +82,38 @@ may_trace() {
 	workers_trace a | grep -q getppid
 }
 
+# allowed_cpus SIDE WORKER: as the kernel has it
+allowed_cpus() {
+	local task
+	for task in "/proc/${NODE_PID[$1]}/task"/*; do
+		[ "$(cat "$task/comm")" != "$2" ] || sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "$task/status"
+	done
+}
+
+@test "with cpu_affinity workers stay on their CPUs, and nothing else of the node does" {
+	taskset -c 1 true 2>/dev/null || skip "needs CPU 1"
+	nodes_make "$M57" "$M57" routines=2 tun_extra="  cpu_affinity: [1]"
+	[ "$(allowed_cpus a m57-w0)" = 1 ]
+	[ "$(allowed_cpus a m57-w1)" = 1 ]
+	[ "$(allowed_cpus a m57)" != 1 ]
+	grep -q 'Workers stay on their CPUs.*1 1' "$PAIR_DIR/a.log"
+	iperf_serve b
+	tcp_passes a
+}
+
+@test "pin_threads gives each worker a CPU of its own; without it two CPUs are too few" {
+	taskset -c 0,1 true 2>/dev/null && [ "$(nproc)" -lt 4 ] || skip "needs 2 or 3 CPUs"
+	nodes_make "$M57" "$M57" routines=auto
+	[ "$(allowed_cpus a m57-w1)" = "$(allowed_cpus a m57)" ]
+	node_end a
+	config_write a routines=2 tun_extra="  pin_threads: true"
+	node_start a
+	tunnel_wait a
+	[[ $(allowed_cpus a m57-w0) =~ ^[0-9]+$ ]]
+	[[ $(allowed_cpus a m57-w1) =~ ^[0-9]+$ ]]
+	[ "$(allowed_cpus a m57-w0)" != "$(allowed_cpus a m57-w1)" ]
+}
+
 @test "a node of two queues stays below 48 MB, one of one queue below 32 MB" {
 	needs_plain_build
 	nodes_make "$M57" "$M57" routines=2

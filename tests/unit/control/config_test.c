@@ -8,6 +8,7 @@
 #include "addr_text.h"
 #include "config/config.h"
 #include "config/keys.h"
+#include "system/cpu_topology.h"
 
 TestSuite(config);
 
@@ -139,6 +140,65 @@ Test(config, values, .fini = fini)
 	cr_assert(config->logging.disable_timestamp);
 }
 
+Test(config, routines_auto, .fini = fini)
+{
+	uint32_t usable = cpu_usable();
+
+	/* the old keys do not matter beside it */
+	load("routines: auto\ntun: {routines: 5}\n");
+	cr_assert_eq(findings.count, 0, "%s", first());
+	cr_assert_eq(config->routines, usable < QUEUES_MAX ? usable : QUEUES_MAX);
+}
+
+/* PROTOCOL.md 11.6. The CPUs named are this process's first and one that no machine has. */
+Test(config, pinning, .fini = fini)
+{
+	struct cpu_topology *topology = cpu_topology_read();
+	bool usual = cpu_usable() >= PIN_CPUS_DEFAULT;
+	uint32_t cpu = topology->cpus[0].number;
+	const struct {
+		const char *routines, *tun; /* %u is cpu */
+		bool pin;
+		uint32_t list;
+		const char *says; /* warning in line 4, or NULL */
+	} cases[] = {
+		{"2", "mtu: 1300", usual, 0, NULL},
+		{"2", "pin_threads: true", true, 0, NULL},
+		{"2", "pin_threads: false", false, 0, NULL},
+		{"1", "pin_threads: true", false, 0, NULL},
+		{"2", "pin_threads_key: pid", usual, 0, NULL},
+		{"2", "cpu_affinity: [%u]", true, 1, NULL},
+		{"2", "cpu_affinity: [%u, %u, %u]", true, 3, NULL},
+		{"2", "cpu_affinity: []", usual, 0, NULL},
+		{"2", "pin_threads: false\n cpu_affinity: [%u]", false, 1, NULL},
+		{"1", "cpu_affinity: [%u]", false, 1, "no effect with one routine"},
+		{"2", "cpu_affinity: [%u, 4095]", usual, 0, "\"4095\" is no CPU"},
+		{"2", "cpu_affinity: [4294967296, %u]", usual, 0, "\"4294967296\" is no CPU"},
+		{"2", "cpu_affinity: [-1]", usual, 0, "\"-1\" is no CPU"},
+		{"2", "cpu_affinity: [%u, x]", usual, 0, "the whole list is ignored"},
+		{"2", "cpu_affinity: [[%u]]", usual, 0, "(a list or map)"},
+		{"2", "cpu_affinity: %u", usual, 0, "is not a list"},
+	};
+
+	free(topology);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[256], tun[128];
+
+		snprintf(tun, sizeof(tun), cases[i].tun, cpu, cpu, cpu);
+		snprintf(text, sizeof(text), "routines: %s\ntun:\n %s\n", cases[i].routines, tun);
+		load(text);
+		cr_assert_eq(findings.errors, 0, "%s: %s", text, first());
+		cr_assert_eq(config->tun.pin_threads, cases[i].pin, "%s", text);
+		cr_assert_eq(config->tun.cpu_affinity_count, cases[i].list, "%s", text);
+		cr_assert_eq(findings.warnings, cases[i].says != NULL, "%s: %s", text, first());
+		if (cases[i].says != NULL)
+			cr_assert(found(SEVERITY_WARNING, 4, cases[i].says), "%s: %s", text,
+				  first());
+		for (uint32_t j = 0; j < config->tun.cpu_affinity_count; j++)
+			cr_assert_eq(config->tun.cpu_affinity[j], cpu);
+	}
+}
+
 /* PROTOCOL.md 9.3 and trap 89 */
 Test(config, routines, .fini = fini)
 {
@@ -151,7 +211,8 @@ Test(config, routines, .fini = fini)
 		{"routines: 4", 4, NULL},
 		{"routines: -1", 1, "1 is used"},
 		{"routines: 1000000", QUEUES_MAX, "64 are used"},
-		{"routines: auto", 1, "default 0 is used"},
+		{"routines: automatic", 1, "default 0 is used"},
+		{"routines: [auto]", 1, "default 0 is used"},
 		{"{tun: {routines: 2}, listen: {routines: 3}}", 3, "deprecated"},
 		{"tun: {routines: 5}", 5, "deprecated"},
 		{"tun: {routines: 1}", 1, NULL},

@@ -34,7 +34,12 @@ static int post(void *context, uint32_t queue, struct order *order)
 {
 	struct control *control = context;
 
-	return control->dataplane ? dataplane_post(control->dataplane, queue, order) : -ENXIO;
+	if (!control->dataplane)
+		return -ENXIO;
+	/* A ring that its worker has not enabled yet refuses: the order waits for PUNT_READY. */
+	if (!(control->workers_ready & 1ull << queue))
+		return -EAGAIN;
+	return dataplane_post(control->dataplane, queue, order);
 }
 
 int control_init(struct control *control, uint32_t queues, char error[ERROR_LINE_MAX])

@@ -55,6 +55,8 @@ static void worker_ready(struct control *control, const struct punt *punt)
 		control->exit_status = 1;
 		control->state = CONTROL_ENDED;
 	}
+	/* A handshake may have been answered by another worker before this one was there. */
+	orders_go_on(&control->orders, punt->queue);
 	if (control->state == CONTROL_STARTING && control_workers_ready(control)) {
 		control->state = CONTROL_RUNNING;
 		control->on_ready(control);

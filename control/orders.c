@@ -105,6 +105,11 @@ void orders_done(struct orders *orders, struct order *order)
 	queue_drain(orders, queue);
 }
 
+void orders_go_on(struct orders *orders, uint32_t queue)
+{
+	queue_drain(orders, queue);
+}
+
 bool orders_idle(const struct orders *orders)
 {
 	for (uint32_t i = 0; i < QUEUES_MAX; i++)

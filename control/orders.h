@@ -19,7 +19,7 @@ struct orders_queue {
 };
 
 struct orders {
-	/* dataplane_post, or a test's: 0, -EAGAIN, -ENXIO. */
+	/* dataplane_post, or a test's: 0, -EAGAIN (full, or not there yet), -ENXIO. */
 	int (*post)(void *context, uint32_t queue, struct order *order);
 	void *context;
 	struct orders_queue queues[QUEUES_MAX];
@@ -37,6 +37,9 @@ int orders_send(struct orders *orders, uint32_t queue, struct order *order);
 
 /* An order came back: frees it and posts what was kept for its queue. */
 void orders_done(struct orders *orders, struct order *order);
+
+/* The worker of queue takes orders from now on: posts what was kept for it. */
+void orders_go_on(struct orders *orders, uint32_t queue);
 
 /* Nothing is kept or under way. */
 bool orders_idle(const struct orders *orders);

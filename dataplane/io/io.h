@@ -141,6 +141,8 @@ void io_write_slot_done(struct io *io, struct write_slot *slot);
 
 /* Sends punt to control; when control's ring refuses it, it is released and counted. */
 void io_punt(struct io *io, struct punt *punt);
+/* How many PUNT_WAITING were lost that way: control will never count them as seen. */
+uint64_t io_waiting_lost(const struct io *io);
 
 /* Cancels all reads; io_turn() until io_stopped(). */
 void io_stop(struct io *io);

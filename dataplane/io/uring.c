@@ -177,6 +177,7 @@ static bool completion(struct io *io, const struct io_uring_cqe *cqe, struct io_
 		return true;
 	case OP_PUNT: { /* only failures complete: control's ring is full or gone */
 		struct punt *punt = TAG_POINTER(tag);
+		io->waiting_lost += punt->type == PUNT_WAITING;
 		punt_release(punt);
 		count_drop(io->counters, DROP_PUNT_POOL, 1);
 		return false;
@@ -221,6 +222,11 @@ void io_punt(struct io *io, struct punt *punt)
 	io_uring_prep_msg_ring(sqe, io->options.control_ring_fd, 0, (uint64_t)(uintptr_t)punt, 0);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	sqe->user_data = TAG(OP_PUNT, (uintptr_t)punt);
+}
+
+uint64_t io_waiting_lost(const struct io *io)
+{
+	return io->waiting_lost;
 }
 
 void io_stop(struct io *io)

@@ -88,6 +88,8 @@ struct io {
 	uint16_t free_writes[WRITE_SLOTS];
 	struct write_slot write_slots[WRITE_SLOTS];
 
+	uint64_t waiting_lost; /* PUNT_WAITING that control's ring refused */
+
 	uint32_t note_head, note_count;
 	struct io_event notes[NOTES_MAX];
 };

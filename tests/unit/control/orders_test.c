@@ -132,3 +132,25 @@ Test(orders, a_stopped_worker_loses_only_its_own)
 	cr_assert(orders_idle(orders));
 	free(orders);
 }
+
+Test(orders, wait_for_a_worker_that_is_not_there_yet)
+{
+	struct worker worker = {.answer = -EAGAIN};
+	struct orders *orders = calloc(1, sizeof(*orders));
+
+	orders->post = worker_post;
+	orders->context = &worker;
+	for (uint8_t mark = 0; mark < 3; mark++)
+		hand_over(orders, ORDER_RESUME_END, mark);
+	cr_assert_eq(worker.seen_count, 0);
+	cr_assert_not(orders_idle(orders));
+
+	worker.answer = 0;
+	orders_go_on(orders, 1);
+	cr_assert_eq(worker.seen_count, 3);
+	for (uint8_t mark = 0; mark < 3; mark++)
+		cr_assert_eq(worker.seen[mark], mark);
+	worker_finish(&worker, orders, 3);
+	cr_assert(orders_idle(orders));
+	free(orders);
+}

@@ -40,10 +40,12 @@ static bool in_own_networks(const struct snapshot *snapshot, const struct addr *
 /*
  * Does remote belong to the tunnel's certificate? One of its own addresses is the longest match
  * there can be, so it decides alone: outside all of our networks it is refused, even where an
- * unsafe network of the same certificate would hold it.
+ * unsafe network of the same certificate would hold it. Inlined by force: with firewall_judge() as a
+ * second caller the compiler does not, and the road pays 20 % more for each run.
  */
-static bool remote_allowed(const struct snapshot *snapshot, const struct tunnel *tunnel,
-			   const struct addr *remote)
+static inline __attribute__((always_inline)) bool remote_allowed(const struct snapshot *snapshot,
+								 const struct tunnel *tunnel,
+								 const struct addr *remote)
 {
 	if (tunnel->addr_count == 1 && tunnel->prefix_count == 0)
 		return addr_equal(&tunnel->addrs[0], remote);
@@ -56,7 +58,8 @@ static bool remote_allowed(const struct snapshot *snapshot, const struct tunnel 
 	return false;
 }
 
-static bool local_allowed(const struct snapshot *snapshot, const struct addr *local)
+static inline __attribute__((always_inline)) bool local_allowed(const struct snapshot *snapshot,
+								const struct addr *local)
 {
 	for (uint32_t i = 0; i < snapshot->network_count; i++)
 		if (addr_equal(&snapshot->networks[i].addr, local))

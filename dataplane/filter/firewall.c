@@ -40,8 +40,8 @@ static bool in_own_networks(const struct snapshot *snapshot, const struct addr *
 /*
  * Does remote belong to the tunnel's certificate? One of its own addresses is the longest match
  * there can be, so it decides alone: outside all of our networks it is refused, even where an
- * unsafe network of the same certificate would hold it. Inlined by force: with firewall_judge() as a
- * second caller the compiler does not, and the road pays 20 % more for each run.
+ * unsafe network of the same certificate would hold it. Inlined by force: with firewall_judge() as
+ * a second caller the compiler does not, and the road pays 20 % more for each run.
  */
 static inline __attribute__((always_inline)) bool remote_allowed(const struct snapshot *snapshot,
 								 const struct tunnel *tunnel,

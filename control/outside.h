@@ -70,9 +70,9 @@ struct outside {
 	void (*resume_end)(void *context, uint32_t queue, const struct addr *host);
 
 	/*
-	 * Begins to look a host name up; the answer comes as node_on_name() with the same id, unless
-	 * resolve_cancel() was called first. timeout_ns is how long it will be waited for. 0 or
-	 * -errno. May be NULL: then no name is looked up.
+	 * Begins to look a host name up; the answer comes as node_on_name() with the same id,
+	 * unless resolve_cancel() was called first. timeout_ns is how long it will be waited for. 0
+	 * or -errno. May be NULL: then no name is looked up.
 	 */
 	int (*resolve)(void *context, uint32_t id, const char *name, enum name_network network,
 		       uint64_t timeout_ns);

@@ -68,9 +68,8 @@ static int live_resolve(void *context, uint32_t id, const char *name, enum name_
 {
 	struct control *control = context;
 
-	return control->resolver
-		       ? resolver_begin(control->resolver, id, name, network, timeout_ns)
-		       : -ENOSYS;
+	return control->resolver ? resolver_begin(control->resolver, id, name, network, timeout_ns)
+				 : -ENOSYS;
 }
 
 static void live_resolve_cancel(void *context, uint32_t id)

@@ -1,4 +1,5 @@
-/* config_static.c - static_host_map and static_map.*: hosts whose place is known (PROTOCOL.md 6.7). */
+/* config_static.c - static_host_map and static_map.*: hosts whose place is known (PROTOCOL.md 6.7).
+ */
 #include "config/read.h"
 
 #include <stdlib.h>
@@ -16,7 +17,8 @@
 /* Letters, digits, '-' and '_' in labels of 1 to 63, and more than digits and dots. */
 static bool is_host_name(const char *text, size_t length)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 	size_t label = 0;
 
 	if (length == 0 || length > HOSTNAME_MAX || strspn(text, "0123456789.") >= length)
@@ -36,7 +38,8 @@ bool read_name_and_port(struct config_reader *r, const struct yaml_node *node, b
 	const char *text = node->kind == NODE_SCALAR ? node->text : "";
 	const char *colon = strrchr(text, ':');
 	size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
-	unsigned long port = digits > 0 && digits <= 5 ? strtoul(colon + 1, NULL, 10) : UINT16_MAX + 1;
+	unsigned long port =
+		digits > 0 && digits <= 5 ? strtoul(colon + 1, NULL, 10) : UINT16_MAX + 1;
 	char *name;
 
 	if (port > UINT16_MAX || colon[1 + digits] != '\0' || (port == 0 && !zero) ||
@@ -79,10 +82,11 @@ static void static_remote(struct config_reader *r, struct static_host *host,
 			      "[2001:db8::1]:4242 or host.example:4242",
 			      quote);
 	} else if (host->name_count == STATIC_NAMES_MAX || *names == NAMES_MAX) {
-		finding_warning(r->findings, node->where,
-				"static_host_map: only the first %d host names of a host, and %d of "
-				"all, are used, %s is not",
-				STATIC_NAMES_MAX, NAMES_MAX, quote);
+		finding_warning(
+			r->findings, node->where,
+			"static_host_map: only the first %d host names of a host, and %d of "
+			"all, are used, %s is not",
+			STATIC_NAMES_MAX, NAMES_MAX, quote);
 	} else {
 		host->names[host->name_count++] = name;
 		(*names)++;

@@ -13,7 +13,8 @@ enum name_network { NAME_IP4, NAME_IP6, NAME_IP };
 struct name_entry {
 	const char *text; /* host name */
 	uint16_t port;    /* 0, of an advertised name only: ours */
-	struct addr host; /* overlay address of the host that is there; zero: we are, advertise_addrs */
+	struct addr
+		host; /* overlay address of the host that is there; zero: we are, advertise_addrs */
 };
 
 struct name_options {

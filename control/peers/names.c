@@ -64,7 +64,8 @@ static void tell(struct node *node, const struct name *name)
 		tell_host(node, &name->host);
 }
 
-static const char *found_text(const struct name *name, char text[NAME_ADDRS_MAX * ENDPOINT_TEXT_MAX])
+static const char *found_text(const struct name *name,
+			      char text[NAME_ADDRS_MAX * ENDPOINT_TEXT_MAX])
 {
 	char one[ENDPOINT_TEXT_MAX];
 	size_t at = 0;
@@ -99,7 +100,8 @@ static void say_trouble(struct node *node, struct name *name, const char *troubl
 		 FIELD_NUMBER("addresses", name->count));
 }
 
-static void take_found(struct node *node, struct name *name, const struct addr *addrs, uint32_t count)
+static void take_found(struct node *node, struct name *name, const struct addr *addrs,
+		       uint32_t count)
 {
 	struct endpoint found[NAME_ADDRS_MAX];
 	uint32_t kept = 0;

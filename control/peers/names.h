@@ -2,12 +2,13 @@
  * names.h - hosts that are known by a DNS name (PROTOCOL.md 6.7). A part of the node: it decides
  * what is looked up when, and what an answer means; outside->resolve() does the looking up.
  *
- * A name RESTS until its time has come, WAITS while LOOKUPS_MAX others are ASKED, and is ASKED until
- * an answer comes or static_map.lookup_timeout has passed. What was found takes the place of what
- * the name stood for before; a name that does not exist, or has no address, stands for nothing.
- * While there is no answer, or one that makes no sense, the old addresses stay: a DNS server that
- * is down takes nothing from a node that runs. A name that never had an address is asked again soon,
- * and a lighthouse that is found is called at once, so that a node may start before its DNS.
+ * A name RESTS until its time has come, WAITS while LOOKUPS_MAX others are ASKED, and is ASKED
+ * until an answer comes or static_map.lookup_timeout has passed. What was found takes the place of
+ * what the name stood for before; a name that does not exist, or has no address, stands for
+ * nothing. While there is no answer, or one that makes no sense, the old addresses stay: a DNS
+ * server that is down takes nothing from a node that runs. A name that never had an address is
+ * asked again soon, and a lighthouse that is found is called at once, so that a node may start
+ * before its DNS.
  *
  * Each change of state is one line of the log: found, changed, failed, found again.
  */
@@ -50,9 +51,9 @@ int names_init(struct node *node, const struct name_options *options);
 void names_release(struct node *node);
 
 /*
- * The names are these from now on (copied), for a reload. A name that was there before with the same
- * port and host keeps what it has found; what the others have found goes. All are looked up at once.
- * Hosts that had names only are not static any more unless static_hosts says so: that is the
+ * The names are these from now on (copied), for a reload. A name that was there before with the
+ * same port and host keeps what it has found; what the others have found goes. All are looked up at
+ * once. Hosts that had names only are not static any more unless static_hosts says so: that is the
  * caller's to set before. 0, or -ENOMEM and nothing has changed.
  */
 int names_reconfigure(struct node *node, const struct name_options *options);

@@ -1,10 +1,10 @@
 /*
  * resolver.c - see resolver.h.
  *
- * Each look-up has a c-ares channel of its own: so it reads /etc/resolv.conf, nsswitch.conf and hosts
- * as they are at that moment, it can be ended alone, and its sockets are nobody else's. c-ares may
- * end a look-up inside any call, even the one that begins it, so its callback only takes down what
- * was found; the answer is given, and the channel destroyed, by resolver_tick().
+ * Each look-up has a c-ares channel of its own: so it reads /etc/resolv.conf, nsswitch.conf and
+ * hosts as they are at that moment, it can be ended alone, and its sockets are nobody else's.
+ * c-ares may end a look-up inside any call, even the one that begins it, so its callback only takes
+ * down what was found; the answer is given, and the channel destroyed, by resolver_tick().
  */
 #include "system/resolver.h"
 

@@ -5,9 +5,9 @@
 #include "peers/node_query.h"
 #include "sim.h"
 
-#define L (&sim->nodes[0]) /* lighthouse */
-#define A (&sim->nodes[1])
-#define B (&sim->nodes[2])
+#define L  (&sim->nodes[0]) /* lighthouse */
+#define A  (&sim->nodes[1])
+#define B  (&sim->nodes[2])
 #define LH (&sim->names[0]) /* lh.example, where L is */
 
 #define CADENCE_NS (30 * SIM_S)
@@ -23,10 +23,8 @@ static void network(struct sim *sim)
 	sim_client(B, L);
 	A->options.static_host_count = 0;
 	entries[0] = (struct name_entry){"lh.example", 4242, L->addr};
-	A->options.names = (struct name_options){.cadence_ns = CADENCE_NS,
-						 .timeout_ns = 250 * SIM_MS,
-						 .count = 1,
-						 .list = entries};
+	A->options.names = (struct name_options){
+		.cadence_ns = CADENCE_NS, .timeout_ns = 250 * SIM_MS, .count = 1, .list = entries};
 	*LH = (struct sim_name){.text = "lh.example",
 				.delay_ns = 5 * SIM_MS,
 				.outcome = NAME_FOUND,
@@ -261,11 +259,11 @@ static void advertised(struct sim *sim)
 	network(sim);
 	entries[1] = (struct name_entry){.text = "me.example", .port = 0};
 	A->options.names.count = 2;
-	sim->names[1] = (struct sim_name){.text = "me.example",
-					  .outcome = NAME_FOUND,
-					  .count = 2,
-					  .addrs = {sim_endpoint(55, 1).addr,
-						    sim_endpoint(56, 1).addr}};
+	sim->names[1] =
+		(struct sim_name){.text = "me.example",
+				  .outcome = NAME_FOUND,
+				  .count = 2,
+				  .addrs = {sim_endpoint(55, 1).addr, sim_endpoint(56, 1).addr}};
 	sim->name_count = 2;
 	sim_start_node(L);
 	sim_start_node(A);

@@ -70,6 +70,11 @@
 #define NODE_FAILURE_TEXT_MAX   160          /* bytes of the reason; a longer one is cut */
 #define HANDSHAKE_BYTES_MAX     9001 /* a stock peer's buffer: larger stage 1 or 2 cannot be sent */
 #define STATIC_REMOTES_MAX      32   /* underlay addresses of one static_host_map entry */
+#define STATIC_NAMES_MAX        16   /* host names of one static_host_map entry */
+#define NAMES_MAX               4096 /* host names of a configuration */
+#define NAME_ADDRS_MAX          16   /* addresses of one host name; a server may answer thousands */
+#define LOOKUPS_MAX             16   /* host names that are looked up at the same time */
+#define HOSTNAME_MAX            253  /* bytes of a host name, as DNS can carry it */
 
 /* --- lighthouse (PROTOCOL.md 6) ----------------------------------------------------------------
  */

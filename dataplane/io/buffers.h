@@ -28,7 +28,7 @@ struct buffers {
 	uint16_t *free_ids; /* stack */
 };
 
-#define BUFFER_STRIDE (17u * 4096) /* SLOT_BYTES rounded up to pages, so slots share none */
+#define BUFFER_STRIDE  (17u * 4096) /* SLOT_BYTES rounded up to pages, so slots share none */
 #define RING_SLOTS_MIN 8
 #define RING_BYTES_HOT (RING_SLOTS_MIN * 64u * 1024) /* half of a second cache of 1 MiB */
 

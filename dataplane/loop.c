@@ -9,6 +9,7 @@
  *   io_next --> udp_trains --> inbound.c --> chains.c --> io_write   (tun)
  *          \--> tun_runs ----> outbound.c --> train.c --> io_send    (UDP)
  *          \--> orders ------> inbox.c
+ *                 questions to a lighthouse: inbound.c --> answer.c --> train.c
  *
  * RCU: the worker is a registered reader, offline while it is inside io_turn(). Pointers that came
  * from tables do not live longer than a turn.
@@ -141,7 +142,8 @@ static bool has_work(const struct worker *w)
 	bool runs = w->tun_runs.count > 0 && !w->outbound_held;
 
 	return (trains && (w->has_tun || !blocked)) || io_ready(w->io) ||
-	       ((runs || w->order_count > 0) && !blocked);
+	       ((runs || w->order_count > 0 || w->replies.count + w->punches.count > 0) &&
+		!blocked);
 }
 
 static void turn(struct worker *w)
@@ -156,6 +158,7 @@ static void turn(struct worker *w)
 
 	inbox_work(w);
 	inbound(w);
+	answers_work(w);
 	outbound(w);
 
 	bool sleep = !w->stopping && !has_work(w);

@@ -158,3 +158,24 @@ int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type typ
 	return train_send_single(w, to ? to : &remote->to, tunnel->id, sealed,
 				 length + WIRE_OVERHEAD);
 }
+
+int outbound_in_train(struct worker *w, struct tunnel *tunnel, enum wire_type type,
+		      const uint8_t *bytes, uint32_t length)
+{
+	const struct remote *remote = RCU_READ(tunnel->remote);
+	uint64_t counter;
+	uint8_t *out;
+
+	if (!remote)
+		return -EHOSTUNREACH;
+	if (!reserve(w, tunnel, 1, &counter))
+		return -EKEYEXPIRED;
+	out = train_room(w, tunnel, remote, length + WIRE_OVERHEAD);
+	if (!out) {
+		count_drop(w->counters, DROP_SEND_ERROR, 1);
+		return -ENOBUFS;
+	}
+	seal_packet(tunnel, type, WIRE_LABEL_NONE, counter, bytes, length, out);
+	tunnel_is_used(w, tunnel);
+	return 0;
+}

@@ -75,6 +75,18 @@ struct judged {
 	struct flow flow;
 };
 
+/* A message of answer.c that waits for a send slot. */
+struct answer {
+	struct tunnel_id to;
+	struct addr about; /* whose card */
+	uint8_t form;      /* enum card_form */
+};
+
+struct answer_ring {
+	uint32_t head, count;
+	struct answer *list; /* ANSWERS_MAX; pages are touched when a lighthouse is asked */
+};
+
 /* Answers that one direction may still give in this second. */
 struct reject_bucket {
 	uint32_t tokens, refill_s;
@@ -113,6 +125,7 @@ struct worker {
 
 	uint32_t recv_error_tokens;
 	uint32_t recv_error_refill_s;
+	struct answer_ring replies, punches; /* of a lighthouse */
 	struct reject_bucket rejects[2]; /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];
@@ -167,6 +180,10 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type type,
 		     const struct endpoint *remote, const uint8_t *bytes, uint32_t length);
 
+/* The same without an override, behind others to the same peer. */
+int outbound_in_train(struct worker *w, struct tunnel *tunnel, enum wire_type type,
+		      const uint8_t *bytes, uint32_t length);
+
 /* inbound.c */
 void inbound_train(struct worker *w, const struct io_event *train);
 
@@ -177,6 +194,14 @@ void inbound_train(struct worker *w, const struct io_event *train);
  */
 enum drop echo_answer(struct worker *w, struct tunnel *tunnel, uint8_t *packet,
 		      const struct inner *inner);
+
+/* answer.c */
+/* bytes came from asker: true when they are a question that a worker may answer, and it is seen to.
+ */
+bool answer_query(struct worker *w, const struct tunnel *asker, const uint8_t *bytes,
+		  uint32_t length);
+/* Sends what there are slots for. */
+void answers_work(struct worker *w);
 
 /* refuse.c */
 /*

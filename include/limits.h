@@ -97,6 +97,7 @@
 #define PUNCH_ORDERS_PER_SECOND                                                                    \
 	200 /* that a lighthouse sends to one host; burst for a host that came back */
 #define PUNCH_ORDERS_BURST 1000
+#define ANSWERS_MAX        2048 /* of a worker, and orders to punch: wait for room to send them */
 #define MOVE_TESTS_MAX     1024 /* tunnels that are tested when our addresses change */
 
 /* --- transport (PROTOCOL.md 1, 4) --------------------------------------------------------------

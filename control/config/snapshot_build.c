@@ -103,6 +103,7 @@ struct snapshot *snapshot_build(const struct config *config, const struct cert *
 	snapshot->udp_timeout_s = config->firewall.udp_timeout_s;
 	snapshot->default_timeout_s = config->firewall.default_timeout_s;
 	snapshot->send_recv_error = config->listen.send_recv_error;
+	snapshot->am_lighthouse = config->lighthouse.am_lighthouse;
 	if (build_routes(config, &snapshot->routes) != 0)
 		goto err_free;
 	for (int direction = 0; direction < 2; direction++)

@@ -65,3 +65,45 @@ bool query_read(const uint8_t *bytes, uint32_t length, struct query *query)
 	put_word(query->about.bytes + 8, next_is(&r, FIELD(2, VARINT)) ? read_varint(&r) : 0);
 	return !r.failed && r.at == r.end && !addr_is_zero(&query->about);
 }
+
+/* At most PUNCH_ORDERS_PER_SECOND to one host, whichever workers send them: the time at which its
+ * bucket is full again, as control/peers/rate.h. */
+static bool punch_permitted(struct host_entry *host, uint64_t now_ns)
+{
+	const uint64_t interval = 1000000000ull / PUNCH_ORDERS_PER_SECOND;
+	uint64_t full = atomic_load_explicit(&host->punch_full_ns, memory_order_relaxed), from;
+
+	do {
+		from = full > now_ns ? full : now_ns;
+		if (from - now_ns > (PUNCH_ORDERS_BURST - 1) * interval)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&host->punch_full_ns, &full,
+							from + interval, memory_order_relaxed,
+							memory_order_relaxed));
+	return true;
+}
+
+bool query_answer(struct hostmap *map, const struct tunnel *asker, const struct query *query,
+		  uint64_t now_ns, struct query_answer *answer)
+{
+	struct host_entry *about = hostmap_by_addr(map, &query->about), *self;
+	const struct host_card *card;
+
+	*answer = (struct query_answer){0};
+	if (asker->addr_count != 1)
+		return false;
+	card = about ? RCU_READ(about->card) : NULL;
+	if (!card || card->reply_bytes[query->form] == 0)
+		return true;
+	answer->about = card;
+	if (addr_equal(&asker->addrs[0], &query->about))
+		return true;
+	self = hostmap_by_addr(map, &asker->addrs[0]);
+	answer->asker = self ? RCU_READ(self->card) : NULL;
+	if (!answer->asker || answer->asker->punch_bytes[card->punch_form] == 0)
+		return true;
+	answer->limited = !punch_permitted(about, now_ns);
+	if (!answer->limited)
+		answer->target = RCU_READ(about->tunnel);
+	return true;
+}

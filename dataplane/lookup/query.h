@@ -2,8 +2,7 @@
 #ifndef M57_QUERY_H
 #define M57_QUERY_H
 
-#include "addr.h"
-#include "card.h"
+#include "hostmap.h"
 
 #define QUERY_BYTES_MAX 64 /* of a plain HostQuery; the longest has 27 */
 
@@ -17,5 +16,20 @@ struct query {
  * this one said in another way; control's decoder takes it, which knows everything.
  */
 bool query_read(const uint8_t *bytes, uint32_t length, struct query *query);
+
+/* What a question leads to. Pointers of tables: for this turn. */
+struct query_answer {
+	const struct host_card *about; /* card_reply() goes to the asker; NULL: nobody is known */
+	const struct tunnel *target;   /* the order to punch goes there; NULL: none */
+	const struct host_card *asker; /* card_punch() of it, in the form of about->punch_form */
+	bool limited;                  /* no order, for the target has got too many */
+};
+
+/*
+ * Decides at now_ns, coarse monotonic. False: control must, for an asker with several addresses,
+ * one of which the target knows it by.
+ */
+bool query_answer(struct hostmap *map, const struct tunnel *asker, const struct query *query,
+		  uint64_t now_ns, struct query_answer *answer);
 
 #endif

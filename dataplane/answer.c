@@ -1,10 +1,10 @@
 /*
- * answer.c - a lighthouse's workers answer HostQuery themselves (PROTOCOL.md 6.4), from the cards that
- * control has published (card.h): nothing crosses to control and back. What a question leads to is
- * decided when it comes; the messages wait in two rings for free send slots, so that a flood of
- * questions holds up neither the tun nor what comes in. Replies go first, and those to one asker as
- * trains; orders to punch go one by one, each to another host. A full ring loses what is newest: who
- * asked, asks again.
+ * answer.c - a lighthouse's workers answer HostQuery themselves (PROTOCOL.md 6.4), from the cards
+ * that control has published (card.h): nothing crosses to control and back. What a question leads
+ * to is decided when it comes; the messages wait in two rings for free send slots, so that a flood
+ * of questions holds up neither the tun nor what comes in. Replies go first, and those to one asker
+ * as trains; orders to punch go one by one, each to another host. A full ring loses what is newest:
+ * who asked, asks again.
  */
 #include "worker.h"
 
@@ -39,7 +39,8 @@ bool answer_query(struct worker *w, const struct tunnel *asker, const uint8_t *b
 		queue(w, &w->replies, &(struct answer){asker->id, query.about, query.form});
 	if (answer.target)
 		queue(w, &w->punches,
-		      &(struct answer){answer.target->id, asker->addrs[0], answer.about->punch_form});
+		      &(struct answer){answer.target->id, asker->addrs[0],
+				       answer.about->punch_form});
 	if (answer.limited)
 		count_drop(w->counters, DROP_PUNCH_LIMITED, 1);
 	return true;

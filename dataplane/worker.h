@@ -126,7 +126,7 @@ struct worker {
 	uint32_t recv_error_tokens;
 	uint32_t recv_error_refill_s;
 	struct answer_ring replies, punches; /* of a lighthouse */
-	struct reject_bucket rejects[2]; /* by enum direction of what was refused */
+	struct reject_bucket rejects[2];     /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];
 };

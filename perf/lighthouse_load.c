@@ -5,10 +5,11 @@
  *			[--askers N] [--targets N] [--train N] [--network A.B]
  *
  * Makes a certificate for each host (A.B.200.<n>), a handshake, and one report of where it is; then
- * the askers ask for the targets in turn. Says how many questions were answered, and how many orders
- * to punch the targets got. --train N sends N questions of one asker in one go; 1, which is harder to
- * answer, is what many hosts look like. A filter on each socket lets one message in 64 through, by
- * chance, so that taking them costs the machine little; those are opened and read, and stand for 64.
+ * the askers ask for the targets in turn. Says how many questions were answered, and how many
+ *orders to punch the targets got. --train N sends N questions of one asker in one go; 1, which is
+ *harder to answer, is what many hosts look like. A filter on each socket lets one message in 64
+ *through, by chance, so that taking them costs the machine little; those are opened and read, and
+ *stand for 64.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -52,7 +53,8 @@ static struct host hosts[HOSTS_MAX];
 static struct {
 	const char *ca, *ca_key, *to, *network;
 	uint32_t rate, seconds, askers, targets, train;
-} options = {.network = "10.42", .rate = 50000, .seconds = 5, .askers = 8, .targets = 32, .train = 1};
+} options = {
+	.network = "10.42", .rate = 50000, .seconds = 5, .askers = 8, .targets = 32, .train = 1};
 static struct {
 	uint64_t asked, answered, punched, verified, wrong, unsent;
 } counts;
@@ -73,7 +75,8 @@ static uint64_t now_ns(void)
 
 /* --- who the hosts are ------------------------------------------------------------------------ */
 
-static void make_identity(struct host *host, const struct cert *ca, const uint8_t *key, size_t key_len)
+static void make_identity(struct host *host, const struct cert *ca, const uint8_t *key,
+			  size_t key_len)
 {
 	struct prefix network = {host->addr, ADDR_V4_BITS + 16};
 	struct cert wanted = {
@@ -111,7 +114,8 @@ static void make_identities(uint32_t count)
 	size_t length;
 
 	/* The CA's certificate, read as if it were ours, says whose signature is wanted. */
-	if (pki_init(&authority) != 0 || pki_load_ca(&authority, options.ca, time(NULL), error) != 0)
+	if (pki_init(&authority) != 0 ||
+	    pki_load_ca(&authority, options.ca, time(NULL), error) != 0)
 		die(error);
 	if (pem_file_read(options.ca_key, &text, &length) != 0)
 		die("cannot read the CA's key");
@@ -235,8 +239,8 @@ static void report(struct host *host)
 	uint8_t bytes[LIGHTHOUSE_BYTES_MAX];
 
 	getsockname(host->fd, (struct sockaddr *)&self, &size);
-	update.v4[0] = (struct endpoint){addr_from_v4(ntohl(self.sin_addr.s_addr)),
-					 ntohs(self.sin_port)};
+	update.v4[0] =
+		(struct endpoint){addr_from_v4(ntohl(self.sin_addr.s_addr)), ntohs(self.sin_port)};
 	say(host, WIRE_LIGHTHOUSE, bytes, lighthouse_encode(&update, bytes, sizeof(bytes)));
 }
 
@@ -327,7 +331,8 @@ static void drain_all(void)
 /* In steps of a millisecond: what is due is sent, then the answers are taken. Returns how long. */
 static double load(void)
 {
-	uint64_t start = now_ns(), end = start + options.seconds * 1000000000ull, sent = 0, drains = 0;
+	uint64_t start = now_ns(), end = start + options.seconds * 1000000000ull, sent = 0,
+		 drains = 0;
 	uint32_t asker = 0, target = 0;
 
 	while (now_ns() < end) {

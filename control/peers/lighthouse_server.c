@@ -119,15 +119,13 @@ static struct host_card *make_card(const struct peer_host *host, size_t *size)
 		return NULL;
 	head.punch_form = (uint8_t)lighthouse_form_of(host->primary);
 	for (int form = 0; form < CARD_FORMS; form++) {
-		head.reply_bytes[form] = (uint16_t)encode_words(host, owner, LIGHTHOUSE_REPLY,
-								(enum lighthouse_form)form,
-								bytes + used);
+		head.reply_bytes[form] = (uint16_t)encode_words(
+			host, owner, LIGHTHOUSE_REPLY, (enum lighthouse_form)form, bytes + used);
 		used += head.reply_bytes[form];
 	}
 	for (int form = 0; form < CARD_FORMS; form++) {
-		head.punch_bytes[form] = (uint16_t)encode_words(host, owner, LIGHTHOUSE_PUNCH,
-								(enum lighthouse_form)form,
-								bytes + used);
+		head.punch_bytes[form] = (uint16_t)encode_words(
+			host, owner, LIGHTHOUSE_PUNCH, (enum lighthouse_form)form, bytes + used);
 		used += head.punch_bytes[form];
 	}
 	*size = sizeof(*card) + used;

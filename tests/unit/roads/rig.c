@@ -232,6 +232,8 @@ struct rig *rig_create(bool has_tun)
 	w->tun_runs.size = w->udp_trains.size = 64;
 	w->tun_runs.events = calloc(64, sizeof(struct io_event));
 	w->udp_trains.events = calloc(64, sizeof(struct io_event));
+	w->replies.list = calloc(ANSWERS_MAX, sizeof(struct answer));
+	w->punches.list = calloc(ANSWERS_MAX, sizeof(struct answer));
 	cr_assert_eq(punt_pools_create(w), 0);
 	for (uint32_t i = 0; i < WRITE_SLOTS; i++)
 		rig->io.free_writes[rig->io.free_write_count++] = &rig->io.write_slots[i];
@@ -264,6 +266,8 @@ void rig_destroy(struct rig *rig)
 	conntrack_destroy(rig->w.conntrack);
 	free(rig->w.tun_runs.events);
 	free(rig->w.udp_trains.events);
+	free(rig->w.replies.list);
+	free(rig->w.punches.list);
 	for (uint32_t slot = 0; slot < TUNNELS_MAX; slot++) {
 		struct tunnel *t = hostmap_by_id(rig->map, (struct tunnel_id){slot, 1});
 		if (!t)

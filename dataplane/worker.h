@@ -75,6 +75,13 @@ struct judged {
 	struct flow flow;
 };
 
+/* Whether a turn waits for more small packets (loop.c). */
+struct gather {
+	uint32_t runs, bytes; /* that this turn has taken in */
+	uint32_t mean16;      /* runs per turn, times 16 */
+	bool on;
+};
+
 /* Answers that one direction may still give in this second. */
 struct reject_bucket {
 	uint32_t tokens, refill_s;
@@ -101,6 +108,7 @@ struct worker {
 
 	/* --- between turns --- */
 	struct event_fifo tun_runs, udp_trains;
+	struct gather gather;
 	struct train train;
 	struct chains chains;
 	bool tso, uso; /* the tun takes joined TCP, UDP */

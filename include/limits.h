@@ -127,6 +127,13 @@
 	61000 /* link limit, so that one tun read plus tunnel headers fits one send */
 #define RUN_SEGMENTS_MAX                                                                           \
 	1024 /* of one tun read: all must fit the send slots at once; Linux makes 64 */
+/*
+ * Under a flood of small packets a worker lets this many gather before its next turn, and no longer
+ * than that (loop.c). 64 fill a train; 100 us are what two nodes and a ping take on an idle
+ * machine.
+ */
+#define GATHER_RUNS       64
+#define GATHER_NS         100000u
 #define JOIN_BYTES_MAX    65535 /* IP total length of one joined packet */
 #define JOIN_SEGMENTS_MAX 64
 /*

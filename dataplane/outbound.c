@@ -50,12 +50,12 @@ void outbound_used(struct worker *w, struct tunnel *tunnel)
 
 /* Packet i of those whose counters begin at counter and way->counter; out has the way's overhead. */
 static inline void seal_on_way(const struct tunnel *tunnel, const struct way *way,
-			       enum wire_type type, uint64_t counter, uint32_t i,
+			       enum wire_type type, uint16_t label, uint64_t counter, uint32_t i,
 			       const uint8_t *bytes, uint32_t length, uint8_t *out)
 {
 	uint8_t *packet = way->via ? out + WIRE_HEADER_BYTES : out;
 
-	seal_packet(tunnel, type, counter + i, bytes, length, packet);
+	seal_packet(tunnel, type, label, counter + i, bytes, length, packet);
 	if (way->via)
 		seal_frame(way->via, way->index, way->counter + i, out, length + WIRE_OVERHEAD);
 }
@@ -98,7 +98,8 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 			count_drop(w->counters, DROP_SEND_ERROR, s.count - i);
 			break;
 		}
-		seal_on_way(tunnel, &way, WIRE_MESSAGE, counter, i, segment, bytes, out);
+		seal_on_way(tunnel, &way, WIRE_MESSAGE, WIRE_LABEL_NONE, counter, i, segment,
+			    bytes, out);
 	}
 	outbound_used(w, tunnel);
 	if (way.via)
@@ -166,7 +167,7 @@ int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type typ
 	if (!outbound_reserve(w, tunnel, 1, &counter) ||
 	    (way.via && !outbound_reserve(w, way.via, 1, &way.counter)))
 		return -EKEYEXPIRED;
-	seal_on_way(tunnel, &way, type, counter, 0, bytes, length, sealed);
+	seal_on_way(tunnel, &way, type, WIRE_LABEL_NONE, counter, 0, bytes, length, sealed);
 	/* what the connection manager asks and answers itself is no traffic */
 	if (type != WIRE_TEST_REQUEST && type != WIRE_TEST_REPLY && type != WIRE_CLOSE_TUNNEL)
 		outbound_used(w, tunnel);

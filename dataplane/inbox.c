@@ -90,7 +90,8 @@ void inbox_work(struct worker *w)
 		uint32_t packets =
 			order->type == ORDER_RESUME ? run_packets(order->length, &order->vnet) : 1;
 		if (!train_possible(w, packets,
-				    order->length + packets * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD))) {
+				    order->length +
+					    packets * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD))) {
 			/* a socket that stays full must not keep the worker */
 			w->stopping = w->stop_asked && io_send_blocked(w->io);
 			return;

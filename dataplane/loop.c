@@ -129,7 +129,8 @@ static void outbound(struct worker *w)
 	for (uint32_t bytes = 0; bytes < BATCH_BYTES && (event = fifo_first(&w->tun_runs));) {
 		uint32_t packets = run_packets(event->length, &event->vnet);
 		if (!train_possible(w, packets,
-				    event->length + packets * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD)))
+				    event->length +
+					    packets * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD)))
 			break;
 		bytes += event->length;
 		w->outbound_held = !outbound_run(w, event->packet, event->length, &event->vnet);

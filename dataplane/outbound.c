@@ -48,7 +48,8 @@ void outbound_used(struct worker *w, struct tunnel *tunnel)
 		punt_active(w, tunnel);
 }
 
-/* Packet i of those whose counters begin at counter and way->counter; out has the way's overhead. */
+/* Packet i of those whose counters begin at counter and way->counter; out has the way's overhead.
+ */
 static inline void seal_on_way(const struct tunnel *tunnel, const struct way *way,
 			       enum wire_type type, uint16_t label, uint64_t counter, uint32_t i,
 			       const uint8_t *bytes, uint32_t length, uint8_t *out)
@@ -92,14 +93,14 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 	for (uint32_t i = 0; i < s.count; i++) {
 		uint32_t bytes;
 		const uint8_t *segment = segment_next(&s, &bytes);
-		uint8_t *out = train_room(w, way.via ? way.via : tunnel, way.remote,
-					  bytes + way.overhead);
+		uint8_t *out =
+			train_room(w, way.via ? way.via : tunnel, way.remote, bytes + way.overhead);
 		if (!out) {
 			count_drop(w->counters, DROP_SEND_ERROR, s.count - i);
 			break;
 		}
-		seal_on_way(tunnel, &way, WIRE_MESSAGE, WIRE_LABEL_NONE, counter, i, segment,
-			    bytes, out);
+		seal_on_way(tunnel, &way, WIRE_MESSAGE, WIRE_LABEL_NONE, counter, i, segment, bytes,
+			    out);
 	}
 	outbound_used(w, tunnel);
 	if (way.via)

@@ -94,8 +94,7 @@ static bool stretch(const struct frames *f, uint32_t *i, uint32_t *end)
 	while (*i < f->count && !f->fresh[*i])
 		++*i;
 	*end = *i;
-	while (*end < f->count && f->fresh[*end] &&
-	       stretch_bytes(f, *i, *end + 1) <= GSO_BYTES_MAX)
+	while (*end < f->count && f->fresh[*end] && stretch_bytes(f, *i, *end + 1) <= GSO_BYTES_MAX)
 		++*end;
 	return *end > *i;
 }

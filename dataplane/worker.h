@@ -2,8 +2,8 @@
  * worker.h - the state of one worker. It belongs to one thread; nobody else looks inside.
  *
  * The files that work on it, in the order a packet meets them: loop.c (the turns), outbound.c and
- * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), relay.c (frames), refuse.c (answers to what was
- * refused), echo.c (instead of a tun), punt.c (to control), inbox.c (from control).
+ * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), relay.c (frames), refuse.c (answers to
+ * what was refused), echo.c (instead of a tun), punt.c (to control), inbox.c (from control).
  */
 #ifndef M57_WORKER_H
 #define M57_WORKER_H
@@ -29,9 +29,9 @@ struct arrival {
 	uint8_t *packet;
 	uint32_t length;        /* of all */
 	uint32_t segment_bytes; /* from one to the next */
-	uint32_t trim;          /* bytes in front of the next one that belong to a frame around it */
-	uint32_t via;           /* index of the relay they came through; 0: directly */
-	uint16_t buffer;        /* for io_send_borrow(); not with via */
+	uint32_t trim;   /* bytes in front of the next one that belong to a frame around it */
+	uint32_t via;    /* index of the relay they came through; 0: directly */
+	uint16_t buffer; /* for io_send_borrow(); not with via */
 };
 
 /* Where packets of a tunnel go: to its remote, or as frames to its relay's. */
@@ -189,7 +189,8 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type type,
 		     const struct endpoint *remote, const uint8_t *bytes, uint32_t length);
 
-/* Counters for count packets of tunnel; false: they are used up. Says so to control near the end. */
+/* Counters for count packets of tunnel; false: they are used up. Says so to control near the end.
+ */
 bool outbound_reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uint64_t *first);
 /* Traffic leaves on tunnel: control looks after it as long as that is so (tunnel.watched). */
 void outbound_used(struct worker *w, struct tunnel *tunnel);

@@ -18,8 +18,8 @@ struct hostmap; /* both tables and the tunnel slots */
  * published at least as long as the entry names them.
  */
 struct relay_entry {
-	struct tunnel *in; /* its peer alone may use the index: its keys authenticate the frames */
-	bool forwarding;   /* else we are the end, and the frame holds a packet for us */
+	struct tunnel *in;  /* its peer alone may use the index: its keys authenticate the frames */
+	bool forwarding;    /* else we are the end, and the frame holds a packet for us */
 	struct tunnel *out; /* forwarding: where frames go on; NULL: the other side is not there */
 	uint32_t out_index; /* the index of out's peer */
 };
@@ -31,9 +31,10 @@ struct relay_entry {
 struct index_entry {
 	struct cds_lfht_node node;
 	uint32_t index;
-	struct tunnel *tunnel;       /* RCU; NULL while pending */
-	struct relay_entry *relay;   /* RCU; NULL: no relay */
-	_Atomic uint32_t relay_used; /* workers set it with every run of frames, control clears it */
+	struct tunnel *tunnel;     /* RCU; NULL while pending */
+	struct relay_entry *relay; /* RCU; NULL: no relay */
+	_Atomic uint32_t
+		relay_used; /* workers set it with every run of frames, control clears it */
 };
 
 /* Overlay address -> primary tunnel. Present without a tunnel while runs wait for one. */

@@ -45,6 +45,7 @@ void read_static_hosts(struct config_reader *r);
 
 /* config_lighthouse.c; after static hosts and listen */
 void read_lighthouse(struct config_reader *r);
+void read_relay(struct config_reader *r);
 /* What the arena does not free. */
 void lighthouse_options_free(struct lighthouse_options *options);
 

@@ -110,7 +110,8 @@ static inline struct reader message_of(struct reader *r, const struct field *fie
 }
 
 /* The numbers 1, 2 and 3 of a message that has nothing else: all address messages. */
-static inline void read_numbers(struct reader *outer, const struct field *field, uint64_t numbers[3])
+static inline void read_numbers(struct reader *outer, const struct field *field,
+				uint64_t numbers[3])
 {
 	struct reader r = message_of(outer, field);
 	struct field inner;
@@ -159,7 +160,8 @@ static inline void write_number(struct writer *w, unsigned field, uint64_t value
 	write_varint(w, value);
 }
 
-static inline void write_message(struct writer *w, unsigned field, const uint8_t *bytes, size_t length)
+static inline void write_message(struct writer *w, unsigned field, const uint8_t *bytes,
+				 size_t length)
 {
 	write_varint(w, field << 3 | KIND_BYTES);
 	write_varint(w, length);
@@ -180,7 +182,8 @@ static inline uint64_t half_of(const struct addr *addr, unsigned half)
 }
 
 /* An address as a message of its halves; port 0: without. */
-static inline void write_addr(struct writer *w, unsigned field, const struct addr *addr, uint16_t port)
+static inline void write_addr(struct writer *w, unsigned field, const struct addr *addr,
+			      uint16_t port)
 {
 	uint8_t bytes[32];
 	struct writer inner = {bytes, bytes + sizeof(bytes), false};

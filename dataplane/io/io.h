@@ -110,8 +110,8 @@ struct send_slot *io_send_slot(struct io *io);
 /* Gives a slot back that was not sent. */
 void io_send_slot_back(struct io *io, struct send_slot *slot);
 /*
- * The slot sends bytes from where they lie in receive buffer: it returns to the kernel when both the
- * send and the worker (io_release) are done with it. The worker fills in the rest and calls
+ * The slot sends bytes from where they lie in receive buffer: it returns to the kernel when both
+ * the send and the worker (io_release) are done with it. The worker fills in the rest and calls
  * io_send(); it changes these bytes no more.
  */
 void io_send_borrow(struct io *io, struct send_slot *slot, uint16_t buffer, uint8_t *bytes);

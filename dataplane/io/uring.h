@@ -29,9 +29,9 @@ enum operation {
 enum { FILE_TUN, FILE_UDP }; /* indexes of registered files */
 enum { GROUP_TUN, GROUP_UDP };
 
-#define SQ_ENTRIES 512
-#define CQ_ENTRIES 4096
-#define NOTES_MAX  8
+#define SQ_ENTRIES    512
+#define CQ_ENTRIES    4096
+#define NOTES_MAX     8
 #define HOLD_RELEASED 0x80
 _Static_assert(SEND_SLOTS < HOLD_RELEASED, "all sends may borrow from one buffer");
 /* Errors in a row after which a descriptor is given up (every one is re-armed and counted). */

@@ -23,10 +23,11 @@ static void read_relays(struct config_reader *r, struct relay_options *options)
 		if (text && addr_parse(text, &options->relays[options->relay_count]) == 0)
 			options->relay_count++;
 		else
-			finding_warning(r->findings, list->items[i]->where,
-				      "%s: \"%s\" is no address and is not used; write the overlay "
-				      "address of the relay",
-				      path, text ? finding_quote(text, quote) : "(a list or map)");
+			finding_warning(
+				r->findings, list->items[i]->where,
+				"%s: \"%s\" is no address and is not used; write the overlay "
+				"address of the relay",
+				path, text ? finding_quote(text, quote) : "(a list or map)");
 	}
 }
 

@@ -4,7 +4,7 @@
 #include "peers/relays.h"
 #include "sim.h"
 
-TestSuite(relay, .timeout = 600);
+TestSuite(relay_sim, .timeout = 600);
 
 struct net {
 	struct sim_node *lighthouse, *a, *b;
@@ -98,7 +98,7 @@ static void no_path_but_the_relay(struct sim *sim)
 	cr_assert(sim_in_order(net.b, net.a->id));
 }
 
-Test(relay, no_path_but_the_relay)
+Test(relay_sim, no_path_but_the_relay)
 {
 	sim_seeds(10, no_path_but_the_relay);
 }
@@ -115,7 +115,7 @@ static void both_begin_in_bad_weather(struct sim *sim)
 	talk_until_heard(sim, &net, SIM_S);
 }
 
-Test(relay, both_begin_in_bad_weather)
+Test(relay_sim, both_begin_in_bad_weather)
 {
 	sim_seeds(20, both_begin_in_bad_weather);
 }
@@ -136,7 +136,7 @@ static void a_path_opens(struct sim *sim)
 	cr_assert_gt(sim_got(net.a, net.b->id), 110, "and nothing was lost");
 }
 
-Test(relay, a_path_opens)
+Test(relay_sim, a_path_opens)
 {
 	sim_seeds(20, a_path_opens);
 }
@@ -156,7 +156,7 @@ static void the_path_closes_again(struct sim *sim)
 	cr_assert(is_relayed(net.a, net.b) && is_relayed(net.b, net.a));
 }
 
-Test(relay, the_path_closes_again)
+Test(relay_sim, the_path_closes_again)
 {
 	sim_seeds(20, the_path_closes_again);
 }
@@ -178,7 +178,7 @@ static void the_relay_restarts(struct sim *sim)
 	talk_until_heard(sim, &net, SIM_S / 2);
 }
 
-Test(relay, the_relay_restarts)
+Test(relay_sim, the_relay_restarts)
 {
 	sim_seeds(30, the_relay_restarts);
 }
@@ -202,7 +202,7 @@ static void one_of_two_relays_dies(struct sim *sim)
 	talk_until_heard(sim, &net, SIM_S / 2);
 }
 
-Test(relay, one_of_two_relays_dies)
+Test(relay_sim, one_of_two_relays_dies)
 {
 	sim_seeds(20, one_of_two_relays_dies);
 }
@@ -222,7 +222,7 @@ static void the_relay_leaves_politely(struct sim *sim)
 	cr_assert(is_relayed(net.a, net.b));
 }
 
-Test(relay, the_relay_leaves_politely)
+Test(relay_sim, the_relay_leaves_politely)
 {
 	sim_seeds(20, the_relay_leaves_politely);
 }
@@ -240,7 +240,7 @@ static void an_end_restarts(struct sim *sim)
 	cr_assert(is_relayed(net.a, net.b));
 }
 
-Test(relay, an_end_restarts)
+Test(relay_sim, an_end_restarts)
 {
 	sim_seeds(20, an_end_restarts);
 }
@@ -267,7 +267,7 @@ static void a_new_tunnel_to_the_relay(struct sim *sim)
 	cr_assert_gt(sim_got(net.b, net.a->id), 335, "nothing was lost");
 }
 
-Test(relay, a_new_tunnel_to_the_relay)
+Test(relay_sim, a_new_tunnel_to_the_relay)
 {
 	sim_seeds(10, a_new_tunnel_to_the_relay);
 }
@@ -289,7 +289,7 @@ static void reconfigured(struct sim *sim)
 	talk_until_heard(sim, &net, 5 * SIM_S);
 }
 
-Test(relay, reconfigured)
+Test(relay_sim, reconfigured)
 {
 	sim_seeds(10, reconfigured);
 }

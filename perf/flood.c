@@ -19,6 +19,7 @@
 #include "crowd.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -227,6 +228,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	options_parse(argc, argv, operands, table, sizeof(table) / sizeof(table[0]));
+	if (sodium_init() < 0)
+		fail("libsodium", "does not start");
 	random_state = o.seed;
 	if (stage1)
 		stage1_prepare(argv[4], &o);

@@ -6,6 +6,7 @@
 #include "handshake/machine.h"
 #include "peers/failures.h"
 #include "peers/lighthouse.h"
+#include "peers/names.h"
 #include "peers/node.h"
 #include "peers/rate.h"
 #include "peers/tunnels.h"
@@ -28,6 +29,7 @@ struct node {
 	uint32_t sweep_slot; /* where the sweep goes on */
 	size_t sweep_left;   /* tunnels it has not seen yet */
 	struct lighthouse lighthouse;
+	struct names names;
 	bool shut_down;
 	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
 	uint8_t scratch[HANDSHAKE_BYTES_MAX]; /* a handshake message under construction */
@@ -47,6 +49,12 @@ static inline int64_t node_wall_s(const struct node *node)
 static inline void node_drop(const struct node *node, enum drop reason, uint64_t packets)
 {
 	node->outside->count_drop(node->outside->context, reason, packets);
+}
+
+static inline void node_count(const struct node *node, enum statistic which, uint64_t n)
+{
+	if (node->outside->count_stat)
+		node->outside->count_stat(node->outside->context, which, n);
 }
 
 /* Our Time for a handshake message: never twice the same, even when the clock goes back (2.11). */

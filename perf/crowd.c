@@ -103,7 +103,7 @@ static void seal_and_send(struct peer *peer, enum wire_type type, const uint8_t 
 
 	if (!seal_reserve(&peer->tunnel, 1, &counter))
 		return;
-	seal_packet(&peer->tunnel, type, counter, bytes, length, datagram);
+	seal_packet(&peer->tunnel, type, 0, counter, bytes, length, datagram);
 	(void)send(peer->fd, datagram, length + WIRE_OVERHEAD, 0);
 }
 

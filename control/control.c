@@ -228,7 +228,7 @@ static void handshakes_work(struct control *control)
 		punt = handshake_queue_take(queue, now);
 		if (!punt)
 			return;
-		node_on_handshake(control->node, punt->queue, &punt->source, punt->bytes,
+		node_on_handshake(control->node, punt->queue, &punt->source, punt->via, punt->bytes,
 				  punt->length);
 		punt_release(punt);
 

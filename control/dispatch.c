@@ -80,8 +80,8 @@ void dispatch_punt(struct control *control, struct punt *punt)
 		node_on_recv_error(node, &punt->source, punt->bytes, punt->length);
 		break;
 	case PUNT_OPENED:
-		node_on_opened(node, punt->queue, punt->tunnel, &punt->source, punt->wire,
-			       punt->bytes, punt->length);
+		node_on_opened(node, punt->queue, punt->tunnel, &punt->source, punt->via,
+			       punt->wire, punt->bytes, punt->length);
 		break;
 	case PUNT_WAITING:
 		run = (struct waiting_run){

@@ -104,6 +104,15 @@
 #define PUNCH_ORDERS_BURST 1000
 #define MOVE_TESTS_MAX     1024 /* tunnels that are tested when our addresses change */
 
+/* --- relays (PROTOCOL.md 7) --------------------------------------------------------------------
+ */
+#define RELAYS_MAX                16384 /* entries in all, of every tunnel */
+#define RELAYS_PER_TUNNEL_MAX     256 /* other ends that one peer reaches through us, or we by it */
+#define RELAY_HOSTS_MAX           16  /* relays of one host that a handshake goes through */
+#define RELAY_BYTES_MAX           64  /* one NebulaControl message, encoded */
+#define RELAY_REQUESTS_PER_SECOND 200 /* of all peers: each may cost a message to another host */
+#define RELAY_REQUESTS_BURST      1000
+
 /* --- transport (PROTOCOL.md 1, 4) --------------------------------------------------------------
  */
 #define REPLAY_WINDOW          8192 /* packets; Nebula's main branch; older peers have 1024 */

@@ -77,6 +77,7 @@ struct chains {
 enum pool_class {
 	POOL_CLASS_HANDSHAKE,
 	POOL_CLASS_OPENED,
+	POOL_CLASS_RECV_ERROR,
 	POOL_CLASS_WAITING_SMALL,
 	POOL_CLASS_WAITING_LARGE,
 	POOL_CLASS_EVENT,
@@ -143,6 +144,8 @@ struct worker {
 
 	uint32_t recv_error_tokens;
 	uint32_t recv_error_refill_s;
+	uint32_t recv_errors_heard; /* in the second recv_error_heard_s */
+	uint32_t recv_error_heard_s;
 	struct reject_bucket rejects[2]; /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];

@@ -276,6 +276,7 @@ static int node_make(struct daemon *daemon)
 		.static_hosts = hosts,
 		.static_host_count = config->static_host_count,
 		.lighthouse = config->lighthouse,
+		.relay = config->relay,
 		.udp_port = daemon->udp.bound.port,
 		.local_addrs = local_addrs,
 		.rules_for_peer = peer_rules_build,

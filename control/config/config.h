@@ -25,6 +25,7 @@
 #include "log.h"
 #include "peers/lighthouse_options.h"
 #include "peers/name_options.h"
+#include "peers/relay_options.h"
 #include "snapshot.h" /* enum recv_error_policy */
 
 /* A text and where it stands. text is NULL when the key is absent. */
@@ -121,6 +122,7 @@ struct config {
 
 	/* lighthouse.*, preferred_ranges, punchy.*; arrays are the configuration's */
 	struct lighthouse_options lighthouse;
+	struct relay_options relay; /* relay.* */
 
 	struct {
 		uint64_t try_interval_ns;

@@ -66,6 +66,9 @@ void lighthouse_learn(struct node *node, const struct tunnel_record *record);
  */
 void lighthouse_greet(struct node *node, const struct tunnel_record *record);
 
+/* What we say of ourselves has changed: lighthouses are told now. */
+void lighthouse_report(struct node *node);
+
 /* Our addresses have changed: lighthouses and peers are told in a moment. */
 void lighthouse_local_changed(struct node *node);
 

@@ -83,6 +83,13 @@ static bool punch_permitted(struct host_entry *host, uint64_t now_ns)
 	return true;
 }
 
+static bool is_direct(const struct host_entry *host)
+{
+	const struct tunnel *tunnel = RCU_READ(host->tunnel);
+
+	return !tunnel || RCU_READ(tunnel->remote);
+}
+
 bool query_answer(struct hostmap *map, const struct tunnel *asker, const struct query *query,
 		  uint64_t now_ns, struct query_answer *answer)
 {
@@ -93,6 +100,8 @@ bool query_answer(struct hostmap *map, const struct tunnel *asker, const struct 
 	if (asker->addr_count != 1)
 		return false;
 	card = about ? RCU_READ(about->card) : NULL;
+	if (!RCU_READ(asker->remote) || (card && !is_direct(about)))
+		return false;
 	if (!card || card->reply_bytes[query->form] == 0)
 		return true;
 	answer->about = card;

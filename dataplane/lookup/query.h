@@ -26,8 +26,8 @@ struct query_answer {
 };
 
 /*
- * Decides at now_ns, coarse monotonic. False: control must, for an asker with several addresses,
- * one of which the target knows it by.
+ * Decides at now_ns, coarse monotonic. False: control must: for an asker with several addresses,
+ * one of which the target knows it by, and where one of the two is reached through a relay.
  */
 bool query_answer(struct hostmap *map, const struct tunnel *asker, const struct query *query,
 		  uint64_t now_ns, struct query_answer *answer);

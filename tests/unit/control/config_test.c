@@ -330,8 +330,10 @@ Test(config, keys_without_effect, .fini = fini)
 	} cases[] = {
 		{"lighthouse: {serve_dns: true}", SEVERITY_WARNING},
 		{"lighthouse: {serve_dns: false}", -1},
-		{"relay: {relays: [10.0.0.1]}", SEVERITY_ERROR},
-		{"relay: {am_relay: true}", SEVERITY_ERROR},
+		{"relay: {relays: [10.0.0.1]}", -1},
+		{"relay: {relays: [nobody]}", SEVERITY_WARNING},
+		{"relay: {relays: [10.0.0.1], am_relay: true}", SEVERITY_WARNING},
+		{"relay: {am_relay: true}", -1},
 		{"relay: {am_relay: false, use_relays: true}", -1},
 		{"relay: {use_relays: false}", -1},
 		{"tun: {use_system_route_table: true}", SEVERITY_ERROR},

@@ -22,6 +22,7 @@ struct page {
 	struct admin_world *world;
 	struct node *node;
 	struct addr target, hop; /* the host asked for; the overlay host that leads to it */
+	struct next_hop route;   /* how */
 	json_t *lines;
 	char first_no[LINE_MAX_BYTES], first_unknown[LINE_MAX_BYTES];
 	bool has_port;
@@ -93,25 +94,72 @@ static bool is_own(const struct cert *own, const struct addr *addr)
 	return false;
 }
 
+/* The flow that is asked about, as far as it is known. */
+static struct flow page_flow(const struct page *page, enum direction direction)
+{
+	struct flow flow = {
+		.local = own_addr(page),
+		.remote = page->target,
+		.protocol = page->protocol,
+	};
+
+	if (page->has_port && direction == OUTBOUND)
+		flow.remote_port = page->port;
+	else if (page->has_port)
+		flow.local_port = page->port;
+	return flow;
+}
+
+/* The route's gateways. The one whose tunnel the rest of the page is about is the first that is
+ * ready, in the order in which the workers look. */
+static void check_gateways(struct page *page)
+{
+	const struct next_hop *route = &page->route;
+	char text[PREFIX_TEXT_MAX], hop[ADDR_TEXT_MAX];
+	struct node_host_view view;
+	uint32_t ready = route->gateway_count;
+
+	for (uint32_t i = 0; i < route->gateway_count; i++) {
+		uint32_t at = (route->chosen + i) % route->gateway_count;
+
+		node_query_host(page->node, &route->gateways[at].to.addr, &view);
+		if (view.usable && ready == route->gateway_count)
+			ready = at;
+	}
+	if (ready < route->gateway_count)
+		page->hop = route->gateways[ready].to.addr;
+	line(page, "ok", "route", "%s is behind %s%s", prefix_format(&route->route->to, text),
+	     route->gateway_count > 1 ? "several gateways; now by " : "the gateway ",
+	     addr_format(&page->hop, hop));
+	for (uint32_t i = 0; route->gateway_count > 1 && i < route->gateway_count; i++) {
+		node_query_host(page->node, &route->gateways[i].to.addr, &view);
+		line(page, "-", "gateway", "%s, weight %u, %s%s",
+		     addr_format(&route->gateways[i].to.addr, hop), route->gateways[i].to.weight,
+		     view.usable ? "with a tunnel" : "without a tunnel",
+		     i == route->chosen && page->has_port ? ", for this flow from port 0" : "");
+	}
+}
+
 /* False: there is nothing behind that is worth a line. */
 static bool check_route(struct page *page)
 {
 	const struct cert *own = pki_own_cert(page->world->pki);
-	char text[PREFIX_TEXT_MAX], hop[ADDR_TEXT_MAX];
+	struct flow flow = page_flow(page, OUTBOUND);
+	char text[PREFIX_TEXT_MAX];
 	enum drop reason;
 
 	if (is_own(own, &page->target)) {
 		line(page, "-", "route", "the address is this host's own");
 		return false;
 	}
-	reason = dataplane_route(page->world->control->dataplane, &page->target, &page->hop);
+	reason = dataplane_route(page->world->control->dataplane, &flow, &page->route);
 	if (reason != DROP_NONE) {
 		line(page, "no", "route", "%s", drop_help[reason]);
 		return false;
 	}
-	if (!addr_equal(&page->target, &page->hop)) {
-		line(page, "ok", "route", "behind the gateway %s (tun.unsafe_routes)",
-		     addr_format(&page->hop, hop));
+	page->hop = page->route.addr;
+	if (page->route.route) {
+		check_gateways(page);
 		return true;
 	}
 	for (uint16_t i = 0; i < own->network_count; i++)

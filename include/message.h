@@ -29,6 +29,7 @@ enum punt_type {
 	PUNT_CONFIRMED,    /* first authenticated packet on an unconfirmed tunnel, from source */
 	PUNT_COUNTER,      /* the tunnel's send counter has reached a limit (value) */
 	PUNT_ACTIVE,       /* traffic leaves on tunnel, which was quiet (tunnel.watched) */
+	PUNT_WANTED,       /* flows would take the gateway addr, which has no tunnel; others carry them */
 	PUNT_NOTE,         /* something to say once: enum note, value = errno */
 	PUNT_RESUME_AGAIN, /* ORDER_RESUME_END of addr came too early: send another after the runs
 			      behind it; order is control's again */
@@ -53,7 +54,7 @@ struct punt {
 	uint32_t length;        /* of bytes */
 	struct endpoint source; /* underlay */
 	struct tunnel_id tunnel;
-	struct addr addr;    /* PUNT_WAITING: overlay next hop */
+	struct addr addr;    /* PUNT_WAITING, PUNT_WANTED: overlay next hop */
 	enum wire_type wire; /* PUNT_OPENED */
 	enum note note;
 	int result;

@@ -68,6 +68,7 @@ struct tunnel {
 	_Alignas(64) struct remote *remote; /* NULL: no direct path */
 	struct peer_rules *rules;
 	_Atomic uint32_t state; /* enum tunnel_state */
+	_Atomic uint32_t unanswered; /* 1: the peer does not answer; flows with another gateway take that */
 
 	/* --- workers write --- */
 	_Alignas(64) _Atomic uint64_t counter; /* last one used; reserve n: fetch_add(n) + 1 */

@@ -1,40 +1,13 @@
-/* admin_commands.c - see admin_commands.h. admin_why.c has "why". */
+/*
+ * admin_commands.c - the table of commands, and from a request to the answer of its row; see
+ * admin_commands.h. What the rows do: admin_status.c (the node), admin_hosts.c (hosts and tunnels),
+ * admin_why.c ("why").
+ */
 #include "admin_commands.h"
 
-#include <errno.h>
-#include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "addr_text.h"
-#include "identity/pem.h"
-#include "log.h"
-
 #define ARGUMENTS_MAX 12 /* of one request; "why" with all its flags has 4 */
-
-static int64_t wall_s(const struct admin_world *world)
-{
-	const struct outside *outside = &world->control->outside;
-
-	return (int64_t)(outside->wall_ns(outside->context) / 1000000000u);
-}
-
-static bool addr_read(const char *text, struct addr *addr, char error[ERROR_LINE_MAX])
-{
-	if (addr_parse(text, addr) == 0)
-		return true;
-	snprintf(error, ERROR_LINE_MAX, "not an address: %.60s", text);
-	return false;
-}
-
-static json_t *no_tunnel(const char *text, char error[ERROR_LINE_MAX])
-{
-	snprintf(error, ERROR_LINE_MAX, "Could not find tunnel for vpn addr: %.60s", text);
-	return NULL;
-}
-
-/* --- what is -----------------------------------------------------------------------------------
- */
 
 static json_t *run_help(struct admin_world *world, const struct admin_arguments *arguments,
 			char error[ERROR_LINE_MAX])
@@ -57,448 +30,40 @@ static json_t *run_help(struct admin_world *world, const struct admin_arguments 
 	return NULL;
 }
 
-static json_t *run_version(struct admin_world *world, const struct admin_arguments *arguments,
-			   char error[ERROR_LINE_MAX])
-{
-	return json_string(M57_VERSION);
-}
-
-static json_t *status_warnings(const struct admin_world *world)
-{
-	json_t *list = json_array();
-
-	for (uint32_t i = 0; world->findings && i < world->findings->count; i++) {
-		const struct finding *finding = &world->findings->list[i];
-
-		json_array_append_new(list, json_sprintf("%s:%u: %s", finding->file, finding->line,
-							 finding->text));
-	}
-	return list;
-}
-
-static json_t *status_cert(const struct admin_world *world)
-{
-	const struct cert *own = pki_own_cert(world->pki);
-	json_t *networks = json_array();
-	char text[PREFIX_TEXT_MAX];
-
-	for (uint16_t i = 0; i < own->network_count; i++)
-		json_array_append_new(networks,
-				      json_string(prefix_format(&own->networks[i], text)));
-	return json_pack("{s:s,s:o,s:i,s:I,s:b}", "name", own->name, "networks", networks,
-			 "version", (int)own->version, "daysLeft",
-			 (json_int_t)admin_days_left(own, wall_s(world)), "expired",
-			 (int)cert_expired(own, wall_s(world)));
-}
-
-static json_t *status_lighthouses(const struct admin_world *world)
-{
-	const struct lighthouse_options *options = &world->config->lighthouse;
-	json_t *list = json_array();
-
-	for (uint32_t i = 0; i < options->host_count; i++)
-		json_array_append_new(list, admin_text_addr(&options->hosts[i]));
-	return list;
-}
-
-static json_t *run_status(struct admin_world *world, const struct admin_arguments *arguments,
-			  char error[ERROR_LINE_MAX])
-{
-	const struct aead_backend *aead = aead_chosen(world->config->cipher);
-	struct control *control = world->control;
-
-	return json_pack(
-		"{s:s,s:o,s:s,s:o,s:i,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,s:o}",
-		"version", M57_VERSION, "uptimeSeconds",
-		admin_seconds(control->outside.now_ns(control) - world->started_ns), "interface",
-		world->device[0] ? world->device : "disabled", "udpAddr",
-		admin_text_endpoint(&world->bound), "queues", (int)control->queues, "ioUring",
-		dataplane_tier_name(world->tier), "cipher",
-		world->config->cipher == AEAD_AES256GCM ? "aes" : "chachapoly", "aead", aead->name,
-		"aeadArchitecture", aead->architecture ? aead->architecture : "",
-		"aeadMegabytesPerSecond", (json_int_t)aead_chosen_speed(world->config->cipher),
-		"offloads", world->offloads, "certificate", status_cert(world), "amLighthouse",
-		(int)world->config->lighthouse.am_lighthouse, "lighthouses",
-		status_lighthouses(world), "tunnels", (json_int_t)node_tunnel_count(control->node),
-		"pendingHandshakes", (json_int_t)node_pending_count(control->node), "logLevel",
-		log_level_name(log_level_now()), "warnings", status_warnings(world));
-}
-
-/* --- lists of hosts ----------------------------------------------------------------------------
- */
-
-struct addr_list {
-	struct addr *addrs;
-	size_t count, capacity;
-	const struct addr *after; /* NULL: all */
-	bool failed;
-};
-
-static void collect(void *context, const struct addr *addr)
-{
-	struct addr_list *list = context;
-
-	if (list->after && addr_compare(addr, list->after) <= 0)
-		return;
-	if (list->count == list->capacity) {
-		size_t capacity = list->capacity ? list->capacity * 2 : 64;
-		struct addr *addrs = realloc(list->addrs, capacity * sizeof(*addrs));
-
-		if (!addrs) {
-			list->failed = true;
-			return;
-		}
-		list->addrs = addrs;
-		list->capacity = capacity;
-	}
-	list->addrs[list->count++] = *addr;
-}
-
-static int compare(const void *a, const void *b)
-{
-	return addr_compare(a, b);
-}
-
-/* Appends what a host gives to rows; NULL ends a host. */
-typedef json_t *row_fn(struct node *node, const struct addr *addr, uint32_t i);
-
-static json_t *pending_row(struct node *node, const struct addr *addr, uint32_t i)
-{
-	return i == 0 ? admin_pending(node, addr) : NULL;
-}
-
-/*
- * {"rows": [...], "more": bool}: hosts by address behind -after, whole hosts, until the bounds of
- * one answer are reached.
- */
-static json_t *list_hosts(struct admin_world *world, const struct admin_arguments *arguments,
-			  row_fn *row_of, char error[ERROR_LINE_MAX])
-{
-	struct node *node = world->control->node;
-	struct addr_list list = {0};
-	json_t *rows = json_array(), *row;
-	size_t at = 0, bytes = 0;
-	struct addr after;
-
-	if (arguments->after) {
-		if (!addr_read(arguments->after, &after, error))
-			goto err_rows;
-		list.after = &after;
-	}
-	node_query_hosts(node, collect, &list);
-	if (list.failed)
-		goto err_list;
-	if (list.count)
-		qsort(list.addrs, list.count, sizeof(*list.addrs), compare);
-	for (;
-	     at < list.count && json_array_size(rows) < ADMIN_ROWS_MAX && bytes < ADMIN_ROWS_BYTES;
-	     at++) {
-		for (uint32_t i = 0; (row = row_of(node, &list.addrs[at], i)); i++) {
-			bytes += json_dumpb(row, NULL, 0, JSON_COMPACT);
-			json_array_append_new(rows, row);
-		}
-	}
-	json_t *result =
-		json_pack("{s:o,s:b,s:o}", "rows", rows, "more", (int)(at < list.count), "last",
-			  at > 0 ? admin_text_addr(&list.addrs[at - 1]) : json_null());
-
-	free(list.addrs);
-	return result;
-
-err_list:
-	free(list.addrs);
-err_rows:
-	json_decref(rows);
-	return NULL;
-}
-
-static json_t *run_list_hostmap(struct admin_world *world, const struct admin_arguments *arguments,
-				char error[ERROR_LINE_MAX])
-{
-	return list_hosts(world, arguments, admin_host, error);
-}
-
-static json_t *run_list_pending(struct admin_world *world, const struct admin_arguments *arguments,
-				char error[ERROR_LINE_MAX])
-{
-	return list_hosts(world, arguments, pending_row, error);
-}
-
-static json_t *addrmap_row(struct node *node, const struct addr *addr, uint32_t i)
-{
-	struct node_owner_view view;
-
-	if (i > 0 || !node_query_owner(node, addr, 0, &view))
-		return NULL;
-	return json_pack("{s:o,s:o}", "vpnAddr", admin_text_addr(addr), "addrMap",
-			 admin_addrmap(node, addr));
-}
-
-static json_t *run_list_addrmap(struct admin_world *world, const struct admin_arguments *arguments,
-				char error[ERROR_LINE_MAX])
-{
-	return list_hosts(world, arguments, addrmap_row, error);
-}
-
-static json_t *run_query(struct admin_world *world, const struct admin_arguments *arguments,
-			 char error[ERROR_LINE_MAX])
-{
-	struct addr addr;
-
-	if (!addr_read(arguments->positional[0], &addr, error))
-		return NULL;
-	if (node_order_query(world->control->node, &addr) == 0)
-		return admin_addrmap(world->control->node, &addr);
-	snprintf(error, ERROR_LINE_MAX,
-		 "nothing is kept of %.60s, which has no tunnel: create-tunnel asks the "
-		 "lighthouses and calls it",
-		 arguments->positional[0]);
-	return NULL;
-}
-
-static json_t *run_print_tunnel(struct admin_world *world, const struct admin_arguments *arguments,
-				char error[ERROR_LINE_MAX])
-{
-	struct addr addr;
-	json_t *host;
-
-	if (!addr_read(arguments->positional[0], &addr, error))
-		return NULL;
-	host = admin_host(world->control->node, &addr, 0);
-	return host ? host : no_tunnel(arguments->positional[0], error);
-}
-
-static json_t *cert_pem(const struct cert *cert)
-{
-	uint8_t *bytes = NULL;
-	json_t *result = NULL;
-	size_t length, text_length;
-	char *text;
-
-	if (cert_encode(cert, &bytes, &length) != 0)
-		return NULL;
-	text = pem_encode(cert->version == CERT_VERSION_2 ? PEM_CERTIFICATE_V2 : PEM_CERTIFICATE,
-			  bytes, length, &text_length);
-	free(bytes);
-	if (text)
-		result = json_string(text);
-	sodium_free(text);
-	return result;
-}
-
-static json_t *run_print_cert(struct admin_world *world, const struct admin_arguments *arguments,
-			      char error[ERROR_LINE_MAX])
-{
-	const struct cert *cert = pki_own_cert(world->pki);
-	struct node_tunnel_view view;
-	struct addr addr;
-
-	if (arguments->count > 0) {
-		if (!addr_read(arguments->positional[0], &addr, error))
-			return NULL;
-		if (!node_query_tunnel(world->control->node, &addr, 0, &view))
-			return no_tunnel(arguments->positional[0], error);
-		cert = view.cert;
-	}
-	return arguments->raw ? cert_pem(cert) : admin_cert(cert);
-}
-
-/* --- counters ----------------------------------------------------------------------------------
- */
-
-#define DROP(symbol, metric, help) [DROP_##symbol] = {metric, help},
-#define STAT(symbol, metric, help) [STAT_##symbol] = {metric, help},
-static const struct {
-	const char *name, *help;
-} drop_rows[DROPS] =
-	{
-#include "drops.def"
-},
-  stat_rows[STATS] = {
-#include "stats.def"
-};
-#undef DROP
-#undef STAT
-
-static json_t *counter_row(const char *name, uint64_t count, const char *help)
-{
-	return json_pack("{s:s,s:I,s:s}", "name", name, "count", (json_int_t)count, "help", help);
-}
-
-/* The time beside the rows: two answers give rates. */
-static json_t *counter_answer(struct admin_world *world, json_t *rows)
-{
-	struct control *control = world->control;
-
-	return json_pack("{s:I,s:o}", "atNs", (json_int_t)control->outside.now_ns(control), "rows",
-			 rows);
-}
-
-static json_t *run_drops(struct admin_world *world, const struct admin_arguments *arguments,
-			 char error[ERROR_LINE_MAX])
-{
-	json_t *rows = json_array();
-	struct stats stats;
-
-	control_stats(world->control, &stats);
-	for (size_t i = DROP_NONE + 1; i < DROPS; i++)
-		json_array_append_new(
-			rows, counter_row(drop_rows[i].name, stats.drops[i], drop_rows[i].help));
-	return counter_answer(world, rows);
-}
-
-static json_t *run_counters(struct admin_world *world, const struct admin_arguments *arguments,
-			    char error[ERROR_LINE_MAX])
-{
-	json_t *rows = json_array();
-	struct stats stats;
-
-	control_stats(world->control, &stats);
-	for (size_t i = 0; i < STATS; i++)
-		json_array_append_new(
-			rows, counter_row(stat_rows[i].name, stats.stats[i], stat_rows[i].help));
-	return counter_answer(world, rows);
-}
-
-/* --- what shall be -----------------------------------------------------------------------------
- */
-
-static bool remote_read(const struct admin_arguments *arguments, struct endpoint *remote,
-			char error[ERROR_LINE_MAX])
-{
-	if (arguments->address && endpoint_parse(arguments->address, remote) == 0 && remote->port)
-		return true;
-	snprintf(error, ERROR_LINE_MAX, "No valid address was provided: -address IP:PORT");
-	return false;
-}
-
-/* Is addr one of ours? Then there is no tunnel to make. */
-static bool is_own(const struct admin_world *world, const struct addr *addr)
-{
-	const struct cert *own = pki_own_cert(world->pki);
-
-	for (uint16_t i = 0; i < own->network_count; i++)
-		if (addr_equal(&own->networks[i].addr, addr))
-			return true;
-	return false;
-}
-
-static json_t *run_create(struct admin_world *world, const struct admin_arguments *arguments,
-			  char error[ERROR_LINE_MAX])
-{
-	struct endpoint remote;
-	struct addr addr;
-
-	if (!addr_read(arguments->positional[0], &addr, error) ||
-	    (arguments->address && !remote_read(arguments, &remote, error)))
-		return NULL;
-	if (is_own(world, &addr)) {
-		snprintf(error, ERROR_LINE_MAX, "%.60s is this host", arguments->positional[0]);
-		return NULL;
-	}
-	switch (node_order_tunnel(world->control->node, &addr,
-				  arguments->address ? &remote : NULL)) {
-	case 0:
-		return json_string("Created");
-	case -EEXIST:
-		return json_string("Tunnel already exists");
-	case -EALREADY:
-		return json_string("Tunnel already handshaking");
-	}
-	snprintf(error, ERROR_LINE_MAX, "too many handshakes are under way; try again later");
-	return NULL;
-}
-
-static json_t *run_close(struct admin_world *world, const struct admin_arguments *arguments,
-			 char error[ERROR_LINE_MAX])
-{
-	struct addr addr;
-
-	if (!addr_read(arguments->positional[0], &addr, error))
-		return NULL;
-	if (node_order_close(world->control->node, &addr, arguments->local_only) != 0)
-		return no_tunnel(arguments->positional[0], error);
-	return json_string("Closed");
-}
-
-static json_t *run_change_remote(struct admin_world *world, const struct admin_arguments *arguments,
-				 char error[ERROR_LINE_MAX])
-{
-	struct endpoint remote;
-	struct addr addr;
-
-	if (!addr_read(arguments->positional[0], &addr, error) ||
-	    !remote_read(arguments, &remote, error))
-		return NULL;
-	switch (node_order_remote(world->control->node, &addr, &remote)) {
-	case 0:
-		return json_string("Changed");
-	case -ENOENT:
-		return no_tunnel(arguments->positional[0], error);
-	}
-	return NULL;
-}
-
-static json_t *run_log_level(struct admin_world *world, const struct admin_arguments *arguments,
-			     char error[ERROR_LINE_MAX])
-{
-	enum log_level level = log_level_now();
-
-	if (arguments->count > 0 && log_level_parse(arguments->positional[0], &level) != 0) {
-		snprintf(error, ERROR_LINE_MAX,
-			 "unknown log level %.40s: write trace, debug, info, warning or error",
-			 arguments->positional[0]);
-		return NULL;
-	}
-	log_level_set(level);
-	return json_sprintf("Log level is: %s", log_level_name(level));
-}
-
-static json_t *run_device_info(struct admin_world *world, const struct admin_arguments *arguments,
-			       char error[ERROR_LINE_MAX])
-{
-	const struct cert *own = pki_own_cert(world->pki);
-	json_t *networks = json_array();
-	char text[PREFIX_TEXT_MAX];
-
-	for (uint16_t i = 0; i < own->network_count; i++)
-		json_array_append_new(networks,
-				      json_string(prefix_format(&own->networks[i], text)));
-	return json_pack("{s:s,s:o}", "name", world->device, "cidr", networks);
-}
-
 /* --- the table ---------------------------------------------------------------------------------
  */
 
 /* By name. */
 const struct admin_command admin_commands[] = {
 	{"change-remote", "-address IP:PORT ADDR", "send to this underlay address from now on",
-	 ADMIN_ADDRESS, 1, 1, run_change_remote},
+	 ADMIN_ADDRESS, 1, 1, admin_run_change_remote},
 	{"close-tunnel", "[-local-only] ADDR", "close all tunnels with a host", ADMIN_LOCAL_ONLY, 1,
-	 1, run_close},
-	{"counters", "[-interval SECONDS]", "what the packet path has done", 0, 0, 0, run_counters},
+	 1, admin_run_close},
+	{"counters", "[-interval SECONDS]", "what the packet path has done", 0, 0, 0,
+	 admin_run_counters},
 	{"create-tunnel", "[-address IP:PORT] ADDR", "begin a handshake with a host", ADMIN_ADDRESS,
-	 1, 1, run_create},
-	{"device-info", "", "the tun device and its networks", 0, 0, 0, run_device_info},
+	 1, 1, admin_run_create},
+	{"device-info", "", "the tun device and its networks", 0, 0, 0, admin_run_device_info},
 	{"drops", "[-interval SECONDS]", "dropped packets by reason, with rates", 0, 0, 0,
-	 run_drops},
+	 admin_run_drops},
 	{"help", "[COMMAND]", "what there is", 0, 0, 1, run_help},
-	{"list-hostmap", "", "tunnels, by address", ADMIN_AFTER, 0, 0, run_list_hostmap},
+	{"list-hostmap", "", "tunnels, by address", ADMIN_AFTER, 0, 0, admin_run_list_hostmap},
 	{"list-lighthouse-addrmap", "", "where hosts are, by who said so", ADMIN_AFTER, 0, 0,
-	 run_list_addrmap},
-	{"list-pending-hostmap", "", "handshakes under way", ADMIN_AFTER, 0, 0, run_list_pending},
-	{"log-level", "[LEVEL]", "say or set the level of the log", 0, 0, 1, run_log_level},
+	 admin_run_list_addrmap},
+	{"list-pending-hostmap", "", "handshakes under way", ADMIN_AFTER, 0, 0,
+	 admin_run_list_pending},
+	{"log-level", "[LEVEL]", "say or set the level of the log", 0, 0, 1, admin_run_log_level},
 	{"print-cert", "[-raw] [ADDR]", "our certificate, or a peer's", ADMIN_RAW, 0, 1,
-	 run_print_cert},
-	{"print-tunnel", "ADDR", "all about the tunnel with a host", 0, 1, 1, run_print_tunnel},
+	 admin_run_print_cert},
+	{"print-tunnel", "ADDR", "all about the tunnel with a host", 0, 1, 1,
+	 admin_run_print_tunnel},
 	{"query-lighthouse", "ADDR", "ask the lighthouses; print what is known so far", 0, 1, 1,
-	 run_query},
-	{"status", "", "this node in one page", 0, 0, 0, run_status},
-	{"version", "", "version of the daemon", 0, 0, 0, run_version},
+	 admin_run_query},
+	{"status", "", "this node in one page", 0, 0, 0, admin_run_status},
+	{"version", "", "version of the daemon", 0, 0, 0, admin_run_version},
 	{"why", "ADDRESS [PROTO PORT]", "why a host is reachable, or is not", 0, 1, 3, admin_why},
 };
 const size_t admin_commands_count = sizeof(admin_commands) / sizeof(admin_commands[0]);
-
 /* --- requests ----------------------------------------------------------------------------------
  */
 

@@ -44,15 +44,17 @@ enum admin_flag {
 	ADMIN_RAW = 8,
 };
 
+/* The result, or NULL with one line in error (empty: no memory). */
+typedef json_t *admin_run_fn(struct admin_world *world, const struct admin_arguments *arguments,
+			     char error[ERROR_LINE_MAX]);
+
 struct admin_command {
 	const char *name;
 	const char *arguments; /* for help, "" for none */
 	const char *description;
 	unsigned flags;  /* enum admin_flag: those it takes */
 	int least, most; /* positional arguments */
-	/* The result, or NULL with one line in error (empty: no memory). */
-	json_t *(*run)(struct admin_world *world, const struct admin_arguments *arguments,
-		       char error[ERROR_LINE_MAX]);
+	admin_run_fn *run;
 };
 
 extern const struct admin_command admin_commands[];
@@ -76,9 +78,29 @@ json_t *admin_pending(struct node *node, const struct addr *addr);
 json_t *admin_addrmap(struct node *node, const struct addr *addr);
 int64_t admin_days_left(const struct cert *cert, int64_t now_s);
 
+/* --- admin_status.c: this node --- */
+
+admin_run_fn admin_run_version;
+admin_run_fn admin_run_status;
+admin_run_fn admin_run_drops;
+admin_run_fn admin_run_counters;
+admin_run_fn admin_run_log_level;
+admin_run_fn admin_run_device_info;
+
+/* --- admin_hosts.c: hosts and tunnels --- */
+
+admin_run_fn admin_run_list_hostmap;
+admin_run_fn admin_run_list_pending;
+admin_run_fn admin_run_list_addrmap;
+admin_run_fn admin_run_query;
+admin_run_fn admin_run_print_tunnel;
+admin_run_fn admin_run_print_cert;
+admin_run_fn admin_run_create;
+admin_run_fn admin_run_close;
+admin_run_fn admin_run_change_remote;
+
 /* --- admin_why.c --- */
 
-json_t *admin_why(struct admin_world *world, const struct admin_arguments *arguments,
-		  char error[ERROR_LINE_MAX]);
+admin_run_fn admin_why;
 
 #endif

@@ -178,6 +178,8 @@ bool tunnels_host_live(const struct peer_host *host);
 struct tunnel_record *tunnels_add(struct tunnels *tunnels, const struct tunnel_facts *facts);
 /* 0 or -ENOMEM, then nothing has changed. */
 int tunnels_enter_hosts(struct tunnels *tunnels, struct tunnel_record *record);
+/* Out of its hosts, each of which chooses another primary. Between the two files of this header. */
+void tunnels_leave_hosts(struct tunnels *tunnels, struct tunnel_record *record);
 /* Responder: remembers stage 1 and its answer. 0 or -ENOMEM. */
 int tunnels_remember_stage2(struct tunnels *tunnels, struct tunnel_record *record,
 			    const uint8_t hash[STAGE1_HASH_BYTES], const uint8_t *stage2,

@@ -410,7 +410,7 @@ static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wir
 	cr_assert_leq(length + WIRE_OVERHEAD, sizeof(packet));
 	if (!seal_reserve(tunnel, 1, &counter))
 		return;
-	seal_packet(tunnel, wire, counter, bytes, length, packet);
+	seal_packet(tunnel, wire, WIRE_LABEL_NONE, counter, bytes, length, packet);
 	if (wire != WIRE_TEST_REQUEST && wire != WIRE_TEST_REPLY && wire != WIRE_CLOSE_TUNNEL) {
 		atomic_store(&tunnel->last_out_ns, coarse_now(node));
 		if (!atomic_exchange(&tunnel->watched, 1))

@@ -1,0 +1,167 @@
+/* admin_status.c - what m57ctl asks about this node as a whole: status, counters, log. */
+#include "addr_text.h"
+#include "admin_commands.h"
+#include "log.h"
+
+static int64_t wall_s(const struct admin_world *world)
+{
+	const struct outside *outside = &world->control->outside;
+
+	return (int64_t)(outside->wall_ns(outside->context) / 1000000000u);
+}
+
+/* --- in one page -------------------------------------------------------------------------------
+ */
+
+json_t *admin_run_version(struct admin_world *world, const struct admin_arguments *arguments,
+			  char error[ERROR_LINE_MAX])
+{
+	return json_string(M57_VERSION);
+}
+
+static json_t *status_warnings(const struct admin_world *world)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; world->findings && i < world->findings->count; i++) {
+		const struct finding *finding = &world->findings->list[i];
+
+		json_array_append_new(list, json_sprintf("%s:%u: %s", finding->file, finding->line,
+							 finding->text));
+	}
+	return list;
+}
+
+static json_t *status_cert(const struct admin_world *world)
+{
+	const struct cert *own = pki_own_cert(world->pki);
+	json_t *networks = json_array();
+	char text[PREFIX_TEXT_MAX];
+
+	for (uint16_t i = 0; i < own->network_count; i++)
+		json_array_append_new(networks,
+				      json_string(prefix_format(&own->networks[i], text)));
+	return json_pack("{s:s,s:o,s:i,s:I,s:b}", "name", own->name, "networks", networks,
+			 "version", (int)own->version, "daysLeft",
+			 (json_int_t)admin_days_left(own, wall_s(world)), "expired",
+			 (int)cert_expired(own, wall_s(world)));
+}
+
+static json_t *status_lighthouses(const struct admin_world *world)
+{
+	const struct lighthouse_options *options = &world->config->lighthouse;
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < options->host_count; i++)
+		json_array_append_new(list, admin_text_addr(&options->hosts[i]));
+	return list;
+}
+
+json_t *admin_run_status(struct admin_world *world, const struct admin_arguments *arguments,
+			 char error[ERROR_LINE_MAX])
+{
+	const struct aead_backend *aead = aead_chosen(world->config->cipher);
+	struct control *control = world->control;
+
+	return json_pack(
+		"{s:s,s:o,s:s,s:o,s:i,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,s:o}",
+		"version", M57_VERSION, "uptimeSeconds",
+		admin_seconds(control->outside.now_ns(control) - world->started_ns), "interface",
+		world->device[0] ? world->device : "disabled", "udpAddr",
+		admin_text_endpoint(&world->bound), "queues", (int)control->queues, "ioUring",
+		dataplane_tier_name(world->tier), "cipher",
+		world->config->cipher == AEAD_AES256GCM ? "aes" : "chachapoly", "aead", aead->name,
+		"aeadArchitecture", aead->architecture ? aead->architecture : "",
+		"aeadMegabytesPerSecond", (json_int_t)aead_chosen_speed(world->config->cipher),
+		"offloads", world->offloads, "certificate", status_cert(world), "amLighthouse",
+		(int)world->config->lighthouse.am_lighthouse, "lighthouses",
+		status_lighthouses(world), "tunnels", (json_int_t)node_tunnel_count(control->node),
+		"pendingHandshakes", (json_int_t)node_pending_count(control->node), "logLevel",
+		log_level_name(log_level_now()), "warnings", status_warnings(world));
+}
+/* --- counters ----------------------------------------------------------------------------------
+ */
+
+#define DROP(symbol, metric, help) [DROP_##symbol] = {metric, help},
+#define STAT(symbol, metric, help) [STAT_##symbol] = {metric, help},
+static const struct {
+	const char *name, *help;
+} drop_rows[DROPS] =
+	{
+#include "drops.def"
+},
+  stat_rows[STATS] = {
+#include "stats.def"
+};
+#undef DROP
+#undef STAT
+
+static json_t *counter_row(const char *name, uint64_t count, const char *help)
+{
+	return json_pack("{s:s,s:I,s:s}", "name", name, "count", (json_int_t)count, "help", help);
+}
+
+/* The time beside the rows: two answers give rates. */
+static json_t *counter_answer(struct admin_world *world, json_t *rows)
+{
+	struct control *control = world->control;
+
+	return json_pack("{s:I,s:o}", "atNs", (json_int_t)control->outside.now_ns(control), "rows",
+			 rows);
+}
+
+json_t *admin_run_drops(struct admin_world *world, const struct admin_arguments *arguments,
+			char error[ERROR_LINE_MAX])
+{
+	json_t *rows = json_array();
+	struct stats stats;
+
+	control_stats(world->control, &stats);
+	for (size_t i = DROP_NONE + 1; i < DROPS; i++)
+		json_array_append_new(
+			rows, counter_row(drop_rows[i].name, stats.drops[i], drop_rows[i].help));
+	return counter_answer(world, rows);
+}
+
+json_t *admin_run_counters(struct admin_world *world, const struct admin_arguments *arguments,
+			   char error[ERROR_LINE_MAX])
+{
+	json_t *rows = json_array();
+	struct stats stats;
+
+	control_stats(world->control, &stats);
+	for (size_t i = 0; i < STATS; i++)
+		json_array_append_new(
+			rows, counter_row(stat_rows[i].name, stats.stats[i], stat_rows[i].help));
+	return counter_answer(world, rows);
+}
+/* --- log and device ----------------------------------------------------------------------------
+ */
+
+json_t *admin_run_log_level(struct admin_world *world, const struct admin_arguments *arguments,
+			    char error[ERROR_LINE_MAX])
+{
+	enum log_level level = log_level_now();
+
+	if (arguments->count > 0 && log_level_parse(arguments->positional[0], &level) != 0) {
+		snprintf(error, ERROR_LINE_MAX,
+			 "unknown log level %.40s: write trace, debug, info, warning or error",
+			 arguments->positional[0]);
+		return NULL;
+	}
+	log_level_set(level);
+	return json_sprintf("Log level is: %s", log_level_name(level));
+}
+
+json_t *admin_run_device_info(struct admin_world *world, const struct admin_arguments *arguments,
+			      char error[ERROR_LINE_MAX])
+{
+	const struct cert *own = pki_own_cert(world->pki);
+	json_t *networks = json_array();
+	char text[PREFIX_TEXT_MAX];
+
+	for (uint16_t i = 0; i < own->network_count; i++)
+		json_array_append_new(networks,
+				      json_string(prefix_format(&own->networks[i], text)));
+	return json_pack("{s:s,s:o}", "name", world->device, "cidr", networks);
+}

@@ -28,6 +28,7 @@ struct page {
 	bool has_port;
 	uint8_t protocol; /* 0: not asked for */
 	uint16_t port;
+	uint16_t from_port; /* ours; 0: not asked for, and any */
 };
 
 static const char *const drop_help[DROPS] = {
@@ -94,6 +95,17 @@ static bool is_own(const struct cert *own, const struct addr *addr)
 	return false;
 }
 
+/* Our address that the host would see: of the same family. */
+static struct addr own_addr(const struct page *page)
+{
+	const struct cert *own = pki_own_cert(page->world->pki);
+
+	for (uint16_t i = 0; i < own->network_count; i++)
+		if (addr_is_v4(&own->networks[i].addr) == addr_is_v4(&page->target))
+			return own->networks[i].addr;
+	return own->networks[0].addr;
+}
+
 /* The flow that is asked about, as far as it is known. */
 static struct flow page_flow(const struct page *page, enum direction direction)
 {
@@ -107,36 +119,40 @@ static struct flow page_flow(const struct page *page, enum direction direction)
 		flow.remote_port = page->port;
 	else if (page->has_port)
 		flow.local_port = page->port;
+	if (direction == OUTBOUND)
+		flow.local_port = page->from_port;
 	return flow;
 }
 
-/* The route's gateways. The one whose tunnel the rest of the page is about is the first that is
- * ready, in the order in which the workers look. */
+/*
+ * The route's gateways. With a source port the flow is known, and the one it takes is named; else
+ * the rest of the page is about the first that is ready, in the order in which the workers look.
+ */
 static void check_gateways(struct page *page)
 {
 	const struct next_hop *route = &page->route;
 	char text[PREFIX_TEXT_MAX], hop[ADDR_TEXT_MAX];
+	uint32_t count = route->gateway_count, taken = count;
 	struct node_host_view view;
-	uint32_t ready = route->gateway_count;
 
-	for (uint32_t i = 0; i < route->gateway_count; i++) {
-		uint32_t at = (route->chosen + i) % route->gateway_count;
+	for (uint32_t i = 0; i < count && taken == count; i++) {
+		uint32_t at = (route->chosen + i) % count;
 
 		node_query_host(page->node, &route->gateways[at].to.addr, &view);
-		if (view.usable && ready == route->gateway_count)
-			ready = at;
+		if (view.usable)
+			taken = at;
 	}
-	if (ready < route->gateway_count)
-		page->hop = route->gateways[ready].to.addr;
+	page->hop = route->gateways[taken < count ? taken : route->chosen].to.addr;
 	line(page, "ok", "route", "%s is behind %s%s", prefix_format(&route->route->to, text),
-	     route->gateway_count > 1 ? "several gateways; now by " : "the gateway ",
+	     count > 1 ? "several gateways; looked at is " : "the gateway ",
 	     addr_format(&page->hop, hop));
-	for (uint32_t i = 0; route->gateway_count > 1 && i < route->gateway_count; i++) {
+	for (uint32_t i = 0; count > 1 && i < count; i++) {
 		node_query_host(page->node, &route->gateways[i].to.addr, &view);
-		line(page, "-", "gateway", "%s, weight %u, %s%s",
+		line(page, "-", "gateway", "%s, weight %u, %s a tunnel%s%s",
 		     addr_format(&route->gateways[i].to.addr, hop), route->gateways[i].to.weight,
-		     view.usable ? "with a tunnel" : "without a tunnel",
-		     i == route->chosen && page->has_port ? ", for this flow from port 0" : "");
+		     view.usable ? "with" : "without",
+		     page->from_port && i == route->chosen ? "; the flow's own choice" : "",
+		     page->from_port && i == taken ? "; takes the flow now" : "");
 	}
 }
 
@@ -309,33 +325,14 @@ static void check_peer_cert(struct page *page, const struct cert *cert)
 
 static const char *const direction_names[] = {[OUTBOUND] = "outbound", [INBOUND] = "inbound"};
 
-/* Our address that the host would see: of the same family. */
-static struct addr own_addr(const struct page *page)
-{
-	const struct cert *own = pki_own_cert(page->world->pki);
-
-	for (uint16_t i = 0; i < own->network_count; i++)
-		if (addr_is_v4(&own->networks[i].addr) == addr_is_v4(&page->target))
-			return own->networks[i].addr;
-	return own->networks[0].addr;
-}
-
 static void check_flow(struct page *page, const struct tunnel *tunnel, enum direction direction)
 {
 	const struct firewall_rules *rules = &page->world->config->firewall.rules[direction];
-	struct flow flow = {
-		.local = own_addr(page),
-		.remote = page->target,
-		.protocol = page->protocol,
-	};
+	struct flow flow = page_flow(page, direction);
 	const char *name = direction_names[direction];
 	uint32_t rule = 0;
 	enum drop reason;
 
-	if (page->has_port && direction == OUTBOUND)
-		flow.remote_port = page->port;
-	else if (page->has_port)
-		flow.local_port = page->port;
 	reason = dataplane_judge(page->world->control->dataplane, tunnel, &flow, direction, &rule);
 	if (reason == DROP_NONE && rule < rules->count)
 		line(page, "ok", name, "allowed by rule %u of firewall.%s, line %u", rule + 1, name,
@@ -397,14 +394,21 @@ static void check_firewall(struct page *page, const struct node_tunnel_view *vie
 /* --- arguments and answer ----------------------------------------------------------------------
  */
 
+static bool port_read(const char *text, uint16_t *port)
+{
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+
+	*port = (uint16_t)number;
+	return *end == '\0' && text[0] >= '0' && text[0] <= '9' && number > 0 && number <= 65535;
+}
+
 static bool protocol_read(struct page *page, const struct admin_arguments *arguments)
 {
 	static const struct {
 		const char *name;
 		uint8_t number;
 	} names[] = {{"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP}, {"icmp", IPPROTO_ICMP}};
-	char *end;
-	unsigned long port;
 
 	if (arguments->count < 2)
 		return true;
@@ -418,11 +422,9 @@ static bool protocol_read(struct page *page, const struct admin_arguments *argum
 	}
 	if (!page->protocol || arguments->count < 3)
 		return false;
-	port = strtoul(arguments->positional[2], &end, 10);
 	page->has_port = true;
-	page->port = (uint16_t)port;
-	return *end == '\0' && end != arguments->positional[2] &&
-	       arguments->positional[2][0] != '-' && port > 0 && port <= 65535;
+	return port_read(arguments->positional[2], &page->port) &&
+	       (arguments->count < 4 || port_read(arguments->positional[3], &page->from_port));
 }
 
 static json_t *page_answer(struct page *page, bool own)
@@ -456,7 +458,8 @@ json_t *admin_why(struct admin_world *world, const struct admin_arguments *argum
 	}
 	if (!protocol_read(&page, arguments)) {
 		snprintf(error, ERROR_LINE_MAX,
-			 "usage: why ADDRESS [tcp PORT | udp PORT | icmp], PORT from 1 to 65535");
+			 "usage: why ADDRESS [tcp PORT [FROM] | udp PORT [FROM] | icmp], ports "
+			 "from 1 to 65535");
 		return NULL;
 	}
 	page.lines = json_array();

@@ -4,6 +4,7 @@
 #include "config/snapshot_build.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* tun.unsafe_routes. */
 static struct route_table *build_routes(const struct config *config)
@@ -62,6 +63,44 @@ struct snapshot *snapshot_build(const struct config *config, const struct cert *
 err_free:
 	snapshot_free(snapshot);
 	return NULL;
+}
+
+void snapshot_set_routes(struct snapshot *snapshot, struct route_table *routes)
+{
+	route_table_destroy(snapshot->routes);
+	snapshot->routes = routes;
+}
+
+static bool copy_rules(struct snapshot *snapshot, const struct snapshot *from)
+{
+	for (int direction = 0; direction < 2; direction++) {
+		const struct ruleset *rules = &from->rules[direction];
+		struct rule *copy = calloc(rules->count + 1, sizeof(*copy));
+
+		snapshot->rules[direction].rules = copy;
+		if (copy == NULL)
+			return false;
+		memcpy(copy, rules->rules, rules->count * sizeof(*copy));
+	}
+	return true;
+}
+
+struct snapshot *snapshot_reroute(const struct snapshot *from, struct route_table *routes)
+{
+	struct snapshot *snapshot = malloc(sizeof(*snapshot));
+
+	if (snapshot == NULL)
+		return NULL;
+	*snapshot = *from;
+	snapshot->routes = NULL;
+	for (int direction = 0; direction < 2; direction++)
+		snapshot->rules[direction].rules = NULL;
+	if (!copy_rules(snapshot, from)) {
+		snapshot_free(snapshot);
+		return NULL;
+	}
+	snapshot->routes = routes;
+	return snapshot;
 }
 
 void snapshot_free(struct snapshot *snapshot)

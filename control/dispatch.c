@@ -74,14 +74,15 @@ void dispatch_punt(struct control *control, struct punt *punt)
 		worker_ready(control, punt);
 		break;
 	case PUNT_HANDSHAKE:
-		node_on_handshake(node, punt->queue, &punt->source, punt->bytes, punt->length);
+		node_on_handshake(node, punt->queue, &punt->source, punt->via, punt->bytes,
+				  punt->length);
 		break;
 	case PUNT_RECV_ERROR:
 		node_on_recv_error(node, &punt->source, punt->bytes, punt->length);
 		break;
 	case PUNT_OPENED:
-		node_on_opened(node, punt->queue, punt->tunnel, &punt->source, punt->wire,
-			       punt->bytes, punt->length);
+		node_on_opened(node, punt->queue, punt->tunnel, &punt->source, punt->via,
+			       punt->wire, punt->bytes, punt->length);
 		break;
 	case PUNT_WAITING:
 		run = (struct waiting_run){

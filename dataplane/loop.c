@@ -7,6 +7,7 @@
  * batch fuller.
  *
  *   io_next --> udp_trains --> inbound.c --> chains.c --> io_write   (tun)
+ *          |        \-> relay.c --> io_send, the same buffer          (UDP)
  *          \--> tun_runs ----> outbound.c --> train.c --> io_send    (UDP)
  *          \--> orders ------> inbox.c
  *
@@ -88,9 +89,17 @@ static void collect(struct worker *w)
 	}
 }
 
-/* Room for what a train may become: writes, or without a tun answers to pings. */
-static bool inbound_possible(const struct worker *w)
+/*
+ * Room for what a train may become: writes, or without a tun answers to pings. Frames may all be
+ * for other ends, each a send; what needs more than half of the slots is seen to in relay.c.
+ */
+static bool inbound_possible(struct worker *w, const struct io_event *train)
 {
+	if (train->length >= WIRE_HEADER_BYTES && wire_type_of(train->packet) == WIRE_RELAY &&
+	    io_send_slots_free(w->io) < SEND_SLOTS / 2) {
+		w->inbound_held = true;
+		return false;
+	}
 	return w->has_tun ? io_write_slots_free(w->io) >= TRAIN_SLOTS
 			  : train_possible(w, GSO_SEGMENTS_MAX, GSO_BYTES_MAX);
 }
@@ -102,7 +111,7 @@ static void inbound(struct worker *w)
 	uint32_t bytes = 0, datagrams = 0;
 	while (bytes < BATCH_BYTES && datagrams < BATCH_DATAGRAMS &&
 	       (event = fifo_first(&w->udp_trains))) {
-		if (!inbound_possible(w))
+		if (!inbound_possible(w, event))
 			break;
 		bytes += event->length;
 		datagrams += event->length ? (event->length - 1) / event->segment_bytes + 1 : 1;
@@ -120,7 +129,8 @@ static void outbound(struct worker *w)
 	for (uint32_t bytes = 0; bytes < BATCH_BYTES && (event = fifo_first(&w->tun_runs));) {
 		uint32_t packets = run_packets(event->length, &event->vnet);
 		if (!train_possible(w, packets,
-				    event->length + packets * (INNER_HEADER_MAX + WIRE_OVERHEAD)))
+				    event->length +
+					    packets * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD)))
 			break;
 		bytes += event->length;
 		w->outbound_held = !outbound_run(w, event->packet, event->length, &event->vnet);
@@ -140,7 +150,7 @@ static bool has_work(const struct worker *w)
 	bool trains = w->udp_trains.count > 0, blocked = io_send_blocked(w->io);
 	bool runs = w->tun_runs.count > 0 && !w->outbound_held;
 
-	return (trains && (w->has_tun || !blocked)) || io_ready(w->io) ||
+	return (trains && ((w->has_tun && !w->inbound_held) || !blocked)) || io_ready(w->io) ||
 	       ((runs || w->order_count > 0) && !blocked);
 }
 
@@ -152,7 +162,7 @@ static void turn(struct worker *w)
 	w->now_ns = coarse_now_ns();
 	w->now_s = (uint32_t)(w->now_ns / 1000000000u);
 	w->judged.tunnel = w->refused.tunnel = NULL;
-	w->outbound_held = false;
+	w->outbound_held = w->inbound_held = false;
 
 	inbox_work(w);
 	inbound(w);

@@ -54,8 +54,24 @@ struct send_slot *io_send_slot(struct io *io)
 	struct send_slot *slot = io->free_sends[--io->free_send_count];
 	slot->bytes = malloc(GSO_BYTES_MAX);
 	slot->length = slot->count = slot->segment_bytes = 0;
-	slot->singles = false;
+	slot->singles = slot->borrowed = false;
 	return slot;
+}
+
+void io_send_slot_back(struct io *io, struct send_slot *slot)
+{
+	if (!slot->borrowed)
+		free(slot->bytes);
+	slot->bytes = NULL;
+	io->free_sends[io->free_send_count++] = slot;
+}
+
+void io_send_borrow(struct io *io, struct send_slot *slot, uint16_t buffer, uint8_t *bytes)
+{
+	free(slot->bytes);
+	slot->bytes = bytes;
+	slot->borrowed = true;
+	slot->buffer = buffer;
 }
 
 uint32_t io_send_slots_free(const struct io *io)
@@ -91,9 +107,11 @@ void io_send(struct io *io, struct send_slot *slot)
 		.segment_bytes = slot->segment_bytes,
 		.count = slot->count,
 		.singles = slot->singles,
+		.borrowed = slot->borrowed,
 		.to = slot->to,
 	};
-	free(slot->bytes);
+	if (!slot->borrowed)
+		free(slot->bytes);
 	slot->bytes = NULL;
 	if (!io->keep_sends)
 		io->free_sends[io->free_send_count++] = slot;

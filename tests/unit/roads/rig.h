@@ -16,7 +16,7 @@
 struct rig_sent { /* one io_send */
 	uint8_t *bytes;
 	uint32_t length, segment_bytes, count;
-	bool singles;
+	bool singles, borrowed;
 	struct sockaddr_storage to;
 };
 

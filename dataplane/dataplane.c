@@ -188,6 +188,21 @@ void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_
 	}
 }
 
+uint64_t dataplane_cpu_ns(const struct dataplane *d)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < d->started; i++) {
+		struct timespec used;
+		clockid_t clock;
+
+		if (pthread_getcpuclockid(d->threads[i], &clock) == 0 &&
+		    clock_gettime(clock, &used) == 0)
+			sum += (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+	}
+	return sum;
+}
+
 void dataplane_stop(struct dataplane *d)
 {
 	for (uint32_t i = 0; i < d->started; i++) {

@@ -83,7 +83,8 @@ static void punt_datagram(struct worker *w, enum pool_class class, enum punt_typ
 	struct punt *punt = bytes <= PUNT_BYTES ? punt_take(w, class, type) : NULL;
 
 	if (!punt) {
-		count_drop(w->counters, DROP_PUNT_POOL, 1);
+		count_drop(w->counters,
+			   type == PUNT_HANDSHAKE ? DROP_HANDSHAKE_OVERLOAD : DROP_PUNT_POOL, 1);
 		return;
 	}
 	punt->source = *arrival->source;
@@ -357,13 +358,46 @@ static bool from_overlay(const struct worker *w, const struct endpoint *source)
 	return false;
 }
 
+/*
+ * What can be said of a handshake packet without control: a stage 1 has an index of 0 and two keys
+ * in front (PROTOCOL.md 2.3), everything else answers a handshake that is pending here.
+ */
+static enum drop handshake_check(struct worker *w, const uint8_t *datagram, uint32_t bytes)
+{
+	uint32_t index = wire_remote_index(datagram);
+
+	if (wire_counter(datagram) == 1)
+		return index == 0 && bytes > HANDSHAKE_BYTES_MIN ? DROP_NONE
+								 : DROP_HANDSHAKE_INVALID;
+	struct index_entry *entry = index ? hostmap_by_index(w->map, index) : NULL;
+	return entry && !RCU_READ(entry->tunnel) ? DROP_NONE : DROP_HANDSHAKE_STALE;
+}
+
+/* Nobody signs them; a peer that has lost all its tunnels sends one for each packet of ours. */
+static bool recv_error_heard(struct worker *w)
+{
+	if (w->now_s != w->recv_error_heard_s) {
+		w->recv_error_heard_s = w->now_s;
+		w->recv_errors_heard = 0;
+	}
+	return w->recv_errors_heard++ < RECV_ERROR_HEARD_PER_SECOND;
+}
+
 static void clear_datagram(struct worker *w, const struct arrival *arrival, enum wire_type type,
 			   const uint8_t *datagram, uint32_t bytes)
 {
+	enum drop reason = DROP_NONE;
+
 	if (type == WIRE_HANDSHAKE)
+		reason = handshake_check(w, datagram, bytes);
+	else if (!recv_error_heard(w))
+		reason = DROP_RECV_ERROR_IGNORED;
+	if (reason != DROP_NONE)
+		count_drop(w->counters, reason, 1);
+	else if (type == WIRE_HANDSHAKE)
 		punt_datagram(w, POOL_CLASS_HANDSHAKE, PUNT_HANDSHAKE, arrival, datagram, bytes);
 	else
-		punt_datagram(w, POOL_CLASS_OPENED, PUNT_RECV_ERROR, arrival, datagram, bytes);
+		punt_datagram(w, POOL_CLASS_RECV_ERROR, PUNT_RECV_ERROR, arrival, datagram, bytes);
 }
 
 /* Datagrams of this length and first bytes, before any tunnel is known: DROP_NONE and the type. */

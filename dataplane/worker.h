@@ -77,6 +77,7 @@ struct chains {
 enum pool_class {
 	POOL_CLASS_HANDSHAKE,
 	POOL_CLASS_OPENED,
+	POOL_CLASS_RECV_ERROR,
 	POOL_CLASS_WAITING_SMALL,
 	POOL_CLASS_WAITING_LARGE,
 	POOL_CLASS_EVENT,
@@ -94,6 +95,13 @@ struct pool {
 struct judged {
 	const struct tunnel *tunnel;
 	struct flow flow;
+};
+
+/* Whether a turn waits for more small packets (loop.c). */
+struct gather {
+	uint32_t runs, bytes; /* that this turn has taken in */
+	uint32_t mean16;      /* runs per turn, times 16 */
+	bool on;
 };
 
 /* Answers that one direction may still give in this second. */
@@ -123,6 +131,7 @@ struct worker {
 
 	/* --- between turns --- */
 	struct event_fifo tun_runs, udp_trains;
+	struct gather gather;
 	struct train train;
 	struct chains chains;
 	bool tso, uso; /* the tun takes joined TCP, UDP */
@@ -135,6 +144,8 @@ struct worker {
 
 	uint32_t recv_error_tokens;
 	uint32_t recv_error_refill_s;
+	uint32_t recv_errors_heard; /* in the second recv_error_heard_s */
+	uint32_t recv_error_heard_s;
 	struct reject_bucket rejects[2]; /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];

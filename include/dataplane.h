@@ -91,6 +91,9 @@ static inline struct punt *dataplane_punt_of(uint64_t user_data)
 /* Sums of all workers since start; sum must be zeroed or hold what to add to. */
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS]);
 
+/* CPU time that all workers have used so far, ns. */
+uint64_t dataplane_cpu_ns(const struct dataplane *d);
+
 /*
  * Stops and joins the workers: posts ORDER_STOP to each and waits until their reads are cancelled.
  * Control must have taken what came in on its ring; punts that are still in flight die with the

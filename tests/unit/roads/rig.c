@@ -26,15 +26,23 @@ int io_enable(struct io *io)
 void io_turn(struct io *io, bool sleep)
 {
 	io->slept += sleep;
+	io->taken = 0;
 	io->held_over |= io->free_write_count != WRITE_SLOTS;
 }
 
 bool io_next(struct io *io, struct io_event *event)
 {
-	if (io->event_head == io->event_count)
+	if (io->event_head == io->event_count || (io->per_turn && io->taken == io->per_turn))
 		return false;
+	io->taken++;
 	*event = io->events[io->event_head++];
 	return true;
+}
+
+void io_gather(struct io *io)
+{
+	io->gathered++;
+	io_turn(io, false);
 }
 
 bool io_ready(const struct io *io)

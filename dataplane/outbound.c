@@ -149,8 +149,8 @@ static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t leng
 		return reason;
 	}
 
-	struct host_entry *host = hop.gateway_count > 1 ? gateway_host(w, &hop)
-							: hostmap_by_addr(w->map, &hop.addr);
+	struct host_entry *host =
+		hop.gateway_count > 1 ? gateway_host(w, &hop) : hostmap_by_addr(w->map, &hop.addr);
 	struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;
 	if (!tunnel)
 		return punt_waiting(w, &hop.addr, packet, length, vnet);

@@ -120,8 +120,9 @@ struct config {
 		struct config_route *routes;
 		uint32_t unsafe_route_count;
 		struct config_unsafe_route *unsafe_routes;
-		bool use_system_routes;       /* tun.use_system_route_table */
-		uint32_t system_routes_buffer; /* bytes of its socket's buffer; 0 leaves the system's */
+		bool use_system_routes;        /* tun.use_system_route_table */
+		uint32_t system_routes_buffer; /* bytes of its socket's buffer; 0 leaves the
+						  system's */
 	} tun;
 
 	/* lighthouse.*, preferred_ranges, punchy.*; arrays are the configuration's */

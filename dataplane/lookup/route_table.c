@@ -113,7 +113,8 @@ static void cut_family(struct cuts *cuts, const struct span *spans, uint32_t cou
 	}
 }
 
-/* --- gateways ---------------------------------------------------------------------------------- */
+/* --- gateways ----------------------------------------------------------------------------------
+ */
 
 /* Bounds of the buckets, PROTOCOL.md 4.2. */
 static void gateways_fill(struct route_gateway *out, const struct route *route)
@@ -202,7 +203,8 @@ static bool entries_create(struct route_table *table, const struct route *routes
 	return true;
 }
 
-/* --- all --------------------------------------------------------------------------------------- */
+/* --- all ---------------------------------------------------------------------------------------
+ */
 
 /* The ranges of both families; IPv4 addresses are numbers of 32 bits from here on. */
 static bool ranges_create(struct route_table *table, const struct span *spans, uint32_t count)

@@ -131,8 +131,7 @@ Test(next_hop, every_row, .init = setup, .fini = fini)
 
 		snapshot.drop_local_broadcast = rows[i].drop_broadcast;
 		snapshot.drop_multicast = rows[i].drop_multicast;
-		cr_expect_eq(look(destination, &hop), rows[i].drop, "%s",
-			     rows[i].destination);
+		cr_expect_eq(look(destination, &hop), rows[i].drop, "%s", rows[i].destination);
 		if (!rows[i].next_hop)
 			continue;
 		expected = parse(rows[i].next_hop);
@@ -276,9 +275,7 @@ Test(next_hop, buckets)
 		{2, {1, 2}, {0x2aaaaaaa, 0x7fffffff}},
 		{3, {1, 2, 3}, {0x15555554, 0x3fffffff, 0x7fffffff}},
 		{3, {5, 5, 6}, {0x27ffffff, 0x4fffffff, 0x7fffffff}},
-		{3,
-		 {INT32_MAX, INT32_MAX, INT32_MAX},
-		 {0x2aaaaaaa, 0x55555554, 0x7fffffff}},
+		{3, {INT32_MAX, INT32_MAX, INT32_MAX}, {0x2aaaaaaa, 0x55555554, 0x7fffffff}},
 		{2, {1, INT32_MAX}, {0, 0x7fffffff}},
 		/* so light that no hash is left for it */
 		{4, {1, INT32_MAX, INT32_MAX, INT32_MAX}, {-1, 0x2aaaaaaa, 0x55555554, 0x7fffffff}},
@@ -289,8 +286,8 @@ Test(next_hop, buckets)
 		struct route_table *made;
 
 		for (uint32_t k = 0; k < rows[i].count; k++)
-			gateways[k] = (struct gateway){addr_from_v4(0x0a2a0001 + k),
-						       rows[i].weights[k]};
+			gateways[k] =
+				(struct gateway){addr_from_v4(0x0a2a0001 + k), rows[i].weights[k]};
 		made = table_of(gateways, rows[i].count);
 		for (uint32_t k = 0; k < rows[i].count; k++)
 			cr_expect_eq(made->gateways[k].bound, rows[i].bounds[k], "row %zu, %u", i,
@@ -305,11 +302,10 @@ Test(next_hop, flow_chooses_a_gateway, .fini = fini)
 	static const struct {
 		uint16_t local, remote;
 		uint32_t chosen;
-	} rows[] = {{0, 0, 0},	     {0, 1, 0},	      {40000, 443, 1}, {40001, 443, 2},
-		    {40002, 443, 1}, {53, 53, 1},     {1, 0, 2},       {0, 4660, 1}};
-	struct gateway gateways[] = {{parse("10.42.0.1"), 1},
-				     {parse("10.42.0.2"), 2},
-				     {parse("fd42::3"), 1}};
+	} rows[] = {{0, 0, 0},       {0, 1, 0},   {40000, 443, 1}, {40001, 443, 2},
+		    {40002, 443, 1}, {53, 53, 1}, {1, 0, 2},       {0, 4660, 1}};
+	struct gateway gateways[] = {
+		{parse("10.42.0.1"), 1}, {parse("10.42.0.2"), 2}, {parse("fd42::3"), 1}};
 
 	snapshot.routes = table_of(gateways, 3);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -114,10 +114,14 @@ struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapsho
 	return before;
 }
 
-enum drop dataplane_route(const struct dataplane *d, const struct addr *destination,
-			  struct addr *next_hop)
+const struct snapshot *dataplane_snapshot(const struct dataplane *d)
 {
-	return next_hop_lookup(d->snapshot, destination, next_hop);
+	return d->snapshot;
+}
+
+enum drop dataplane_route(const struct dataplane *d, const struct flow *flow, struct next_hop *hop)
+{
+	return next_hop_lookup(d->snapshot, flow, hop);
 }
 
 enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel,

@@ -180,6 +180,8 @@ void punt_active(struct worker *w, struct tunnel *tunnel);
  */
 bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_event_bit bit,
 		       enum punt_type type, const struct endpoint *source, uint64_t value);
+/* Traffic would go to a gateway that has no tunnel: says so once a second. */
+void punt_wanted(struct worker *w, struct route_gateway *gateway);
 /* A tun run that has no tunnel yet goes to control by copy. */
 enum drop punt_waiting(struct worker *w, const struct addr *host, const uint8_t *packet,
 		       uint32_t length, const struct virtio_net_hdr *vnet);

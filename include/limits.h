@@ -186,7 +186,13 @@
 	     */
 #define REJECT_BYTES_MAX                                                                           \
 	1048 /* of such an answer: ICMPv6 error with 1000 bytes of the packet (PROTOCOL.md 5.6) */
-#define ROUTES_MAX 4096 /* overlay and unsafe routes together */
+/*
+ * Routes of each kind: tun.routes, tun.unsafe_routes, and what is learned from the kernel. A host
+ * that takes the routes of a large network by BGP has a few thousand; all of them cost 1 MB, and
+ * each change of the kernel's table makes the workers' table anew, in about 4 ms.
+ */
+#define ROUTES_MAX   16384
+#define GATEWAYS_MAX 16 /* of one route; routers spread over no more */
 
 /* --- m57ctl ------------------------------------------------------------------------------------
  */

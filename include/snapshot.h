@@ -21,7 +21,7 @@ struct snapshot {
 	uint32_t unsafe_count;
 	struct prefix unsafe_networks[PEER_PREFIXES_MAX];
 
-	struct route_table routes; /* unsafe routes */
+	struct route_table *routes; /* to networks behind gateways; owned. NULL: none */
 	bool drop_local_broadcast;
 	bool drop_multicast;
 

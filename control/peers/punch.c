@@ -92,7 +92,10 @@ static void respond(struct node *node, struct peer_host *host, const struct punc
 		else
 			v6[report.v6_count++] = caller->at[i];
 	}
-	if (remotes && caller->count > 0 &&
+	if (!remotes || caller->count == 0)
+		return;
+	/* What it has replied to a question of ours says more: relays too. */
+	if (remotes_of(remotes, &caller->lighthouse) ||
 	    remotes_report(remotes, &caller->lighthouse, &report) == 0)
 		initiator_respond(node, host);
 }

@@ -92,11 +92,45 @@ static void check_host(struct sim_node *node, const struct peer_host *host)
 	      node->id);
 }
 
+/* What workers are led to must be there as long as they can be led to it. */
+static size_t check_relays(struct sim_node *node)
+{
+	const struct tunnel_record *record = node->node->tunnels.all;
+	size_t published = 0, count = 0;
+
+	for (; record; record = record->next) {
+		const struct tunnel *tunnel = record->tunnel;
+
+		CHECK(tunnel->remote || !tunnel->path ||
+			      hostmap_by_id(node->map, tunnel->path->via->id) == tunnel->path->via,
+		      "a path goes through a tunnel that has gone", node->id);
+		for (const struct relay *relay = record->relays; relay; relay = relay->next) {
+			struct index_entry *entry = hostmap_by_index(node->map, relay->local_index);
+			const struct relay_entry *seen = entry ? entry->relay : NULL;
+
+			count++;
+			published += !relay->lost;
+			CHECK(relay->record == record, "a relay entry is another tunnel's",
+			      node->id);
+			CHECK(relay->lost || (seen && seen->in == tunnel),
+			      "relay index %u does not lead to its tunnel", node->id,
+			      relay->local_index);
+			CHECK(!seen || !seen->out ||
+				      hostmap_by_id(node->map, seen->out->id) == seen->out,
+			      "frames leave on a tunnel that has gone", node->id);
+		}
+	}
+	CHECK(count == node->node->relays.count, "%zu relay entries counted wrong", node->id,
+	      count);
+	return published;
+}
+
 void sim_check(struct sim_node *node)
 {
 	const struct tunnels *tunnels = &node->node->tunnels;
 	size_t records = 0, unconfirmed = 0, pending = 0, reserved = 0, indexes, hosts,
 	       primaries = 0;
+	size_t relays;
 	uint64_t held = 0;
 
 	for (const struct tunnel_record *record = tunnels->all; record; record = record->next) {
@@ -126,8 +160,10 @@ void sim_check(struct sim_node *node)
 	      (unsigned long long)held);
 	CHECK(reserved == node->node->pending_by_index.count, "%zu handshakes have an index",
 	      node->id, reserved);
-	CHECK(indexes == records + reserved, "%zu indexes for %zu tunnels and %zu handshakes",
-	      node->id, indexes, records, reserved);
+	relays = check_relays(node);
+	CHECK(indexes == records + reserved + relays,
+	      "%zu indexes for %zu tunnels, %zu handshakes, %zu relays", node->id, indexes, records,
+	      reserved, relays);
 	CHECK(hosts == primaries, "workers see %zu hosts, not %zu", node->id, hosts, primaries);
 	CHECK(tunnels->timers.count <= records + pending + 8, "%zu timers", node->id,
 	      tunnels->timers.count);
@@ -143,8 +179,9 @@ void sim_check_rest(struct sim_node *node)
 	CHECK(state->pending_count == 0, "%zu handshakes at rest", node->id, state->pending_count);
 	CHECK(state->tunnels.held_bytes == 0, "%llu bytes held at rest", node->id,
 	      (unsigned long long)state->tunnels.held_bytes);
-	CHECK(indexes == state->tunnels.count, "%zu indexes of %zu tunnels at rest", node->id,
-	      indexes, state->tunnels.count);
+	CHECK(indexes == state->tunnels.count + state->relays.count,
+	      "%zu indexes of %zu tunnels and %zu relays at rest", node->id, indexes,
+	      state->tunnels.count, state->relays.count);
 	CHECK(state->tunnels.unconfirmed == 0, "%zu unconfirmed tunnels at rest", node->id,
 	      state->tunnels.unconfirmed);
 }

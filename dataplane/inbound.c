@@ -2,9 +2,10 @@
  * inbound.c - the road from the socket to the tun (PROTOCOL.md 1.6, 4.3).
  *
  * A train is what one receive brought: datagrams of one size from one source. GRO looks at the
- * first datagram only, so a train is first split into runs of one message type and one index. Exits
- * of a datagram: UDP_*, INDEX_*, REPLAY, AUTHENTICATION, RELAY_UNKNOWN, INNER_PARSE, FIREWALL_*,
- * punted, or written to the tun.
+ * first datagram only, so a train is first split into runs of one message type, one index and one
+ * worker that they are for. Exits of a datagram: UDP_*, INDEX_*, passed on to its worker
+ * (HANDOVER_FULL), REPLAY, AUTHENTICATION, RELAY_UNKNOWN, INNER_PARSE, FIREWALL_*, punted, or
+ * written to the tun.
  *
  * The straight road. The first packet of a run is opened into a write slot, parsed and judged. The
  * next is opened so that its payload lands behind the first one's (join.h); when its header
@@ -27,6 +28,8 @@
 struct inbound_run {
 	struct tunnel *tunnel;
 	const struct endpoint *source;
+	bool mixed;     /* passed on out of a train that was steered to another by its first */
+	uint32_t owner; /* worker that the datagrams are for */
 	uint32_t count;
 	uint32_t settled; /* datagrams before this one are in the replay window */
 	uint8_t *datagram[RUN_MAX];
@@ -139,6 +142,8 @@ static void settle(struct worker *w, struct inbound_run *run, uint32_t end)
 			take_back(w, run, end, authentic, kept);
 		if (kept > 0)
 			tunnel_is_alive(w, run->tunnel, run->source);
+		if (kept > 0 && run->mixed)
+			handover_mixed(w);
 	}
 	run->tail = w->chains.last;
 	if (run->tail)
@@ -296,8 +301,31 @@ static void punted(struct worker *w, struct inbound_run *run, uint32_t i, enum w
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
+/* The worker that a datagram is for: by its flow label; without one, whoever has it. */
+static uint32_t owner_of(const struct worker *w, const uint8_t *datagram)
+{
+	uint16_t label = wire_label(datagram);
+
+	if (!w->spread || label == WIRE_LABEL_NONE)
+		return w->queue;
+	return label_owner(wire_remote_index(datagram), label, w->queues);
+}
+
+static void pass_on(struct worker *w, const struct inbound_run *run, const struct io_event *train)
+{
+	uint32_t last = run->count - 1;
+	uint32_t length = (uint32_t)(run->datagram[last] - run->datagram[0]) + run->bytes[last];
+	bool mixed = owner_of(w, train->packet) == w->queue;
+
+	if (handover_add(w, run->owner, run->source, run->datagram[0], length, train->segment_bytes,
+			 mixed))
+		count_stat(w->counters, STAT_HANDED_OVER, run->count);
+	else
+		count_drop(w->counters, DROP_HANDOVER_FULL, run->count);
+}
+
 static void inbound_run(struct worker *w, struct inbound_run *run, enum wire_type type,
-			uint32_t index)
+			uint32_t index, const struct io_event *train)
 {
 	struct index_entry *entry = hostmap_by_index(w->map, index);
 
@@ -309,6 +337,10 @@ static void inbound_run(struct worker *w, struct inbound_run *run, enum wire_typ
 	run->tunnel = RCU_READ(entry->tunnel);
 	if (!run->tunnel) {
 		count_drop(w->counters, DROP_INDEX_PENDING, run->count);
+		return;
+	}
+	if (run->owner != w->queue) {
+		pass_on(w, run, train);
 		return;
 	}
 	uint32_t fresh = replay_check(&run->tunnel->replay, run->counter, run->count, run->fresh);
@@ -370,9 +402,12 @@ static enum drop classify(const uint8_t *datagram, uint32_t bytes, enum wire_typ
 
 /* Takes datagrams from *at on that are one run; returns false at one that is no encrypted packet.
  */
-static bool gather(const struct io_event *train, uint32_t *at, struct inbound_run *run,
-		   enum wire_type type, uint32_t index)
+static bool gather(const struct worker *w, const struct io_event *train, uint32_t *at,
+		   struct inbound_run *run, enum wire_type type, uint32_t index)
 {
+	uint16_t label = wire_label(train->packet + *at);
+
+	run->owner = type == WIRE_MESSAGE ? owner_of(w, train->packet + *at) : w->queue;
 	run->count = 0;
 	while (*at < train->length && run->count < RUN_MAX) {
 		uint8_t *datagram = train->packet + *at;
@@ -381,6 +416,9 @@ static bool gather(const struct io_event *train, uint32_t *at, struct inbound_ru
 			bytes = train->segment_bytes;
 		if (bytes < WIRE_OVERHEAD || wire_type_of(datagram) != (int)type ||
 		    wire_remote_index(datagram) != index)
+			break;
+		if (wire_label(datagram) != label && type == WIRE_MESSAGE &&
+		    owner_of(w, datagram) != run->owner)
 			break;
 		run->datagram[run->count] = datagram;
 		run->bytes[run->count] = bytes;
@@ -397,8 +435,12 @@ void inbound_train(struct worker *w, const struct io_event *train)
 	uint32_t at = 0;
 	uint32_t packets = train->length ? (train->length - 1) / train->segment_bytes + 1 : 1;
 
-	count_stat(w->counters, STAT_UDP_RECEIVES, 1);
-	count_stat(w->counters, STAT_UDP_RECEIVED, packets);
+	if (train->type == IO_HANDED) {
+		count_stat(w->counters, STAT_HANDED_TAKEN, packets);
+	} else {
+		count_stat(w->counters, STAT_UDP_RECEIVES, 1);
+		count_stat(w->counters, STAT_UDP_RECEIVED, packets);
+	}
 	PROBE(run_in, w->queue, packets, train->length);
 	if (train->length == 0) {
 		count_drop(w->counters, DROP_UDP_EMPTY, 1);
@@ -409,6 +451,7 @@ void inbound_train(struct worker *w, const struct io_event *train)
 		return;
 	}
 	run.source = &train->source;
+	run.mixed = train->type == IO_HANDED && train->handover->mixed;
 	while (at < train->length) {
 		const uint8_t *datagram = train->packet + at;
 		uint32_t bytes = train->length - at;
@@ -423,8 +466,8 @@ void inbound_train(struct worker *w, const struct io_event *train)
 			count_drop(w->counters, reason, 1);
 		} else if (wire_encryption_of(type) == WIRE_CLEAR) {
 			clear_datagram(w, &train->source, type, datagram, bytes);
-		} else if (gather(train, &at, &run, type, wire_remote_index(datagram))) {
-			inbound_run(w, &run, type, wire_remote_index(datagram));
+		} else if (gather(w, train, &at, &run, type, wire_remote_index(datagram))) {
+			inbound_run(w, &run, type, wire_remote_index(datagram), train);
 			continue;
 		} else if (!hostmap_by_index(w->map, wire_remote_index(datagram))) {
 			/* too short for a tag, but a bare header with an unknown index is answered

@@ -44,7 +44,9 @@ static bool reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uin
 /* Control looks after the tunnel as long as traffic leaves on it: tunnel.watched. */
 static void tunnel_is_used(struct worker *w, struct tunnel *tunnel)
 {
-	atomic_store_explicit(&tunnel->last_out_ns, w->now_ns, memory_order_relaxed);
+	/* the line is shared with other workers: not written more often than the clock moves */
+	if (atomic_load_explicit(&tunnel->last_out_ns, memory_order_relaxed) != w->now_ns)
+		atomic_store_explicit(&tunnel->last_out_ns, w->now_ns, memory_order_relaxed);
 	if (atomic_load_explicit(&tunnel->watched, memory_order_relaxed) == 0)
 		punt_active(w, tunnel);
 }
@@ -55,6 +57,7 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 {
 	const struct remote *remote = RCU_READ(tunnel->remote);
 	struct segmenter s;
+	uint16_t label = WIRE_LABEL_NONE;
 	uint64_t counter;
 
 	if (!remote)
@@ -76,17 +79,18 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 		return DROP_TUN_TOO_BIG;
 	if (!reserve(w, tunnel, s.count, &counter))
 		return DROP_COUNTER_LIMIT;
+	if (w->label_key)
+		label = label_of(w->label_key, inner);
 
 	for (uint32_t i = 0; i < s.count; i++) {
 		uint32_t bytes;
 		const uint8_t *segment = segment_next(&s, &bytes);
-		uint8_t *out = train_room(w, tunnel, remote, bytes + WIRE_OVERHEAD);
+		uint8_t *out = train_room(w, tunnel, remote, label, bytes + WIRE_OVERHEAD);
 		if (!out) {
 			count_drop(w->counters, DROP_SEND_ERROR, s.count - i);
 			break;
 		}
-		seal_packet(tunnel, WIRE_MESSAGE, WIRE_LABEL_NONE, counter + i, segment, bytes,
-			    out);
+		seal_packet(tunnel, WIRE_MESSAGE, label, counter + i, segment, bytes, out);
 	}
 	tunnel_is_used(w, tunnel);
 	return DROP_NONE;

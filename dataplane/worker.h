@@ -11,14 +11,17 @@
 #include "aead.h"
 #include "counters.h"
 #include "filter/conntrack.h"
+#include "handover.h"
 #include "hostmap.h"
 #include "io/io.h"
 #include "io/join.h"
+#include "lookup/label.h"
 #include "message.h"
 #include "snapshot.h"
 
 #define CHAINS_MAX  8 /* flows that are joined at the same time */
 #define SCRATCH_MAX (CHAINS_MAX + 1)
+#define TRAINS_MAX  8 /* being filled at the same time, by flow label modulo this */
 #define FIFO_TUN    TUN_SLOTS
 #define FIFO_UDP    UDP_SLOTS
 
@@ -28,7 +31,7 @@ struct event_fifo {
 	struct io_event *events;
 };
 
-/* The train that is being filled. */
+/* A train that is being filled. */
 struct train {
 	struct send_slot *slot;      /* NULL: none */
 	const struct remote *remote; /* same turn only */
@@ -82,7 +85,10 @@ struct reject_bucket {
 
 struct worker {
 	/* --- set once --- */
-	uint32_t queue;
+	uint32_t queue, queues;
+	bool spread;                       /* labelled datagrams of other workers are passed on */
+	const struct label_key *label_key; /* NULL: no labels are written */
+	uint32_t unsent_max;               /* packets sealed in one batch */
 	struct io *io;
 	struct counters *counters;
 	struct hostmap *map;
@@ -100,8 +106,8 @@ struct worker {
 	bool outbound_held;    /* the first tun run waits for ORDER_RESUME_END */
 
 	/* --- between turns --- */
-	struct event_fifo tun_runs, udp_trains;
-	struct train train;
+	struct event_fifo tun_runs, udp_trains, handed;
+	struct train trains[TRAINS_MAX];
 	struct chains chains;
 	bool tso, uso; /* the tun takes joined TCP, UDP */
 
@@ -116,6 +122,10 @@ struct worker {
 	struct reject_bucket rejects[2]; /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];
+
+	struct handovers handovers;
+	uint32_t mixed; /* authentic runs of trains that had several owners */
+	bool mixed_said;
 };
 
 /* loop.c */
@@ -141,11 +151,12 @@ void punt_note(struct worker *w, const struct io_event *event);
 
 /* train.c */
 /*
- * Where the next sealed datagram of bytes for remote goes. Continues the open train when it may,
- * else begins another. NULL only when the caller did not ask train_possible() before.
+ * Where the next sealed datagram of bytes for remote goes. Continues the open train of its label
+ * when it may, else begins another. NULL only when the caller did not ask train_possible() before.
  */
 uint8_t *train_room(struct worker *w, const struct tunnel *tunnel, const struct remote *remote,
-		    uint32_t bytes);
+		    uint16_t label, uint32_t bytes);
+/* Sends all that is being filled. */
 void train_close(struct worker *w);
 /* Are there send slots for packets datagrams of bytes in all? */
 bool train_possible(const struct worker *w, uint32_t packets, uint32_t bytes);

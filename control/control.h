@@ -17,6 +17,7 @@
 #include "peers/node.h"
 #include "reaper.h"
 #include "stats.h"
+#include "system/steer.h"
 
 enum control_state {
 	CONTROL_STARTING, /* not every worker has said PUNT_READY */
@@ -33,9 +34,11 @@ struct control {
 	struct reaper *reaper;
 	uint32_t queues;
 	int udp_fd; /* socket 0: raw UDP leaves here */
+	enum steering steering;
 	bool udp_v6;
 	int signal_fd;
 	struct admin *admin;                       /* NULL: no control socket */
+	struct resolver *resolver;                 /* NULL: no host name is looked up */
 	int addrs_fd;                              /* local_addrs_watch(); -1: not watched */
 	void (*on_ready)(struct control *control); /* every worker runs */
 	void *context;                             /* on_ready's own */
@@ -51,6 +54,7 @@ struct control {
 	struct orders orders;
 	struct outside outside; /* the real one: outside_live.c */
 	uint64_t drops[DROPS];  /* control's own */
+	uint64_t stats[STATS];
 };
 
 /*

@@ -23,6 +23,7 @@
 #include "system/interface.h"
 #include "system/local_addrs.h"
 #include "system/notify.h"
+#include "system/resolver.h"
 #include "system/signals.h"
 #include "system/tun_setup.h"
 #include "system/udp_setup.h"
@@ -114,6 +115,7 @@ static int sockets_make(struct daemon *daemon)
 		.mark = config->listen.so_mark,
 		.offloads = config->listen.udp_offloads,
 		.single = config->listen.batch <= 1,
+		.spread = config->spread_flows,
 	};
 	char error[ERROR_LINE_MAX] = "";
 
@@ -121,6 +123,7 @@ static int sockets_make(struct daemon *daemon)
 		return fail_at(error, strstr(error, "listen.port") ? config->listen.port_where
 								   : config->listen.host_where);
 	daemon->control.udp_fd = daemon->udp.fds[0];
+	daemon->control.steering = daemon->udp.steering;
 	daemon->control.udp_v6 = daemon->udp.v6;
 	/* The kernel reports twice what it was asked for; half counts as what an operator asked. */
 	if ((options.read_buffer && daemon->udp.read_buffer / 2 < options.read_buffer) ||
@@ -210,6 +213,50 @@ static size_t local_addrs(void *context, struct local_addr *list, size_t most)
 	return local_addrs_dump(list, most);
 }
 
+static void name_found(void *context, uint32_t id, enum name_outcome outcome,
+		       const struct addr *addrs, uint32_t count)
+{
+	const struct daemon *daemon = context;
+
+	node_on_name(daemon->control.node, id, outcome, addrs, count);
+}
+
+static struct name_entry *names_collect(const struct config *config, uint32_t *count)
+{
+	struct name_entry *list;
+
+	*count = config->advertise_name_count;
+	for (uint32_t i = 0; i < config->static_host_count; i++)
+		*count += config->static_hosts[i].name_count;
+	list = calloc(*count + 1, sizeof(*list));
+	*count = 0;
+	for (uint32_t i = 0; list && i < config->advertise_name_count; i++)
+		list[(*count)++] = (struct name_entry){.text = config->advertise_names[i].text,
+						       .port = config->advertise_names[i].port};
+	for (uint32_t i = 0; list && i < config->static_host_count; i++) {
+		const struct static_host *host = &config->static_hosts[i];
+
+		for (uint32_t j = 0; j < host->name_count; j++)
+			list[(*count)++] = (struct name_entry){host->names[j].text,
+							       host->names[j].port, host->overlay};
+	}
+	return list;
+}
+
+/* The host names of a configuration. *list is malloc'ed, its texts are the configuration's. */
+static int names_options(const struct config *config, struct name_options *options,
+			 struct name_entry **list)
+{
+	*options = (struct name_options){
+		.cadence_ns = config->static_map.cadence_ns,
+		.timeout_ns = config->static_map.lookup_timeout_ns,
+		.network = config->static_map.network,
+	};
+	*list = names_collect(config, &options->count);
+	options->list = *list;
+	return *list ? 0 : -ENOMEM;
+}
+
 static int node_make(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
@@ -231,22 +278,31 @@ static int node_make(struct daemon *daemon)
 		.static_hosts = hosts,
 		.static_host_count = config->static_host_count,
 		.lighthouse = config->lighthouse,
+		.relay = config->relay,
 		.udp_port = daemon->udp.bound.port,
 		.local_addrs = local_addrs,
 		.rules_for_peer = peer_rules_build,
 		.rules_context = daemon,
 	};
 
-	if (!hosts)
+	struct name_entry *names;
+
+	if (!hosts || names_options(config, &options.names, &names) != 0) {
+		free(hosts);
 		return fail_errno("Cannot collect the static hosts", ENOMEM);
+	}
 	for (uint32_t i = 0; i < config->static_host_count; i++) {
 		hosts[i].addr = config->static_hosts[i].overlay;
 		hosts[i].remote_count = config->static_hosts[i].remote_count;
 		memcpy(hosts[i].remotes, config->static_hosts[i].remotes, sizeof(hosts[i].remotes));
 	}
+	daemon->control.resolver = resolver_open(name_found, daemon);
+	if (!daemon->control.resolver)
+		log_warning("Host names cannot be looked up", LOG_STR("error", strerror(errno)));
 	daemon->control.node =
 		node_create(&options, daemon->pki, daemon->control.map, &daemon->control.outside);
 	free(hosts);
+	free(names);
 	/* Without it a change of address waits for the next update. */
 	daemon->control.addrs_fd = local_addrs_watch();
 	return daemon->control.node ? 0 : fail_errno("Cannot make the node", ENOMEM);
@@ -320,6 +376,7 @@ static int dataplane_make(struct daemon *daemon)
 		.map = daemon->control.map,
 		.tier = daemon->tier,
 		.cpus = chosen ? cpus : NULL,
+		.spread_flows = daemon->config->spread_flows,
 	};
 	char error[ERROR_LINE_MAX] = "";
 	int result;
@@ -419,8 +476,13 @@ static void started_log(const struct daemon *daemon)
 		 LOG_STR("firewallHashes", rules_hash(daemon->config->firewall.rules, hash)));
 	if (daemon->config->routines > 1)
 		log_info("Using multiple routines", LOG_U64("routines", daemon->config->routines),
-			 LOG_STR("steering",
-				 daemon->udp.steer_error ? "hash of the addresses" : "index"));
+			 LOG_STR("steering", steering_name(daemon->udp.steering)),
+			 LOG_STR("spreadFlows", daemon->config->spread_flows ? "yes" : "no"));
+	if (daemon->udp.steer_error)
+		log_warning("No program may be attached to the sockets: the kernel chooses one for "
+			    "each peer by its addresses, and workers share out its flows if "
+			    "m57.spread_flows is on; run with CAP_NET_ADMIN",
+			    LOG_STR("error", strerror(-daemon->udp.steer_error)));
 }
 
 /* --- the end -----------------------------------------------------------------------------------
@@ -459,6 +521,7 @@ static void daemon_close(struct daemon *daemon)
 	}
 	snapshot_free(daemon->snapshot);
 	node_destroy(control->node);
+	resolver_close(control->resolver);
 	if (control->map) {
 		garbage_release_all(control);
 		hostmap_destroy(control->map);

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "log.h"
 #include "sockaddr.h"
+#include "system/resolver.h"
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -57,6 +58,25 @@ static void live_count_drop(void *context, enum drop reason, uint64_t packets)
 	control->drops[reason] += packets;
 }
 
+static void live_count_stat(void *context, enum statistic which, uint64_t n)
+{
+	((struct control *)context)->stats[which] += n;
+}
+
+static int live_resolve(void *context, uint32_t id, const char *name, enum name_network network,
+			uint64_t timeout_ns)
+{
+	struct control *control = context;
+
+	return control->resolver ? resolver_begin(control->resolver, id, name, network, timeout_ns)
+				 : -ENOSYS;
+}
+
+static void live_resolve_cancel(void *context, uint32_t id)
+{
+	resolver_cancel(((struct control *)context)->resolver, id);
+}
+
 static void live_send_in_tunnel(void *context, uint32_t queue, struct tunnel_id tunnel,
 				enum wire_type wire, const struct endpoint *remote,
 				const uint8_t *payload, size_t length)
@@ -74,6 +94,22 @@ static void live_send_in_tunnel(void *context, uint32_t queue, struct tunnel_id 
 		order->has_remote = true;
 		order->remote = *remote;
 	}
+	if (orders_send(&control->orders, queue, order) != 0)
+		live_count_drop(context, DROP_SEND_ERROR, 1);
+}
+
+static void live_send_via_relay(void *context, uint32_t queue, struct tunnel_id tunnel,
+				uint32_t index, const uint8_t *bytes, size_t length)
+{
+	struct control *control = context;
+	struct order *order = order_create(ORDER_SEND_VIA_RELAY, bytes, (uint32_t)length);
+
+	if (!order) {
+		live_count_drop(context, DROP_SEND_ERROR, 1);
+		return;
+	}
+	order->tunnel = tunnel;
+	order->relay_index = index;
 	if (orders_send(&control->orders, queue, order) != 0)
 		live_count_drop(context, DROP_SEND_ERROR, 1);
 }
@@ -143,9 +179,13 @@ void outside_live_init(struct control *control)
 		.random = live_random,
 		.send_udp = live_send_udp,
 		.send_in_tunnel = live_send_in_tunnel,
+		.send_via_relay = live_send_via_relay,
 		.resume = live_resume,
 		.resume_end = live_resume_end,
+		.resolve = live_resolve,
+		.resolve_cancel = live_resolve_cancel,
 		.count_drop = live_count_drop,
+		.count_stat = live_count_stat,
 		.log = live_log,
 	};
 }

@@ -199,16 +199,21 @@ int dataplane_post(struct dataplane *d, uint32_t queue, struct order *order)
 	return err;
 }
 
+void dataplane_read_queue(struct dataplane *d, uint32_t queue, uint64_t drops[DROPS],
+			  uint64_t stats[STATS])
+{
+	struct counters *counters = &d->counters[queue];
+
+	for (int i = 0; i < DROPS; i++)
+		drops[i] += atomic_load_explicit(&counters->drops[i], memory_order_relaxed);
+	for (int i = 0; i < STATS; i++)
+		stats[i] += atomic_load_explicit(&counters->stats[i], memory_order_relaxed);
+}
+
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS])
 {
-	for (uint32_t q = 0; q < d->queues; q++) {
-		for (int i = 0; i < DROPS; i++)
-			drops[i] += atomic_load_explicit(&d->counters[q].drops[i],
-							 memory_order_relaxed);
-		for (int i = 0; i < STATS; i++)
-			stats[i] += atomic_load_explicit(&d->counters[q].stats[i],
-							 memory_order_relaxed);
-	}
+	for (uint32_t q = 0; q < d->queues; q++)
+		dataplane_read_queue(d, q, drops, stats);
 }
 
 void dataplane_stop(struct dataplane *d)

@@ -7,7 +7,9 @@
  * batch fuller.
  *
  *   io_next --> udp_trains --> inbound.c --> chains.c --> io_write   (tun)
- *          \--> handed ----/         \-----> handover.c -> io_hand_over (another worker)
+ *          |        |\-> relay.c --> io_send, the same buffer         (UDP)
+ *          |        \--> handover.c --> io_hand_over                 (another worker)
+ *          \--> handed ------> inbound.c, from another worker
  *          \--> tun_runs ----> outbound.c --> train.c --> io_send    (UDP)
  *          \--> orders ------> inbox.c
  *
@@ -92,9 +94,17 @@ static void collect(struct worker *w)
 	}
 }
 
-/* Room for what a train may become: writes, or without a tun answers to pings. */
-static bool inbound_possible(const struct worker *w)
+/*
+ * Room for what a train may become: writes, or without a tun answers to pings. Frames may all be
+ * for other ends, each a send; what needs more than half of the slots is seen to in relay.c.
+ */
+static bool inbound_possible(struct worker *w, const struct io_event *train)
 {
+	if (train->length >= WIRE_HEADER_BYTES && wire_type_of(train->packet) == WIRE_RELAY &&
+	    io_send_slots_free(w->io) < SEND_SLOTS / 2) {
+		w->inbound_held = true;
+		return false;
+	}
 	return w->has_tun ? io_write_slots_free(w->io) >= TRAIN_SLOTS
 			  : train_possible(w, GSO_SEGMENTS_MAX, GSO_BYTES_MAX);
 }
@@ -116,7 +126,7 @@ static void inbound(struct worker *w)
 		/* what others have passed on is older */
 		struct event_fifo *from = w->handed.count ? &w->handed : &w->udp_trains;
 		event = fifo_first(from);
-		if (!event || !inbound_possible(w))
+		if (!event || !inbound_possible(w, event))
 			break;
 		bytes += event->length;
 		datagrams += event->length ? (event->length - 1) / event->segment_bytes + 1 : 1;
@@ -134,13 +144,13 @@ static void outbound(struct worker *w)
 	struct io_event *event;
 
 	/* what waits for a full socket grows old while the other workers go on: no more of it */
-	if (w->queues > 1 && io_send_blocked(w->io))
-		return;
-	while (bytes < BATCH_BYTES && sealed < w->unsent_max &&
+	bool blocked = w->queues > 1 && io_send_blocked(w->io);
+	while (!blocked && bytes < BATCH_BYTES && sealed < w->unsent_max &&
 	       (event = fifo_first(&w->tun_runs))) {
 		uint32_t packets = run_packets(event->length, &event->vnet);
 		if (!train_possible(w, packets,
-				    event->length + packets * (INNER_HEADER_MAX + WIRE_OVERHEAD)))
+				    event->length +
+					    packets * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD)))
 			break;
 		bytes += event->length;
 		sealed += packets;
@@ -161,7 +171,7 @@ static bool has_work(const struct worker *w)
 	bool trains = w->udp_trains.count + w->handed.count > 0, blocked = io_send_blocked(w->io);
 	bool runs = w->tun_runs.count > 0 && !w->outbound_held;
 
-	return (trains && (w->has_tun || !blocked)) || io_ready(w->io) ||
+	return (trains && ((w->has_tun && !w->inbound_held) || !blocked)) || io_ready(w->io) ||
 	       ((runs || w->order_count > 0) && !blocked);
 }
 
@@ -173,7 +183,7 @@ static void turn(struct worker *w)
 	w->now_ns = coarse_now_ns();
 	w->now_s = (uint32_t)(w->now_ns / 1000000000u);
 	w->judged.tunnel = w->refused.tunnel = NULL;
-	w->outbound_held = false;
+	w->outbound_held = w->inbound_held = false;
 
 	inbox_work(w);
 	inbound(w);

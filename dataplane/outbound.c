@@ -28,7 +28,7 @@ uint32_t run_packets(uint32_t length, const struct virtio_net_hdr *vnet)
 	return (length - 1) / vnet->gso_size + 1;
 }
 
-static bool reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uint64_t *first)
+bool outbound_reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uint64_t *first)
 {
 	if (!seal_reserve(tunnel, count, first)) {
 		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_COUNTER, PUNT_COUNTER, NULL,
@@ -41,8 +41,7 @@ static bool reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uin
 	return true;
 }
 
-/* Control looks after the tunnel as long as traffic leaves on it: tunnel.watched. */
-static void tunnel_is_used(struct worker *w, struct tunnel *tunnel)
+void outbound_used(struct worker *w, struct tunnel *tunnel)
 {
 	/* the line is shared with other workers: not written more often than the clock moves */
 	if (atomic_load_explicit(&tunnel->last_out_ns, memory_order_relaxed) != w->now_ns)
@@ -51,16 +50,29 @@ static void tunnel_is_used(struct worker *w, struct tunnel *tunnel)
 		punt_active(w, tunnel);
 }
 
+/* Packet i of those whose counters begin at counter and way->counter; out has the way's overhead.
+ */
+static inline void seal_on_way(const struct tunnel *tunnel, const struct way *way,
+			       enum wire_type type, uint16_t label, uint64_t counter, uint32_t i,
+			       const uint8_t *bytes, uint32_t length, uint8_t *out)
+{
+	uint8_t *packet = way->via ? out + WIRE_HEADER_BYTES : out;
+
+	seal_packet(tunnel, type, label, counter + i, bytes, length, packet);
+	if (way->via)
+		seal_frame(way->via, way->index, way->counter + i, out, length + WIRE_OVERHEAD);
+}
+
 enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *packet,
 			     uint32_t length, const struct virtio_net_hdr *vnet,
 			     const struct inner *inner)
 {
-	const struct remote *remote = RCU_READ(tunnel->remote);
 	struct segmenter s;
 	uint16_t label = WIRE_LABEL_NONE;
 	uint64_t counter;
+	struct way way;
 
-	if (!remote)
+	if (!relay_way(tunnel, &way))
 		return DROP_NO_REMOTE;
 	enum drop reason =
 		firewall_check(w->conntrack, w->snapshot, tunnel, RCU_READ(tunnel->rules),
@@ -75,9 +87,10 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 	if (s.count > RUN_SEGMENTS_MAX)
 		return DROP_TUN_SEGMENTS;
 	uint32_t largest = s.count > 1 ? s.header_bytes + s.segment_bytes : length;
-	if (largest + WIRE_OVERHEAD > DATAGRAM_MAX)
+	if (largest + way.overhead > DATAGRAM_MAX)
 		return DROP_TUN_TOO_BIG;
-	if (!reserve(w, tunnel, s.count, &counter))
+	if (!outbound_reserve(w, tunnel, s.count, &counter) ||
+	    (way.via && !outbound_reserve(w, way.via, s.count, &way.counter)))
 		return DROP_COUNTER_LIMIT;
 	if (w->label_key)
 		label = label_of(w->label_key, inner);
@@ -85,14 +98,17 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 	for (uint32_t i = 0; i < s.count; i++) {
 		uint32_t bytes;
 		const uint8_t *segment = segment_next(&s, &bytes);
-		uint8_t *out = train_room(w, tunnel, remote, label, bytes + WIRE_OVERHEAD);
+		uint8_t *out = train_room(w, way.via ? way.via : tunnel, way.remote, label,
+					  bytes + way.overhead);
 		if (!out) {
 			count_drop(w->counters, DROP_SEND_ERROR, s.count - i);
 			break;
 		}
-		seal_packet(tunnel, WIRE_MESSAGE, label, counter + i, segment, bytes, out);
+		seal_on_way(tunnel, &way, WIRE_MESSAGE, label, counter, i, segment, bytes, out);
 	}
-	tunnel_is_used(w, tunnel);
+	outbound_used(w, tunnel);
+	if (way.via)
+		outbound_used(w, way.via);
 	return DROP_NONE;
 }
 
@@ -145,20 +161,21 @@ bool outbound_run(struct worker *w, uint8_t *packet, uint32_t length,
 int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type type,
 		     const struct endpoint *to, const uint8_t *bytes, uint32_t length)
 {
-	const struct remote *remote = RCU_READ(tunnel->remote);
+	struct way way = {.overhead = WIRE_OVERHEAD};
 	uint8_t sealed[DATAGRAM_MAX];
 	uint64_t counter;
 
-	if (length + WIRE_OVERHEAD > sizeof(sealed))
-		return -EMSGSIZE;
-	if (!to && !remote)
+	if (!to && !relay_way(tunnel, &way))
 		return -EHOSTUNREACH;
-	if (!reserve(w, tunnel, 1, &counter))
+	if (length + way.overhead > sizeof(sealed))
+		return -EMSGSIZE;
+	if (!outbound_reserve(w, tunnel, 1, &counter) ||
+	    (way.via && !outbound_reserve(w, way.via, 1, &way.counter)))
 		return -EKEYEXPIRED;
-	seal_packet(tunnel, type, WIRE_LABEL_NONE, counter, bytes, length, sealed);
+	seal_on_way(tunnel, &way, type, WIRE_LABEL_NONE, counter, 0, bytes, length, sealed);
 	/* what the connection manager asks and answers itself is no traffic */
 	if (type != WIRE_TEST_REQUEST && type != WIRE_TEST_REPLY && type != WIRE_CLOSE_TUNNEL)
-		tunnel_is_used(w, tunnel);
-	return train_send_single(w, to ? to : &remote->to, tunnel->id, sealed,
-				 length + WIRE_OVERHEAD);
+		outbound_used(w, tunnel);
+	return train_send_single(w, to ? to : &way.remote->to, way.via ? way.via->id : tunnel->id,
+				 sealed, length + way.overhead);
 }

@@ -61,6 +61,7 @@ struct punt *punt_take(struct worker *w, enum pool_class class, enum punt_type t
 		punt->type = type;
 		punt->queue = w->queue;
 		punt->length = 0;
+		punt->via = 0;
 		return punt;
 	}
 	return NULL;
@@ -83,8 +84,7 @@ bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_even
 		return false;
 	}
 	punt->tunnel = tunnel->id;
-	if (source)
-		punt->source = *source;
+	punt->source = source ? *source : (struct endpoint){0};
 	punt->value = value;
 	punt_send(w, punt);
 	return true;

@@ -89,6 +89,9 @@ static inline struct punt *dataplane_punt_of(uint64_t user_data)
 
 /* Sums of all workers since start; sum must be zeroed or hold what to add to. */
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS]);
+/* The same of one worker. */
+void dataplane_read_queue(struct dataplane *d, uint32_t queue, uint64_t drops[DROPS],
+			  uint64_t stats[STATS]);
 
 /*
  * Stops and joins the workers: posts ORDER_STOP to each and waits until their reads are cancelled.

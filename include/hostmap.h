@@ -13,11 +13,28 @@
 
 struct hostmap; /* both tables and the tunnel slots */
 
-/* Local index -> tunnel, or pending: our stage 1 or stage 2 may already be on the wire. */
+/*
+ * What a relay index leads to (PROTOCOL.md 7). Immutable; replaced as a whole. Both tunnels are
+ * published at least as long as the entry names them.
+ */
+struct relay_entry {
+	struct tunnel *in;  /* its peer alone may use the index: its keys authenticate the frames */
+	bool forwarding;    /* else we are the end, and the frame holds a packet for us */
+	struct tunnel *out; /* forwarding: where frames go on; NULL: the other side is not there */
+	uint32_t out_index; /* the index of out's peer */
+};
+
+/*
+ * Local index -> tunnel, or pending: our stage 1 or stage 2 may already be on the wire. Relays have
+ * their indexes in the same space; theirs lead to no tunnel.
+ */
 struct index_entry {
 	struct cds_lfht_node node;
 	uint32_t index;
-	struct tunnel *tunnel; /* RCU; NULL while pending */
+	struct tunnel *tunnel;     /* RCU; NULL while pending */
+	struct relay_entry *relay; /* RCU; NULL: no relay */
+	_Atomic uint32_t
+		relay_used; /* workers set it with every run of frames, control clears it */
 };
 
 /* Overlay address -> primary tunnel. Present without a tunnel while runs wait for one. */
@@ -63,6 +80,8 @@ void tunnel_free(struct hostmap *map, struct tunnel *tunnel);
 int hostmap_index_reserve(struct hostmap *map, uint32_t index);
 /* Makes a reserved index lead to tunnel (its local_index). -ENOENT when it was not reserved. */
 int hostmap_index_publish(struct hostmap *map, struct tunnel *tunnel);
+/* Makes a reserved index lead to a copy of relay, in place of what it led to. -ENOENT, -ENOMEM. */
+int hostmap_relay_publish(struct hostmap *map, uint32_t index, const struct relay_entry *relay);
 /* Takes the index away; the entry is freed with a later batch of garbage. */
 void hostmap_index_remove(struct hostmap *map, uint32_t index);
 

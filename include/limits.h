@@ -31,9 +31,10 @@
 #define CONTROL_TURN_MAX  256  /* completions that control takes before it looks at its timers */
 /*
  * Bytes of a socket's receive buffer with listen.read_buffer 0. A train of 60 kB counts whole, so
- * the system's 208 KiB lose a burst of four: one TCP flow had 5.6 Gbit/s there and 10 with this.
+ * the system's 208 KiB lose a burst of four: one TCP flow had 5.6 Gbit/s there and 10 with
+ * 4 MiB, where four flows still lost trains while their windows opened.
  */
-#define UDP_READ_BUFFER_DEFAULT (4u << 20)
+#define UDP_READ_BUFFER_DEFAULT (8u << 20)
 #define CLOSE_WAIT_MS           1000 /* at exit: for the CloseTunnel messages to leave */
 
 /* --- certificates (PROTOCOL.md 3) ------------------------------------------------------------- */
@@ -69,6 +70,11 @@
 #define NODE_FAILURE_TEXT_MAX   160          /* bytes of the reason; a longer one is cut */
 #define HANDSHAKE_BYTES_MAX     9001 /* a stock peer's buffer: larger stage 1 or 2 cannot be sent */
 #define STATIC_REMOTES_MAX      32   /* underlay addresses of one static_host_map entry */
+#define STATIC_NAMES_MAX        16   /* host names of one static_host_map entry */
+#define NAMES_MAX               4096 /* host names of a configuration */
+#define NAME_ADDRS_MAX          16   /* addresses of one host name; a server may answer thousands */
+#define LOOKUPS_MAX             16   /* host names that are looked up at the same time */
+#define HOSTNAME_MAX            253  /* bytes of a host name, as DNS can carry it */
 
 /* --- lighthouse (PROTOCOL.md 6) ----------------------------------------------------------------
  */
@@ -92,6 +98,15 @@
 	200 /* that a lighthouse sends to one host; burst for a host that came back */
 #define PUNCH_ORDERS_BURST 1000
 #define MOVE_TESTS_MAX     1024 /* tunnels that are tested when our addresses change */
+
+/* --- relays (PROTOCOL.md 7) --------------------------------------------------------------------
+ */
+#define RELAYS_MAX                16384 /* entries in all, of every tunnel */
+#define RELAYS_PER_TUNNEL_MAX     256 /* other ends that one peer reaches through us, or we by it */
+#define RELAY_HOSTS_MAX           16  /* relays of one host that a handshake goes through */
+#define RELAY_BYTES_MAX           64  /* one NebulaControl message, encoded */
+#define RELAY_REQUESTS_PER_SECOND 200 /* of all peers: each may cost a message to another host */
+#define RELAY_REQUESTS_BURST      1000
 
 /* --- transport (PROTOCOL.md 1, 4) --------------------------------------------------------------
  */
@@ -120,7 +135,7 @@
 /* --- the dataplane's memory, per queue ---------------------------------------------------------
  */
 #define SLOT_BYTES  (64u * 1024 + 512) /* one receive buffer: 64 KiB, virtio or recvmsg headers */
-#define TUN_SLOTS   128 /* power of two; few are in the ring unless small packets come fast */
+#define TUN_SLOTS   128 /* power of two; how many are in the ring: dataplane/io/buffers.h */
 #define UDP_SLOTS   128 /* power of two; 64 gave 14,650 re-arms in 4 s of small packets */
 #define SEND_SLOTS  32  /* super-packets on their way to the UDP socket */
 #define WRITE_SLOTS 32  /* super-packets on their way to the tun */

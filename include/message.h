@@ -52,7 +52,8 @@ struct punt {
 	enum punt_type type;
 	uint32_t queue;         /* the worker that sent it */
 	uint32_t length;        /* of bytes */
-	struct endpoint source; /* underlay */
+	struct endpoint source; /* underlay; zero when it came through a relay */
+	uint32_t via;           /* our index of that relay; 0: it came directly */
 	struct tunnel_id tunnel;
 	struct addr addr;    /* PUNT_WAITING: overlay next hop */
 	enum wire_type wire; /* PUNT_OPENED */
@@ -72,6 +73,7 @@ static inline void punt_release(struct punt *punt)
 
 enum order_type {
 	ORDER_SEND_IN_TUNNEL, /* seal bytes as wire type and send; remote overrides the tunnel's */
+	ORDER_SEND_VIA_RELAY, /* wrap bytes, a whole datagram, for relay_index and send on tunnel */
 	ORDER_RESUME,         /* a run that waited: through the firewall, sealed, sent on tunnel */
 	ORDER_RESUME_END, /* clear this queue's bit of host addr, unless more runs are on the way */
 	ORDER_STOP,       /* cancel everything and leave the loop */
@@ -84,7 +86,8 @@ struct order {
 	enum wire_type wire;
 	bool has_remote;
 	struct endpoint remote;
-	struct addr addr; /* ORDER_RESUME_END */
+	uint32_t relay_index; /* ORDER_SEND_VIA_RELAY: the relay's */
+	struct addr addr;     /* ORDER_RESUME_END */
 	uint64_t
 		waiting_seen; /* ORDER_RESUME_END: PUNT_WAITING that control has taken from queue */
 	struct virtio_net_hdr vnet; /* ORDER_RESUME */

@@ -425,6 +425,7 @@ struct config *config_load(const char *path, struct findings *findings)
 	read_static_hosts(&r);
 	read_listen(&r);
 	read_lighthouse(&r);
+	read_relay(&r);
 	read_routines(&r);
 	read_tun(&r);
 	read_handshakes(&r);
@@ -432,6 +433,7 @@ struct config *config_load(const char *path, struct findings *findings)
 	read_firewall(&r);
 	read_logging(&r);
 	read_ctl(&r);
+	config->spread_flows = read_bool(&r, "m57.spread_flows");
 	return config;
 
 err_arena:

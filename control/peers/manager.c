@@ -208,9 +208,10 @@ static void ask(struct node *node, struct tunnel_record *record, uint64_t now)
 static void punch(struct node *node, struct tunnel_record *record, uint64_t now)
 {
 	static const uint8_t byte = 1;
-	const struct endpoint *at = &record->tunnel->remote->to;
+	const struct remote *remote = record->tunnel->remote;
 
-	if (!node->options.punch || now < record->live.punch_ns || record->link_count == 0)
+	if (!node->options.punch || !remote || now < record->live.punch_ns ||
+	    record->link_count == 0)
 		return;
 	record->live.punch_ns = now + node->options.alive_interval_ns;
 	for (uint32_t i = 0; i < record->link_count; i++)
@@ -218,9 +219,9 @@ static void punch(struct node *node, struct tunnel_record *record, uint64_t now)
 			return; /* our updates keep that path open */
 
 	const struct remotes *remotes = record->links[0].host->remotes;
-	node->outside->send_udp(node->outside->context, at, &byte, 1);
+	node->outside->send_udp(node->outside->context, &remote->to, &byte, 1);
 	for (uint32_t i = 0; node->options.punch_all && remotes && i < remotes->count; i++)
-		if (!remotes->list[i].blocked && !endpoint_equal(&remotes->list[i].to, at))
+		if (!remotes->list[i].blocked && !endpoint_equal(&remotes->list[i].to, &remote->to))
 			node->outside->send_udp(node->outside->context, &remotes->list[i].to, &byte,
 						1);
 }
@@ -249,6 +250,7 @@ static void keep(struct node *node, struct tunnel_record *record, uint64_t now)
 	uint64_t heard = max_ns(in_ns(record), record->live.since_ns);
 
 	answered(node, record);
+	relays_promote(node, record, now);
 	if (out_ns(record) + SILENCE_NS <= now)
 		rest(node, record, now);
 	else
@@ -284,6 +286,7 @@ static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 	if (pending && !pending->quiet)
 		return;
 	record->live.healing = true;
+	relays_promote_failed(node, record, now);
 	node_rehandshake(node, record, "no answer");
 }
 
@@ -452,12 +455,19 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 		record->live.healing = false;
 		manager_check_at(tunnels, record, now + SILENCE_NS);
 	}
+	relays_attend(node, host);
+}
+
+static void gone(struct tunnels *tunnels, struct tunnel_record *record, bool for_good)
+{
+	relays_tunnel_gone(node_of(tunnels), record, for_good);
 }
 
 void manager_init(struct node *node)
 {
 	node->tunnels.check = check;
 	node->tunnels.attend = attend;
+	node->tunnels.gone = gone;
 	if (!node->options.alive_interval_ns)
 		node->options.alive_interval_ns = ALIVE_INTERVAL_NS;
 	if (!node->options.deletion_interval_ns)

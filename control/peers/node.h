@@ -23,6 +23,7 @@
 #include "identity/pki.h"
 #include "outside.h"
 #include "peers/lighthouse_options.h"
+#include "peers/relay_options.h"
 #include "snapshot.h"
 
 struct node;
@@ -51,6 +52,8 @@ struct node_options {
 	const struct node_static_host *static_hosts; /* copied */
 	size_t static_host_count;
 	struct lighthouse_options lighthouse; /* its arrays are borrowed and outlive the node */
+	struct name_options names;            /* copied */
+	struct relay_options relay;           /* the same */
 	uint16_t udp_port;                    /* of our sockets: what lighthouses are told */
 	/* The addresses of this machine, at most `most`; returns how many. May be NULL: none. */
 	size_t (*local_addrs)(void *context, struct local_addr *list, size_t most);
@@ -75,16 +78,19 @@ struct node *node_create(const struct node_options *options, const struct pki *p
  * what waits. Sends nothing: see node_shutdown(). NULL is allowed. */
 void node_destroy(struct node *node);
 
-/* A handshake datagram, header included, as it came from source at worker queue. */
+/*
+ * A handshake datagram, header included, as it came from source at worker queue. Here and below:
+ * via is our index of the relay through which it came, and then source means nothing; 0: directly.
+ */
 void node_on_handshake(struct node *node, uint32_t queue, const struct endpoint *source,
-		       const uint8_t *bytes, size_t length);
+		       uint32_t via, const uint8_t *bytes, size_t length);
 /* A recv_error datagram. */
 void node_on_recv_error(struct node *node, const struct endpoint *source, const uint8_t *bytes,
 			size_t length);
 /* An authenticated message of tunnel that is no inner packet; bytes is its plaintext. */
 void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id tunnel,
-		    const struct endpoint *source, enum wire_type wire, const uint8_t *bytes,
-		    size_t length);
+		    const struct endpoint *source, uint32_t via, enum wire_type wire,
+		    const uint8_t *bytes, size_t length);
 /* A run for overlay next hop host, which had no tunnel or has runs before it that still wait. */
 void node_on_waiting(struct node *node, uint32_t queue, const struct addr *host,
 		     const struct waiting_run *run);
@@ -92,12 +98,17 @@ void node_on_waiting(struct node *node, uint32_t queue, const struct addr *host,
 void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *host);
 /* An authenticated packet of tunnel came from source. Clears TUNNEL_EVENT_ROAM. */
 void node_on_roam(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
-/* The first authenticated packet of an unconfirmed tunnel. Clears TUNNEL_EVENT_CONFIRMED. */
+/* The first authenticated packet of an unconfirmed tunnel. Clears TUNNEL_EVENT_CONFIRMED. A zero
+ * source says nothing: it came through a relay, or shows no open path. */
 void node_on_confirmed(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
 /* Traffic leaves on a tunnel whose watched was 0. */
 void node_on_active(struct node *node, struct tunnel_id tunnel);
 /* The send counter has reached value. Clears TUNNEL_EVENT_COUNTER. */
 void node_on_counter(struct node *node, struct tunnel_id tunnel, uint64_t value);
+
+/* A look-up that outside->resolve() began has ended; addrs only with NAME_FOUND. */
+void node_on_name(struct node *node, uint32_t id, enum name_outcome outcome,
+		  const struct addr *addrs, uint32_t count);
 
 /* An address of this machine has come or gone: peers and lighthouses are told at once. */
 void node_on_local_addrs(struct node *node);

@@ -6,7 +6,8 @@
 
 #define CONFIGURED_MAX REMOTES_MAX /* static and calculated ones of one host */
 
-static const struct addr configuration; /* the owner "me" */
+static const struct addr configuration;               /* the owner "me" */
+const struct addr remotes_names = {{0xff, [15] = 1}}; /* multicast: no certificate has it */
 
 struct remotes *remotes_create(const struct remotes_order *order)
 {
@@ -140,7 +141,7 @@ static int rebuild(struct remotes *remotes)
 	uint32_t count = 0;
 
 	for (const struct remotes_owner *owner = remotes->owners; owner; owner = owner->next)
-		if (addr_is_zero(&owner->owner))
+		if (addr_is_zero(&owner->owner) || addr_equal(&owner->owner, &remotes_names))
 			count = insert_owner(list, count, remotes->order, owner);
 	for (const struct remotes_owner *owner = remotes->owners; owner; owner = owner->next)
 		count = insert_owner(list, count, remotes->order, owner);
@@ -212,6 +213,27 @@ int remotes_add(struct remotes *remotes, const struct endpoint *to)
 	return rebuild(remotes);
 }
 
+int remotes_resolved(struct remotes *remotes, const struct endpoint *list, uint32_t count)
+{
+	struct remotes_owner *owner = obtain_owner(remotes, &remotes_names);
+	struct endpoint *entries = NULL;
+
+	if (!owner)
+		return -ENOMEM;
+	if (count > REMOTES_MAX)
+		count = REMOTES_MAX;
+	if (count > 0) {
+		entries = malloc(count * sizeof(*entries));
+		if (!entries)
+			return -ENOMEM;
+		memcpy(entries, list, count * sizeof(*entries));
+	}
+	clear_report(owner);
+	owner->entries = entries;
+	owner->v4_count = count; /* families are not told apart here */
+	return rebuild(remotes);
+}
+
 int remotes_learn(struct remotes *remotes, const struct addr *owner, const struct endpoint *to)
 {
 	struct remotes_owner *found = obtain_owner(remotes, owner);
@@ -236,6 +258,9 @@ int remotes_report(struct remotes *remotes, const struct addr *owner,
 
 	if (!found)
 		return -ENOMEM;
+	if (relays != found->relay_count ||
+	    (relays > 0 && memcmp(found->relays, report->relays, relays * sizeof(*found->relays))))
+		remotes->changes++;
 	clear_report(found);
 	if (v4 + v6 > 0) {
 		found->entries = malloc((v4 + v6) * sizeof(*found->entries));
@@ -254,6 +279,33 @@ int remotes_report(struct remotes *remotes, const struct addr *owner,
 		found->relay_count = relays;
 	}
 	return rebuild(remotes);
+}
+
+static uint32_t insert_relay(struct addr *list, uint32_t count, uint32_t most,
+			     const struct addr *relay)
+{
+	uint32_t at = count;
+
+	while (at > 0 && addr_compare(&list[at - 1], relay) >= 0)
+		at--;
+	if ((at < count && addr_equal(&list[at], relay)) || at == most)
+		return count;
+	count += count < most;
+	for (uint32_t i = count - 1; i > at; i--)
+		list[i] = list[i - 1];
+	list[at] = *relay;
+	return count;
+}
+
+uint32_t remotes_relays(const struct remotes *remotes, struct addr *relays, uint32_t most)
+{
+	const struct remotes_owner *owner = remotes ? remotes->owners : NULL;
+	uint32_t count = 0;
+
+	for (; owner; owner = owner->next)
+		for (uint32_t i = 0; i < owner->relay_count; i++)
+			count = insert_relay(relays, count, most, &owner->relays[i]);
+	return count;
 }
 
 /* --- blocked addresses -------------------------------------------------------------------------

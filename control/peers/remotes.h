@@ -24,13 +24,15 @@ struct remotes_order {
 
 struct remotes_owner {
 	struct remotes_owner *next;
-	struct addr owner;           /* zero: the configuration */
+	struct addr owner;           /* zero: the configuration; remotes_names: its DNS names */
 	struct endpoint learned[2];  /* IPv4, IPv6; port 0: none */
 	uint32_t v4_count, v6_count; /* of entries, in this order */
 	uint32_t relay_count;
 	struct endpoint *entries; /* owned */
 	struct addr *relays;      /* owned */
 };
+
+extern const struct addr remotes_names; /* an owner that is no host */
 
 struct remotes_entry {
 	struct endpoint to;
@@ -42,7 +44,7 @@ struct remotes {
 	struct remotes_owner *owners;
 	uint32_t blocked_count;
 	struct endpoint blocked[REMOTES_BLOCKED_MAX];
-	uint32_t changes;         /* counts changes of list */
+	uint32_t changes;         /* counts changes of list, and of relays */
 	struct rate punch_orders; /* lighthouse: sent to this host */
 
 	uint32_t count; /* at most REMOTES_MAX */
@@ -55,6 +57,12 @@ void remotes_free(struct remotes *remotes); /* NULL is allowed */
 
 /* Adds an address of the configuration, unless it is there. 0, -ENOBUFS or -ENOMEM. */
 int remotes_add(struct remotes *remotes, const struct endpoint *to);
+
+/*
+ * The addresses that the host's DNS names stand for: replaces those of before. At most REMOTES_MAX
+ * count. 0 or -ENOMEM.
+ */
+int remotes_resolved(struct remotes *remotes, const struct endpoint *list, uint32_t count);
 
 /* The host itself, owner, was heard at to: replaces what was learned of that family. 0, -ENOMEM. */
 int remotes_learn(struct remotes *remotes, const struct addr *owner, const struct endpoint *to);
@@ -75,6 +83,10 @@ const struct remotes_owner *remotes_of(const struct remotes *remotes, const stru
 /* to is another host's; it is left out until remotes_unblock(). 0, or -ENOBUFS. */
 int remotes_block(struct remotes *remotes, const struct endpoint *to);
 void remotes_unblock(struct remotes *remotes);
+
+/* The host's relays as all owners say, sorted, each once: at most `most`; returns how many. remotes
+ * may be NULL. */
+uint32_t remotes_relays(const struct remotes *remotes, struct addr *relays, uint32_t most);
 
 /* Entries that are not blocked; remotes may be NULL. */
 uint32_t remotes_usable(const struct remotes *remotes);

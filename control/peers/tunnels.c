@@ -115,9 +115,11 @@ static int fill_tunnel(const struct tunnels *tunnels, struct tunnel *tunnel,
 	}
 	for (uint32_t i = 0; i < cert->unsafe_network_count && i < PEER_PREFIXES_MAX; i++)
 		tunnel->prefixes[tunnel->prefix_count++] = prefix_masked(cert->unsafe_networks[i]);
-	tunnel->remote = make_remote(tunnels, facts->remote);
-	if (!tunnel->remote)
-		return -ENOMEM;
+	if (facts->remote) {
+		tunnel->remote = make_remote(tunnels, facts->remote);
+		if (!tunnel->remote)
+			return -ENOMEM;
+	}
 
 	int err = aead_key_init(&tunnel->keys->seal, facts->cipher, facts->keys->seal);
 	if (err == 0)
@@ -146,7 +148,7 @@ struct tunnel_record *tunnels_add(struct tunnels *tunnels, const struct tunnel_f
 		return NULL;
 	/* One timer per record, one per pending handshake, the node's own. */
 	if (fill_tunnel(tunnels, tunnel, facts) != 0 ||
-	    timers_reserve(&tunnels->timers, tunnels->count + PENDING_MAX + 8) != 0)
+	    timers_reserve(&tunnels->timers, tunnels->count + PENDING_MAX + NODE_TIMERS) != 0)
 		goto err_tunnel;
 	record = calloc(1, sizeof(*record) + tunnel->addr_count * sizeof(record->links[0]));
 	if (!record)
@@ -268,6 +270,7 @@ void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
 	struct tunnel *tunnel = record->tunnel;
 
 	tunnels->unconfirmed -= record->state == RECORD_UNCONFIRMED;
+	tunnels->gone(tunnels, record, true);
 	tunnels_leave_hosts(tunnels, record);
 	hostmap_index_remove(tunnels->map, tunnel->local_index);
 	atomic_store(&tunnel->state, TUNNEL_CLOSED);
@@ -297,6 +300,7 @@ void tunnels_close(struct tunnels *tunnels, struct tunnel_record *record)
 	record->state = RECORD_CLOSING;
 	record->expires_ns = now_ns(tunnels) + CLOSE_LINGER_NS;
 	record->next_test_ns = record->live.due_ns = TIMER_NEVER;
+	tunnels->gone(tunnels, record, false);
 	tunnels_leave_hosts(tunnels, record);
 	tunnels_arm(tunnels, record);
 }
@@ -413,7 +417,7 @@ struct tunnel_record *tunnels_by_remote_index(struct tunnels *tunnels, uint32_t 
 		struct tunnel_record *record =
 			table_entry(node, struct tunnel_record, by_remote_index);
 		if (record->state == RECORD_LIVE && record->tunnel->remote_index == index &&
-		    endpoint_equal(&record->tunnel->remote->to, remote))
+		    record->tunnel->remote && endpoint_equal(&record->tunnel->remote->to, remote))
 			return record;
 	}
 	return NULL;
@@ -430,7 +434,8 @@ int tunnels_set_remote(struct tunnels *tunnels, struct tunnel_record *record,
 	if (!after)
 		return -ENOMEM;
 	RCU_PUBLISH(record->tunnel->remote, after);
-	hostmap_defer(tunnels->map, release_plain, before);
+	if (before)
+		hostmap_defer(tunnels->map, release_plain, before);
 	return 0;
 }
 
@@ -441,8 +446,11 @@ int tunnels_set_remote(struct tunnels *tunnels, struct tunnel_record *record,
 bool tunnels_roam(struct tunnels *tunnels, struct tunnel_record *record,
 		  const struct endpoint *source)
 {
-	struct endpoint from = record->tunnel->remote->to;
+	struct endpoint from;
 
+	if (!record->tunnel->remote) /* it went through a relay: nothing to go back to */
+		return tunnels_set_remote(tunnels, record, source) == 0;
+	from = record->tunnel->remote->to;
 	if (endpoint_equal(&from, source))
 		return false;
 	if (record->roam_quiet_ns && endpoint_equal(&record->roamed_from, source))

@@ -232,8 +232,10 @@ bool io_next(struct io *io, struct io_event *event)
 
 void io_release(struct io *io, const struct io_event *event)
 {
-	buffers_release(event->type == IO_TUN_RUN ? &io->tun_buffers : &io->udp_buffers,
-			event->buffer);
+	if (event->type == IO_TUN_RUN)
+		buffers_release(&io->tun_buffers, event->buffer);
+	else
+		udp_io_release(io, event->buffer);
 }
 
 void io_punt(struct io *io, struct punt *punt)

@@ -147,6 +147,14 @@ err_map:
 
 static void release_index_entry(struct hostmap *map, void *object)
 {
+	struct index_entry *entry = object;
+
+	free(entry->relay);
+	free(entry);
+}
+
+static void release_relay(struct hostmap *map, void *object)
+{
 	free(object);
 }
 
@@ -211,6 +219,7 @@ void tunnel_free(struct hostmap *map, struct tunnel *tunnel)
 	map->generations[slot]++; /* a wrap to 0 becomes 1 in tunnel_allocate */
 	map->free_slots[map->free_count++] = slot;
 	free(tunnel->remote);
+	free(tunnel->path);
 	free(tunnel->rules);
 	free(tunnel->prefixes);
 	free(tunnel);
@@ -245,6 +254,24 @@ int hostmap_index_publish(struct hostmap *map, struct tunnel *tunnel)
 		return -ENOENT;
 	RCU_PUBLISH(map->slots[tunnel->id.slot], tunnel);
 	RCU_PUBLISH(entry->tunnel, tunnel);
+	return 0;
+}
+
+int hostmap_relay_publish(struct hostmap *map, uint32_t index, const struct relay_entry *relay)
+{
+	struct index_entry *entry = hostmap_by_index(map, index);
+	struct relay_entry *before, *copy;
+
+	if (!entry || entry->tunnel)
+		return -ENOENT;
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		return -ENOMEM;
+	*copy = *relay;
+	before = entry->relay;
+	RCU_PUBLISH(entry->relay, copy);
+	if (before)
+		hostmap_defer(map, release_relay, before);
 	return 0;
 }
 

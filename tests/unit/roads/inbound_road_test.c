@@ -120,7 +120,8 @@ Test(inbound_road, every_datagram_that_is_none_has_its_reason)
 		{{0x21}, 40, DROP_UDP_TYPE},    /* version 2 */
 		{{0x17}, 40, DROP_UDP_TYPE},    /* type 7 */
 		{{0x11, 2}, 40, DROP_UDP_TYPE}, /* subtype 2 */
-		{{0x11, 1, 0, 0, 1, 2, 3, 4}, 40, DROP_RELAY_UNKNOWN},
+		{{0x11, 1, 0, 0, 1, 2, 3, 4}, 40, DROP_INDEX_UNKNOWN},
+		{{0x11, 1, 0, 0, 0x11, 0x22, 0x33, 0x44}, 40, DROP_RELAY_UNKNOWN},
 		{{0x11, 0, 0, 0, 0x11, 0x22, 0x33, 0x44}, 31, DROP_UDP_SHORT}, /* no tag */
 		{{0x11, 0, 0, 0, 9, 9, 9, 9}, 16, DROP_INDEX_UNKNOWN},
 		{{0x11, 0, 0, 0, 9, 9, 9, 9}, 40, DROP_INDEX_UNKNOWN},

@@ -54,8 +54,24 @@ struct send_slot *io_send_slot(struct io *io)
 	struct send_slot *slot = io->free_sends[--io->free_send_count];
 	slot->bytes = malloc(GSO_BYTES_MAX);
 	slot->length = slot->count = slot->segment_bytes = 0;
-	slot->singles = false;
+	slot->singles = slot->borrowed = false;
 	return slot;
+}
+
+void io_send_slot_back(struct io *io, struct send_slot *slot)
+{
+	if (!slot->borrowed)
+		free(slot->bytes);
+	slot->bytes = NULL;
+	io->free_sends[io->free_send_count++] = slot;
+}
+
+void io_send_borrow(struct io *io, struct send_slot *slot, uint16_t buffer, uint8_t *bytes)
+{
+	free(slot->bytes);
+	slot->bytes = bytes;
+	slot->borrowed = true;
+	slot->buffer = buffer;
 }
 
 uint32_t io_send_slots_free(const struct io *io)
@@ -91,9 +107,11 @@ void io_send(struct io *io, struct send_slot *slot)
 		.segment_bytes = slot->segment_bytes,
 		.count = slot->count,
 		.singles = slot->singles,
+		.borrowed = slot->borrowed,
 		.to = slot->to,
 	};
-	free(slot->bytes);
+	if (!slot->borrowed)
+		free(slot->bytes);
 	slot->bytes = NULL;
 	if (!io->keep_sends)
 		io->free_sends[io->free_send_count++] = slot;
@@ -140,6 +158,13 @@ void io_punt(struct io *io, struct punt *punt)
 {
 	cr_assert_lt(io->punt_count, RIG_KEPT_MAX);
 	io->punts[io->punt_count++] = punt;
+}
+
+void io_hand_over(struct io *io, uint32_t queue, struct handover *handover)
+{
+	cr_assert_lt(io->handed_count, RIG_KEPT_MAX);
+	io->handed_to[io->handed_count] = queue;
+	io->handed[io->handed_count++] = handover;
 }
 
 void io_stop(struct io *io)
@@ -220,6 +245,8 @@ struct rig *rig_create(bool has_tun)
 	keys(&rig->peer_keys.open, 1);
 
 	struct worker *w = &rig->w;
+	w->queues = 1;
+	w->unsent_max = UINT32_MAX;
 	w->io = &rig->io;
 	w->counters = &rig->counters;
 	w->map = rig->map;
@@ -229,7 +256,9 @@ struct rig *rig_create(bool has_tun)
 	w->has_tun = has_tun;
 	w->tso = w->uso = true;
 	w->now_s = 1000;
-	w->tun_runs.size = w->udp_trains.size = 64;
+	w->tun_runs.size = w->udp_trains.size = w->handed.size = 64;
+	w->handed.events = calloc(64, sizeof(struct io_event));
+	cr_assert_eq(handovers_create(&w->handovers), 0);
 	w->tun_runs.events = calloc(64, sizeof(struct io_event));
 	w->udp_trains.events = calloc(64, sizeof(struct io_event));
 	cr_assert_eq(punt_pools_create(w), 0);
@@ -248,6 +277,8 @@ void rig_forget(struct rig *rig)
 		free(io->sent[--io->sent_count].bytes);
 	while (io->written_count > 0)
 		free(io->written[--io->written_count].bytes);
+	while (io->handed_count > 0)
+		handover_release(io->handed[--io->handed_count]);
 	while (io->punt_count > 0)
 		punt_release(io->punts[--io->punt_count]);
 }
@@ -261,6 +292,8 @@ void rig_destroy(struct rig *rig)
 {
 	rig_forget(rig);
 	punt_pools_destroy(&rig->w);
+	handovers_destroy(&rig->w.handovers);
+	free(rig->w.handed.events);
 	conntrack_destroy(rig->w.conntrack);
 	free(rig->w.tun_runs.events);
 	free(rig->w.udp_trains.events);

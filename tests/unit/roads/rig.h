@@ -16,7 +16,7 @@
 struct rig_sent { /* one io_send */
 	uint8_t *bytes;
 	uint32_t length, segment_bytes, count;
-	bool singles;
+	bool singles, borrowed;
 	struct sockaddr_storage to;
 };
 
@@ -41,6 +41,9 @@ struct io {
 	uint32_t sent_count;
 	struct rig_written written[RIG_KEPT_MAX];
 	uint32_t written_count;
+	struct handover *handed[RIG_KEPT_MAX];
+	uint32_t handed_to[RIG_KEPT_MAX];
+	uint32_t handed_count;
 	struct punt *punts[RIG_KEPT_MAX];
 	uint32_t punt_count;
 

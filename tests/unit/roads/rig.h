@@ -67,6 +67,7 @@ struct rig {
 	struct endpoint peer;  /* where the tunnel's remote is */
 	struct tunnel as_peer; /* seals as the other end does, to our index */
 	struct tunnel_keys peer_keys;
+	uint16_t label;   /* of datagrams from the peer */
 	uint64_t counter; /* of the next datagram from the peer */
 	uint8_t datagrams[65536];
 	uint32_t datagram_bytes, segment_bytes;

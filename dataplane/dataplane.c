@@ -56,6 +56,12 @@ static uint32_t unsent_max(uint32_t queues)
 							    : GSO_SEGMENTS_MAX;
 }
 
+static int answers_create(struct answer_ring *ring)
+{
+	ring->list = calloc(ANSWERS_MAX, sizeof(*ring->list));
+	return ring->list ? 0 : -ENOMEM;
+}
+
 static int worker_create(struct dataplane *d, uint32_t queue, const struct dataplane_options *o,
 			 char error[256])
 {
@@ -86,7 +92,8 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 	w->uso = o->tun_uso;
 	if (punt_pools_create(w) || fifo_create(&w->tun_runs, FIFO_TUN) ||
 	    fifo_create(&w->udp_trains, FIFO_UDP) ||
-	    fifo_create(&w->handed, d->queues * HANDOVERS_MAX) || handovers_create(&w->handovers)) {
+	    fifo_create(&w->handed, d->queues * HANDOVERS_MAX) || handovers_create(&w->handovers) ||
+	    answers_create(&w->replies) || answers_create(&w->punches)) {
 		snprintf(error, 256, "queue %u: no memory for its pools", queue);
 		return -ENOMEM;
 	}
@@ -134,10 +141,14 @@ struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapsho
 	return before;
 }
 
-enum drop dataplane_route(const struct dataplane *d, const struct addr *destination,
-			  struct addr *next_hop)
+const struct snapshot *dataplane_snapshot(const struct dataplane *d)
 {
-	return next_hop_lookup(d->snapshot, destination, next_hop);
+	return d->snapshot;
+}
+
+enum drop dataplane_route(const struct dataplane *d, const struct flow *flow, struct next_hop *hop)
+{
+	return next_hop_lookup(d->snapshot, flow, hop);
 }
 
 enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel,
@@ -216,6 +227,21 @@ void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_
 		dataplane_read_queue(d, q, drops, stats);
 }
 
+uint64_t dataplane_cpu_ns(const struct dataplane *d)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < d->started; i++) {
+		struct timespec used;
+		clockid_t clock;
+
+		if (pthread_getcpuclockid(d->threads[i], &clock) == 0 &&
+		    clock_gettime(clock, &used) == 0)
+			sum += (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+	}
+	return sum;
+}
+
 void dataplane_stop(struct dataplane *d)
 {
 	for (uint32_t i = 0; i < d->started; i++) {
@@ -241,6 +267,8 @@ void dataplane_destroy(struct dataplane *d)
 		free(w->handed.events);
 		free(w->tun_runs.events);
 		free(w->udp_trains.events);
+		free(w->replies.list);
+		free(w->punches.list);
 	}
 	post_destroy(d->post);
 	if (d->conntrack)

@@ -23,6 +23,7 @@
 #include "crypto/replay.h"
 #include "crypto/seal.h"
 #include "filter/firewall.h"
+#include "lookup/query.h"
 
 struct inbound_run {
 	struct tunnel *tunnel;
@@ -86,7 +87,8 @@ static void punt_datagram(struct worker *w, enum pool_class class, enum punt_typ
 	struct punt *punt = bytes <= PUNT_BYTES ? punt_take(w, class, type) : NULL;
 
 	if (!punt) {
-		count_drop(w->counters, DROP_PUNT_POOL, 1);
+		count_drop(w->counters,
+			   type == PUNT_HANDSHAKE ? DROP_HANDSHAKE_OVERLOAD : DROP_PUNT_POOL, 1);
 		return;
 	}
 	punt->source = *arrival->source;
@@ -315,6 +317,48 @@ static void punted(struct worker *w, struct inbound_run *run, uint32_t i, enum w
 	punt_send(w, punt);
 }
 
+static void hand_over(struct worker *w, const struct inbound_run *run, const uint8_t *plain,
+		      uint32_t length)
+{
+	struct punt *punt = punt_take(w, POOL_CLASS_OPENED, PUNT_OPENED);
+
+	if (!punt) {
+		count_drop(w->counters, DROP_PUNT_POOL, 1);
+		return;
+	}
+	memcpy(punt->bytes, plain, length);
+	punt->wire = WIRE_LIGHTHOUSE;
+	punt->tunnel = run->tunnel->id;
+	punt->source = *run->source;
+	punt->via = run->via;
+	punt->length = length;
+	punt_send(w, punt);
+}
+
+/* A lighthouse's: plain questions are answered here, all else is for control. */
+static void lighthouse_messages(struct worker *w, struct inbound_run *run)
+{
+	uint8_t plain[RUN_MAX][QUERY_BYTES_MAX];
+
+	for (uint32_t i = 0; i < run->count; i++) {
+		if (!run->fresh[i])
+			continue;
+		if (run->bytes[i] > QUERY_BYTES_MAX + WIRE_OVERHEAD)
+			punted(w, run, i, WIRE_LIGHTHOUSE);
+		else
+			open_datagram(w, run, i, plain[i]);
+	}
+	settle(w, run, run->count);
+	for (uint32_t i = 0; i < run->count; i++) {
+		uint32_t length = run->bytes[i] - WIRE_OVERHEAD;
+
+		if (!run->fresh[i] || length > QUERY_BYTES_MAX)
+			continue;
+		if (!answer_query(w, run->tunnel, plain[i], length))
+			hand_over(w, run, plain[i], length);
+	}
+}
+
 /* ---- runs ------------------------------------------------------------------------------------ */
 
 /* The worker that a datagram is for: by its flow label; without one, whoever has it. */
@@ -369,6 +413,10 @@ static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t inde
 	run->tail = w->chains.last;
 	if (run->tail)
 		run->mark = run->tail->chain;
+	if (type == WIRE_LIGHTHOUSE && w->snapshot->am_lighthouse) {
+		lighthouse_messages(w, run);
+		return;
+	}
 	for (uint32_t i = 0; i < run->count; i++) {
 		if (!run->fresh[i])
 			continue;
@@ -391,13 +439,46 @@ static bool from_overlay(const struct worker *w, const struct endpoint *source)
 	return false;
 }
 
+/*
+ * What can be said of a handshake packet without control: a stage 1 has an index of 0 and two keys
+ * in front (PROTOCOL.md 2.3), everything else answers a handshake that is pending here.
+ */
+static enum drop handshake_check(struct worker *w, const uint8_t *datagram, uint32_t bytes)
+{
+	uint32_t index = wire_remote_index(datagram);
+
+	if (wire_counter(datagram) == 1)
+		return index == 0 && bytes > HANDSHAKE_BYTES_MIN ? DROP_NONE
+								 : DROP_HANDSHAKE_INVALID;
+	struct index_entry *entry = index ? hostmap_by_index(w->map, index) : NULL;
+	return entry && !RCU_READ(entry->tunnel) ? DROP_NONE : DROP_HANDSHAKE_STALE;
+}
+
+/* Nobody signs them; a peer that has lost all its tunnels sends one for each packet of ours. */
+static bool recv_error_heard(struct worker *w)
+{
+	if (w->now_s != w->recv_error_heard_s) {
+		w->recv_error_heard_s = w->now_s;
+		w->recv_errors_heard = 0;
+	}
+	return w->recv_errors_heard++ < RECV_ERROR_HEARD_PER_SECOND;
+}
+
 static void clear_datagram(struct worker *w, const struct arrival *arrival, enum wire_type type,
 			   const uint8_t *datagram, uint32_t bytes)
 {
+	enum drop reason = DROP_NONE;
+
 	if (type == WIRE_HANDSHAKE)
+		reason = handshake_check(w, datagram, bytes);
+	else if (!recv_error_heard(w))
+		reason = DROP_RECV_ERROR_IGNORED;
+	if (reason != DROP_NONE)
+		count_drop(w->counters, reason, 1);
+	else if (type == WIRE_HANDSHAKE)
 		punt_datagram(w, POOL_CLASS_HANDSHAKE, PUNT_HANDSHAKE, arrival, datagram, bytes);
 	else
-		punt_datagram(w, POOL_CLASS_OPENED, PUNT_RECV_ERROR, arrival, datagram, bytes);
+		punt_datagram(w, POOL_CLASS_RECV_ERROR, PUNT_RECV_ERROR, arrival, datagram, bytes);
 }
 
 /* Datagrams of this length and first bytes, before any tunnel is known: DROP_NONE and the type. */

@@ -120,6 +120,7 @@ static void collect(struct worker *w)
 			fifo_put(&w->udp_trains, &event);
 			break;
 		case IO_HANDED:
+			gather_see(w, &event);
 			fifo_put(&w->handed, &event);
 			break;
 		case IO_ORDER:

@@ -218,7 +218,7 @@ int outbound_in_train(struct worker *w, struct tunnel *tunnel, enum wire_type ty
 		return -EHOSTUNREACH;
 	if (!outbound_reserve(w, tunnel, 1, &counter))
 		return -EKEYEXPIRED;
-	out = train_room(w, tunnel, remote, length + WIRE_OVERHEAD);
+	out = train_room(w, tunnel, remote, WIRE_LABEL_NONE, length + WIRE_OVERHEAD);
 	if (!out) {
 		count_drop(w->counters, DROP_SEND_ERROR, 1);
 		return -ENOBUFS;

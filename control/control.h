@@ -12,11 +12,13 @@
 
 #include "admin.h"
 #include "dataplane.h"
+#include "handshake_queue.h"
 #include "orders.h"
 #include "outside.h"
 #include "peers/node.h"
 #include "reaper.h"
 #include "stats.h"
+#include "system/steer.h"
 
 enum control_state {
 	CONTROL_STARTING, /* not every worker has said PUNT_READY */
@@ -33,6 +35,7 @@ struct control {
 	struct reaper *reaper;
 	uint32_t queues;
 	int udp_fd; /* socket 0: raw UDP leaves here */
+	enum steering steering;
 	bool udp_v6;
 	int signal_fd;
 	struct admin *admin;                       /* NULL: no control socket */
@@ -50,6 +53,7 @@ struct control {
 	uint64_t waiting_taken[QUEUES_MAX]; /* PUNT_WAITING that the node has got, by queue */
 	uint32_t notes_said;                /* a bit per enum note */
 	struct orders orders;
+	struct handshake_queue handshakes;
 	struct outside outside; /* the real one: outside_live.c */
 	uint64_t drops[DROPS];  /* control's own */
 	uint64_t stats[STATS];

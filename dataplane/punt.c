@@ -17,6 +17,7 @@ static const struct {
 } pool_sizes[POOL_CLASSES] = {
 	[POOL_CLASS_HANDSHAKE] = {POOL_HANDSHAKES, PUNT_BYTES},
 	[POOL_CLASS_OPENED] = {POOL_OPENED, PUNT_BYTES},
+	[POOL_CLASS_RECV_ERROR] = {POOL_RECV_ERRORS, PUNT_BYTES},
 	[POOL_CLASS_WAITING_SMALL] = {POOL_WAITING_SMALL, WAITING_SMALL_BYTES},
 	[POOL_CLASS_WAITING_LARGE] = {POOL_WAITING_LARGE, SLOT_BYTES},
 	[POOL_CLASS_EVENT] = {POOL_EVENTS, 0},
@@ -100,6 +101,17 @@ void punt_active(struct worker *w, struct tunnel *tunnel)
 		return;
 	}
 	punt->tunnel = tunnel->id;
+	punt_send(w, punt);
+}
+
+void punt_wanted(struct worker *w, struct route_gateway *gateway)
+{
+	if (atomic_exchange_explicit(&gateway->asked_s, w->now_s, memory_order_relaxed) == w->now_s)
+		return;
+	struct punt *punt = punt_take(w, POOL_CLASS_EVENT, PUNT_WANTED);
+	if (!punt)
+		return; /* asked again in the next second */
+	punt->addr = gateway->to.addr;
 	punt_send(w, punt);
 }
 

@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "handover.h"
+
 int io_ring_fd(const struct io *io)
 {
 	return io->ring.ring_fd;
@@ -125,7 +127,7 @@ bool io_ready(const struct io *io)
 	       (io->unsent.head && !io->send_blocked && io->sends_in_flight == 0);
 }
 
-void io_turn(struct io *io, bool sleep)
+static void prepare_turn(struct io *io)
 {
 	if (!io->stopping) {
 		buffers_refill(&io->tun_buffers);
@@ -136,10 +138,26 @@ void io_turn(struct io *io, bool sleep)
 	udp_io_prepare_sends(io);
 	if (__builtin_expect(io->faults != NULL, 0))
 		io->faults->submitting(io->faults->context, &io->ring);
+}
+
+void io_turn(struct io *io, bool sleep)
+{
+	prepare_turn(io);
 	if (sleep)
 		io_uring_submit_and_wait(&io->ring, io->inline_pending + 1);
 	else
 		io_uring_submit_and_get_events(&io->ring);
+}
+
+void io_gather(struct io *io)
+{
+	struct __kernel_timespec most = {.tv_nsec = GATHER_NS};
+	struct io_uring_cqe *cqe;
+
+	prepare_turn(io);
+	/* Linux 5.11: the wait takes a time-out of its own */
+	io_uring_submit_and_wait_timeout(&io->ring, &cqe, io->inline_pending + GATHER_RUNS, &most,
+					 NULL);
 }
 
 void uring_note(struct io *io, const struct io_event *note)
@@ -150,6 +168,16 @@ void uring_note(struct io *io, const struct io_event *note)
 	if (io->note_count >= (fatal ? NOTES_MAX : NOTES_MAX - 2))
 		return;
 	io->notes[(io->note_head + io->note_count++) % NOTES_MAX] = *note;
+}
+
+static void handed(struct handover *handover, struct io_event *event)
+{
+	event->type = IO_HANDED;
+	event->handover = handover;
+	event->packet = handover->bytes;
+	event->length = handover->length;
+	event->segment_bytes = handover->segment_bytes;
+	event->source = handover->source;
 }
 
 /* One completion; true when it is an event for the worker. */
@@ -180,6 +208,15 @@ static bool completion(struct io *io, const struct io_uring_cqe *cqe, struct io_
 		io->waiting_lost += punt->type == PUNT_WAITING;
 		punt_release(punt);
 		count_drop(io->counters, DROP_PUNT_POOL, 1);
+		return false;
+	}
+	case OP_HANDED:
+		handed(TAG_POINTER(tag), event);
+		return true;
+	case OP_HAND_OVER: { /* only failures complete: the owner has not begun, or has ended */
+		struct handover *handover = TAG_POINTER(tag);
+		count_drop(io->counters, DROP_HANDOVER_FULL, handover_packets(handover));
+		handover_release(handover);
 		return false;
 	}
 	case OP_NONE:
@@ -224,6 +261,21 @@ void io_punt(struct io *io, struct punt *punt)
 	io_uring_prep_msg_ring(sqe, io->options.control_ring_fd, 0, (uint64_t)(uintptr_t)punt, 0);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	sqe->user_data = TAG(OP_PUNT, (uintptr_t)punt);
+}
+
+void io_set_peers(struct io *io, const int *fds)
+{
+	io->peer_rings = fds;
+}
+
+void io_hand_over(struct io *io, uint32_t queue, struct handover *handover)
+{
+	struct io_uring_sqe *sqe = uring_sqe(io);
+
+	io_uring_prep_msg_ring(sqe, io->peer_rings[queue], 0, TAG(OP_HANDED, (uintptr_t)handover),
+			       0);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	sqe->user_data = TAG(OP_HAND_OVER, (uintptr_t)handover);
 }
 
 uint64_t io_waiting_lost(const struct io *io)

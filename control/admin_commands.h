@@ -25,7 +25,7 @@ struct admin_world {
 	uint64_t started_ns; /* monotonic */
 };
 
-#define ADMIN_POSITIONALS_MAX 3
+#define ADMIN_POSITIONALS_MAX 4
 
 /* The arguments of one request, as its command takes them. Strings are borrowed. */
 struct admin_arguments {
@@ -84,6 +84,7 @@ admin_run_fn admin_run_version;
 admin_run_fn admin_run_status;
 admin_run_fn admin_run_drops;
 admin_run_fn admin_run_counters;
+admin_run_fn admin_run_queues;
 admin_run_fn admin_run_log_level;
 admin_run_fn admin_run_device_info;
 

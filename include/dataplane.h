@@ -37,7 +37,8 @@ struct dataplane_options {
 	int control_ring_fd; /* ring that punts are sent to by MSG_RING */
 	struct hostmap *map;
 	enum io_tier tier;
-	const int *cpus; /* CPU that each worker stays on, -1: any; or NULL. Copied */
+	bool spread_flows; /* m57.spread_flows: labels are written, and looked at */
+	const int *cpus;   /* CPU that each worker stays on, -1: any; or NULL. Copied */
 };
 
 /*
@@ -56,14 +57,16 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
  * free after a grace period. */
 struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapshot);
 
+/* The one that workers read now; control thread. */
+const struct snapshot *dataplane_snapshot(const struct dataplane *d);
+
 /*
  * For "why", by the published snapshot; control thread, nothing is counted or tracked.
- * dataplane_route: the overlay host that a packet to destination goes to, in *next_hop; DROP_NONE
- * or why there is none. dataplane_judge: may the first packet of flow pass on tunnel, conntrack
+ * dataplane_route: the overlay host that a packet of flow goes to, in *hop; DROP_NONE or why there
+ * is none. dataplane_judge: may the first packet of flow pass on tunnel, conntrack
  * aside? DROP_NONE, with the index of the rule of direction that lets it in *rule, or the reason.
  */
-enum drop dataplane_route(const struct dataplane *d, const struct addr *destination,
-			  struct addr *next_hop);
+enum drop dataplane_route(const struct dataplane *d, const struct flow *flow, struct next_hop *hop);
 enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel,
 			  const struct flow *flow, enum direction direction, uint32_t *rule);
 
@@ -88,6 +91,9 @@ static inline struct punt *dataplane_punt_of(uint64_t user_data)
 
 /* Sums of all workers since start; sum must be zeroed or hold what to add to. */
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS]);
+/* The same of one worker. */
+void dataplane_read_queue(struct dataplane *d, uint32_t queue, uint64_t drops[DROPS],
+			  uint64_t stats[STATS]);
 
 /* CPU time that all workers have used so far, ns. */
 uint64_t dataplane_cpu_ns(const struct dataplane *d);

@@ -102,6 +102,7 @@
 #define PUNCH_ORDERS_PER_SECOND                                                                    \
 	200 /* that a lighthouse sends to one host; burst for a host that came back */
 #define PUNCH_ORDERS_BURST 1000
+#define ANSWERS_MAX        2048 /* of a worker, and orders to punch: wait for room to send them */
 #define MOVE_TESTS_MAX     1024 /* tunnels that are tested when our addresses change */
 
 /* --- relays (PROTOCOL.md 7) --------------------------------------------------------------------
@@ -120,6 +121,15 @@
 #define COUNTER_REHANDSHAKE_AT (1ull << 34)
 #define COUNTER_REFUSE_AT      (UINT64_MAX - (1ull << 40)) /* no nonce at or above this is ever used */
 #define DATAGRAM_MAX           9001 /* bytes; what a stock peer can receive */
+#define FLOW_LABELS            255  /* values of a flow label: lookup/label.h says why so few */
+/*
+ * Packets that all workers together may have sealed and not sent (each a run of 64 more): half of
+ * the window of deployed peers, so that what one worker holds for a batch is not too old when it
+ * leaves while the others go on.
+ */
+#define SKEW_PACKETS_MAX 512
+#define MIXED_TRAINS_MAX                                                                           \
+	8 /* authentic trains of several owners before the kernel is no longer asked to spread */
 #define RECV_ERROR_HEARD_PER_SECOND                                                                \
 	1000 /* recv_errors that one worker hands to control; more are forged, or say it again */
 #define RECV_ERROR_PER_SECOND                                                                      \
@@ -132,11 +142,14 @@
 
 /* --- the dataplane's memory, per queue ---------------------------------------------------------
  */
-#define SLOT_BYTES       (64u * 1024 + 512) /* one receive buffer: 64 KiB, virtio or recvmsg headers */
-#define TUN_SLOTS        128   /* power of two; how many are in the ring: dataplane/io/buffers.h */
-#define UDP_SLOTS        128   /* power of two; 64 gave 14,650 re-arms in 4 s of small packets */
-#define SEND_SLOTS       32    /* super-packets on their way to the UDP socket */
-#define WRITE_SLOTS      32    /* super-packets on their way to the tun */
+#define SLOT_BYTES  (64u * 1024 + 512) /* one receive buffer: 64 KiB, virtio or recvmsg headers */
+#define TUN_SLOTS   128 /* power of two; how many are in the ring: dataplane/io/buffers.h */
+#define UDP_SLOTS   128 /* power of two; 64 gave 14,650 re-arms in 4 s of small packets */
+#define SEND_SLOTS  32  /* super-packets on their way to the UDP socket */
+#define WRITE_SLOTS 32  /* super-packets on their way to the tun */
+#define HANDOVERS_MAX                                                                              \
+	64 /* trains of each worker on their way to others: as many bytes as the socket's buffer   \
+	    */
 #define GSO_SEGMENTS_MAX 64    /* of one UDP_SEGMENT send, on every kernel with GSO */
 #define GSO_BYTES_MAX    65507 /* UDP payload of one send over IPv4 */
 #define TUN_GSO_BYTES_MAX                                                                          \
@@ -185,7 +198,13 @@
 	     */
 #define REJECT_BYTES_MAX                                                                           \
 	1048 /* of such an answer: ICMPv6 error with 1000 bytes of the packet (PROTOCOL.md 5.6) */
-#define ROUTES_MAX 4096 /* overlay and unsafe routes together */
+/*
+ * Routes of each kind: tun.routes, tun.unsafe_routes, and what is learned from the kernel. A host
+ * that takes the routes of a large network by BGP has a few thousand; all of them cost 1 MB, and
+ * each change of the kernel's table makes the workers' table anew, in about 4 ms.
+ */
+#define ROUTES_MAX   16384
+#define GATEWAYS_MAX 16 /* of one route; routers spread over no more */
 
 /* --- m57ctl ------------------------------------------------------------------------------------
  */

@@ -56,6 +56,12 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
  * free after a grace period. */
 struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapshot);
 
+/* What was published last. */
+const struct snapshot *dataplane_snapshot(const struct dataplane *d);
+
+/* Empties conntrack: the versions of rules begin anew. */
+void dataplane_forget_flows(struct dataplane *d);
+
 /*
  * For "why", by the published snapshot; control thread, nothing is counted or tracked.
  * dataplane_route: the overlay host that a packet to destination goes to, in *next_hop; DROP_NONE

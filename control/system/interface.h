@@ -36,4 +36,12 @@ uint32_t interface_device_mtu(const struct interface_plan *plan);
 /* Applies plan and brings the device up. 0, or -errno with one line in error. */
 int interface_configure(const struct interface_plan *plan, char error[ERROR_LINE_MAX]);
 
+/*
+ * From the plan in force to another of the same device and networks: MTU, and the routes that have
+ * come, gone or changed. Routes that stay are not touched, those that change are replaced, so no
+ * packet finds none. Goes on after a failure. 0, or the first -errno with one line in error.
+ */
+int interface_reconfigure(const struct interface_plan *before, const struct interface_plan *after,
+			  char error[ERROR_LINE_MAX]);
+
 #endif

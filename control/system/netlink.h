@@ -49,6 +49,9 @@ int netlink_address_add(struct netlink *netlink, unsigned index, const struct pr
 /* Scope link, main table, no gateway; replaces a route of the same key. */
 int netlink_route_set(struct netlink *netlink, const struct netlink_route *route);
 
+/* Takes the route of this key away: prefix, metric, device. -ESRCH: there is none. */
+int netlink_route_remove(struct netlink *netlink, const struct netlink_route *route);
+
 /*
  * The requests as bytes, for tests: each fills buffer (NETLINK_REQUEST_BYTES) and returns its
  * length.
@@ -57,5 +60,6 @@ size_t netlink_build_link(void *buffer, const struct netlink_link *link);
 size_t netlink_build_gso(void *buffer, const struct netlink_link *link);
 size_t netlink_build_address(void *buffer, unsigned index, const struct prefix *address);
 size_t netlink_build_route(void *buffer, const struct netlink_route *route);
+size_t netlink_build_route_remove(void *buffer, const struct netlink_route *route);
 
 #endif

@@ -211,7 +211,8 @@ void tunnel_free(struct hostmap *map, struct tunnel *tunnel)
 	map->generations[slot]++; /* a wrap to 0 becomes 1 in tunnel_allocate */
 	map->free_slots[map->free_count++] = slot;
 	free(tunnel->remote);
-	free(tunnel->rules);
+	free(tunnel->rules[0]);
+	free(tunnel->rules[1]);
 	free(tunnel->prefixes);
 	free(tunnel);
 }

@@ -1,0 +1,155 @@
+/* generation.c - see generation.h. */
+#include "generation.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/check.h"
+
+struct generation *generation_load(const char *path, bool strict, int64_t now)
+{
+	struct generation *generation = calloc(1, sizeof(*generation));
+
+	if (generation)
+		(void)check_load(path, strict, now, &generation->config, &generation->pki,
+				 &generation->findings);
+	return generation;
+}
+
+void generation_free(struct generation *generation)
+{
+	if (!generation)
+		return;
+	if (generation->config)
+		pki_free(&generation->pki);
+	config_free(generation->config);
+	findings_free(&generation->findings);
+	free(generation);
+}
+
+/* --- the node ----------------------------------------------------------------------------------
+ */
+
+static struct peer_rules *peer_rules_build(void *context, const struct cert *peer,
+					   const struct cert *ca)
+{
+	const struct generation *generation = context;
+
+	return rules_for_peer(generation->config->firewall.rules, generation->rules_version, peer,
+			      ca ? ca->name : NULL);
+}
+
+static struct node_static_host *static_hosts_collect(const struct config *config)
+{
+	struct node_static_host *hosts = calloc(config->static_host_count + 1, sizeof(*hosts));
+
+	for (uint32_t i = 0; hosts && i < config->static_host_count; i++) {
+		hosts[i].addr = config->static_hosts[i].overlay;
+		hosts[i].remote_count = config->static_hosts[i].remote_count;
+		memcpy(hosts[i].remotes, config->static_hosts[i].remotes, sizeof(hosts[i].remotes));
+	}
+	return hosts;
+}
+
+int generation_node_options(struct generation *generation, struct node_options *options)
+{
+	const struct config *config = generation->config;
+
+	*options = (struct node_options){
+		.cipher = config->cipher,
+		.queues = config->routines,
+		.try_interval_ns = config->handshakes.try_interval_ns,
+		.retries = config->handshakes.retries,
+		.accept_recv_error = config->listen.accept_recv_error,
+		.disconnect_invalid = config->pki.disconnect_invalid,
+		.alive_interval_ns = config->tunnels.alive_interval_ns,
+		.deletion_interval_ns = config->tunnels.deletion_interval_ns,
+		.drop_inactive = config->tunnels.drop_inactive,
+		.inactivity_ns = config->tunnels.inactivity_ns,
+		.punch = config->punchy.punch,
+		.punch_all = config->punchy.target_all_remotes,
+		.static_hosts = static_hosts_collect(config),
+		.static_host_count = config->static_host_count,
+		.lighthouse = config->lighthouse,
+		.rules_for_peer = peer_rules_build,
+		.rules_context = generation,
+	};
+	return options->static_hosts ? 0 : -ENOMEM;
+}
+
+/* --- the device and the sockets ----------------------------------------------------------------
+ */
+
+/* tun.routes, and the tun.unsafe_routes that are to be installed. *count of them, malloc'ed. */
+static struct interface_route *routes_collect(const struct config *config, uint32_t *count)
+{
+	struct interface_route *routes = calloc(
+		config->tun.route_count + config->tun.unsafe_route_count + 1, sizeof(*routes));
+
+	*count = 0;
+	if (!routes)
+		return NULL;
+	for (uint32_t i = 0; i < config->tun.route_count; i++) {
+		const struct config_route *route = &config->tun.routes[i];
+
+		routes[(*count)++] = (struct interface_route){
+			.to = route->to, .mtu = route->mtu, .line = route->where.line};
+	}
+	for (uint32_t i = 0; i < config->tun.unsafe_route_count; i++) {
+		const struct config_unsafe_route *route = &config->tun.unsafe_routes[i];
+
+		if (route->install)
+			routes[(*count)++] = (struct interface_route){.to = route->to,
+								      .mtu = route->mtu,
+								      .metric = route->metric,
+								      .line = route->where.line};
+	}
+	return routes;
+}
+
+int generation_interface(const struct generation *generation, struct interface_plan *plan)
+{
+	const struct config *config = generation->config;
+	const struct cert *own = pki_own_cert(&generation->pki);
+	uint32_t count;
+	struct interface_route *routes = routes_collect(config, &count);
+
+	*plan = (struct interface_plan){
+		.mtu = config->tun.mtu,
+		.tx_queue = config->tun.tx_queue,
+		.network_count = own->network_count,
+		.networks = own->networks,
+		.route_count = count,
+		.routes = routes,
+	};
+	return routes ? 0 : -ENOMEM;
+}
+
+void generation_release(struct node_options *options, struct interface_plan *plan)
+{
+	if (options) {
+		free((void *)options->static_hosts);
+		options->static_hosts = NULL;
+	}
+	if (plan) {
+		free((void *)plan->routes);
+		plan->routes = NULL;
+	}
+}
+
+struct udp_options generation_udp(const struct generation *generation)
+{
+	const struct config *config = generation->config;
+
+	return (struct udp_options){
+		.host = config->listen.host,
+		.port = config->listen.port,
+		.queues = config->routines,
+		.read_buffer = config->listen.read_buffer,
+		.write_buffer = config->listen.write_buffer,
+		.mark = config->listen.so_mark,
+		.offloads = config->listen.udp_offloads,
+		.single = config->listen.batch <= 1,
+	};
+}

@@ -158,7 +158,9 @@ json_t *admin_addrmap(struct node *node, const struct addr *addr)
 		json_t *learned = json_array(), *reported = json_array(), *relay = json_array();
 		char owner[ADDR_TEXT_MAX] = "configuration";
 
-		if (!addr_is_zero(&view.owner))
+		if (view.is_dns)
+			snprintf(owner, sizeof(owner), "DNS");
+		else if (!addr_is_zero(&view.owner))
 			addr_format(&view.owner, owner);
 		for (int j = 0; j < 2; j++)
 			if (view.learned[j].port)

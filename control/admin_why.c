@@ -150,7 +150,9 @@ static void check_lighthouses(struct page *page)
 				    : "without a tunnel");
 	}
 	for (uint32_t i = 0; node_query_owner(page->node, &page->hop, i, &owner); i++)
-		if (!addr_is_zero(&owner.owner) && owner.reported_count)
+		if (owner.is_dns)
+			line(page, "-", "DNS", "%u addresses of the host", owner.reported_count);
+		else if (!addr_is_zero(&owner.owner) && owner.reported_count)
 			line(page, "-", "reported",
 			     "%s reports %u addresses of the host, %u relays",
 			     addr_format(&owner.owner, text), owner.reported_count,
@@ -167,9 +169,11 @@ static void check_known(struct page *page, const struct node_host_view *host)
 
 	for (uint32_t i = 0; i < config->static_host_count; i++)
 		if (addr_equal(&config->static_hosts[i].overlay, &page->hop))
-			line(page, "-", "static map", "static_host_map, line %u: %u addresses",
+			line(page, "-", "static map",
+			     "static_host_map, line %u: %u addresses, %u host names",
 			     config->static_hosts[i].where.line,
-			     config->static_hosts[i].remote_count);
+			     config->static_hosts[i].remote_count,
+			     config->static_hosts[i].name_count);
 	for (uint32_t i = 0; node_query_remote(page->node, &page->hop, i, &remote, &blocked); i++) {
 		if (at + ENDPOINT_TEXT_MAX + 32 < sizeof(text))
 			at += (uint32_t)snprintf(text + at, sizeof(text) - at, "%s%s%s",

@@ -20,9 +20,10 @@
 
 #include "log.h"
 #include "system/local_addrs.h"
+#include "system/resolver.h"
 #include "system/signals.h"
 
-enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_ADDRS, TAG_ADMIN, TAG_END };
+enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_ADDRS, TAG_ADMIN, TAG_RESOLVER, TAG_END };
 
 /* READY, STOPPED and a note of each kind per worker come beside what the pools hold. */
 #define PUNTS_PER_QUEUE                                                                            \
@@ -84,6 +85,14 @@ static void admin_poll_arm(struct control *control)
 
 	io_uring_prep_poll_add(sqe, admin_fd(control->admin), POLLIN);
 	io_uring_sqe_set_data64(sqe, TAG_ADMIN);
+}
+
+static void resolver_poll_arm(struct control *control)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&control->ring);
+
+	io_uring_prep_poll_add(sqe, resolver_fd(control->resolver), POLLIN);
+	io_uring_sqe_set_data64(sqe, TAG_RESOLVER);
 }
 
 static void close_begin(struct control *control)
@@ -156,6 +165,9 @@ static void completion_take(struct control *control, uint64_t tag, uint32_t flag
 	} else if (tag == TAG_ADMIN) {
 		admin_turn(control->admin, control->outside.now_ns(control));
 		admin_poll_arm(control);
+	} else if (tag == TAG_RESOLVER) {
+		resolver_turn(control->resolver);
+		resolver_poll_arm(control);
 	}
 }
 
@@ -196,6 +208,8 @@ static uint64_t next_deadline(const struct control *control)
 
 	if (control->admin && admin_next_deadline(control->admin) < deadline)
 		deadline = admin_next_deadline(control->admin);
+	if (control->resolver && resolver_next_deadline(control->resolver) < deadline)
+		deadline = resolver_next_deadline(control->resolver);
 	if (control->state == CONTROL_CLOSING && control->close_deadline_ns < deadline)
 		deadline = control->close_deadline_ns;
 	return deadline;
@@ -232,6 +246,8 @@ int control_run(struct control *control)
 		poll_arm(control, control->addrs_fd, TAG_ADDRS);
 	if (control->admin)
 		admin_poll_arm(control);
+	if (control->resolver)
+		resolver_poll_arm(control);
 
 	while (control->state != CONTROL_ENDED) {
 		turn_wait(control, next_deadline(control));
@@ -243,6 +259,8 @@ int control_run(struct control *control)
 			log_info("Caught HUP, reloading config");
 			control->on_reload(control);
 		}
+		if (control->resolver)
+			resolver_tick(control->resolver, control->outside.now_ns(control));
 		node_tick(control->node);
 		if (control->admin)
 			admin_tick(control->admin, control->outside.now_ns(control));
@@ -285,5 +303,6 @@ void control_stats(struct control *control, struct stats *stats)
 {
 	memset(stats, 0, sizeof(*stats));
 	memcpy(stats->drops, control->drops, sizeof(stats->drops));
+	memcpy(stats->stats, control->stats, sizeof(stats->stats));
 	dataplane_read_counters(control->dataplane, stats->drops, stats->stats);
 }

@@ -36,6 +36,7 @@ struct control {
 	bool udp_v6;
 	int signal_fd;
 	struct admin *admin;                        /* NULL: no control socket */
+	struct resolver *resolver;                  /* NULL: no host name is looked up */
 	int addrs_fd;                               /* local_addrs_watch(); -1: not watched */
 	void (*on_ready)(struct control *control);  /* every worker runs */
 	void (*on_reload)(struct control *control); /* SIGHUP, once every worker runs */
@@ -53,6 +54,7 @@ struct control {
 	struct orders orders;
 	struct outside outside; /* the real one: outside_live.c */
 	uint64_t drops[DROPS];  /* control's own */
+	uint64_t stats[STATS];
 };
 
 /*

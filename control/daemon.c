@@ -24,6 +24,7 @@
 #include "system/interface.h"
 #include "system/local_addrs.h"
 #include "system/notify.h"
+#include "system/resolver.h"
 #include "system/signals.h"
 #include "system/tun_setup.h"
 #include "system/udp_setup.h"
@@ -157,11 +158,22 @@ static size_t local_addrs(void *context, struct local_addr *list, size_t most)
 	return local_addrs_dump(list, most);
 }
 
+static void name_found(void *context, uint32_t id, enum name_outcome outcome,
+		       const struct addr *addrs, uint32_t count)
+{
+	const struct daemon *daemon = context;
+
+	node_on_name(daemon->control.node, id, outcome, addrs, count);
+}
+
 static int node_make(struct daemon *daemon)
 {
 	struct control *control = &daemon->control;
 	struct node_options options;
 
+	control->resolver = resolver_open(name_found, daemon);
+	if (!control->resolver)
+		log_warning("Host names cannot be looked up", LOG_STR("error", strerror(errno)));
 	if (generation_node_options(daemon->reload.now, &options) == 0) {
 		options.udp_v6 = daemon->udp.v6;
 		options.udp_port = daemon->udp.bound.port;
@@ -386,6 +398,7 @@ static void daemon_close(struct daemon *daemon)
 	}
 	snapshot_free(daemon->snapshot);
 	node_destroy(control->node);
+	resolver_close(control->resolver);
 	if (control->map) {
 		garbage_release_all(control);
 		hostmap_destroy(control->map);

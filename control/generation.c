@@ -52,6 +52,29 @@ static struct node_static_host *static_hosts_collect(const struct config *config
 	return hosts;
 }
 
+/* Texts are the configuration's. */
+static struct name_entry *names_collect(const struct config *config, uint32_t *count)
+{
+	struct name_entry *list;
+
+	*count = config->advertise_name_count;
+	for (uint32_t i = 0; i < config->static_host_count; i++)
+		*count += config->static_hosts[i].name_count;
+	list = calloc(*count + 1, sizeof(*list));
+	*count = 0;
+	for (uint32_t i = 0; list && i < config->advertise_name_count; i++)
+		list[(*count)++] = (struct name_entry){.text = config->advertise_names[i].text,
+						       .port = config->advertise_names[i].port};
+	for (uint32_t i = 0; list && i < config->static_host_count; i++) {
+		const struct static_host *host = &config->static_hosts[i];
+
+		for (uint32_t j = 0; j < host->name_count; j++)
+			list[(*count)++] = (struct name_entry){host->names[j].text,
+							       host->names[j].port, host->overlay};
+	}
+	return list;
+}
+
 int generation_node_options(struct generation *generation, struct node_options *options)
 {
 	const struct config *config = generation->config;
@@ -72,10 +95,14 @@ int generation_node_options(struct generation *generation, struct node_options *
 		.static_hosts = static_hosts_collect(config),
 		.static_host_count = config->static_host_count,
 		.lighthouse = config->lighthouse,
+		.names = {.cadence_ns = config->static_map.cadence_ns,
+			  .timeout_ns = config->static_map.lookup_timeout_ns,
+			  .network = config->static_map.network},
 		.rules_for_peer = peer_rules_build,
 		.rules_context = generation,
 	};
-	return options->static_hosts ? 0 : -ENOMEM;
+	options->names.list = names_collect(config, &options->names.count);
+	return options->static_hosts && options->names.list ? 0 : -ENOMEM;
 }
 
 /* --- the device and the sockets ----------------------------------------------------------------
@@ -130,7 +157,9 @@ void generation_release(struct node_options *options, struct interface_plan *pla
 {
 	if (options) {
 		free((void *)options->static_hosts);
+		free((void *)options->names.list);
 		options->static_hosts = NULL;
+		options->names.list = NULL;
 	}
 	if (plan) {
 		free((void *)plan->routes);

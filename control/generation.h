@@ -30,8 +30,8 @@ struct generation *generation_load(const char *path, bool strict, int64_t now);
 void generation_free(struct generation *generation); /* NULL is allowed */
 
 /*
- * What the node is given. options->static_hosts is malloc'ed, the caller's: generation_release();
- * the rest is borrowed. udp_v6, udp_port and local_addrs are the caller's to fill. 0 or -ENOMEM.
+ * What the node is given. options->static_hosts and names.list are malloc'ed, the caller's:
+ * generation_release(); the rest is borrowed. udp_v6, udp_port and local_addrs are the caller's to fill. 0 or -ENOMEM.
  */
 int generation_node_options(struct generation *generation, struct node_options *options);
 

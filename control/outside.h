@@ -15,6 +15,7 @@
 
 #include "addr.h"
 #include "counters.h"
+#include "peers/name_options.h"
 #include "tunnel.h"
 #include "wire.h"
 
@@ -32,6 +33,13 @@ struct waiting_run {
 	struct virtio_net_hdr vnet;
 	const uint8_t *bytes;
 	uint32_t length; /* at most SLOT_BYTES */
+};
+
+/* How a look-up of a host name ended. */
+enum name_outcome {
+	NAME_FOUND,  /* there are addresses */
+	NAME_NONE,   /* a server says that it does not exist, or has none of the family */
+	NAME_FAILED, /* no answer, or none that makes sense */
 };
 
 struct outside {
@@ -61,7 +69,17 @@ struct outside {
 		       const struct waiting_run *run);
 	void (*resume_end)(void *context, uint32_t queue, const struct addr *host);
 
+	/*
+	 * Begins to look a host name up; the answer comes as node_on_name() with the same id,
+	 * unless resolve_cancel() was called first. timeout_ns is how long it will be waited for. 0
+	 * or -errno. May be NULL: then no name is looked up.
+	 */
+	int (*resolve)(void *context, uint32_t id, const char *name, enum name_network network,
+		       uint64_t timeout_ns);
+	void (*resolve_cancel)(void *context, uint32_t id);
+
 	void (*count_drop)(void *context, enum drop reason, uint64_t packets);
+	void (*count_stat)(void *context, enum statistic which, uint64_t n); /* may be NULL */
 	void (*log)(void *context, enum outside_level level, const char *message,
 		    const struct outside_field *fields, size_t count);
 };

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "log.h"
 #include "sockaddr.h"
+#include "system/resolver.h"
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -55,6 +56,25 @@ static void live_count_drop(void *context, enum drop reason, uint64_t packets)
 
 	PROBE(drop, reason, drop_metrics[reason], packets);
 	control->drops[reason] += packets;
+}
+
+static void live_count_stat(void *context, enum statistic which, uint64_t n)
+{
+	((struct control *)context)->stats[which] += n;
+}
+
+static int live_resolve(void *context, uint32_t id, const char *name, enum name_network network,
+			uint64_t timeout_ns)
+{
+	struct control *control = context;
+
+	return control->resolver ? resolver_begin(control->resolver, id, name, network, timeout_ns)
+				 : -ENOSYS;
+}
+
+static void live_resolve_cancel(void *context, uint32_t id)
+{
+	resolver_cancel(((struct control *)context)->resolver, id);
 }
 
 static void live_send_in_tunnel(void *context, uint32_t queue, struct tunnel_id tunnel,
@@ -145,7 +165,10 @@ void outside_live_init(struct control *control)
 		.send_in_tunnel = live_send_in_tunnel,
 		.resume = live_resume,
 		.resume_end = live_resume_end,
+		.resolve = live_resolve,
+		.resolve_cancel = live_resolve_cancel,
 		.count_drop = live_count_drop,
+		.count_stat = live_count_stat,
 		.log = live_log,
 	};
 }

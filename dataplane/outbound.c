@@ -85,7 +85,8 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 			count_drop(w->counters, DROP_SEND_ERROR, s.count - i);
 			break;
 		}
-		seal_packet(tunnel, WIRE_MESSAGE, counter + i, segment, bytes, out);
+		seal_packet(tunnel, WIRE_MESSAGE, WIRE_LABEL_NONE, counter + i, segment, bytes,
+			    out);
 	}
 	tunnel_is_used(w, tunnel);
 	return DROP_NONE;
@@ -150,7 +151,7 @@ int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type typ
 		return -EHOSTUNREACH;
 	if (!reserve(w, tunnel, 1, &counter))
 		return -EKEYEXPIRED;
-	seal_packet(tunnel, type, counter, bytes, length, sealed);
+	seal_packet(tunnel, type, WIRE_LABEL_NONE, counter, bytes, length, sealed);
 	/* what the connection manager asks and answers itself is no traffic */
 	if (type != WIRE_TEST_REQUEST && type != WIRE_TEST_REPLY && type != WIRE_CLOSE_TUNNEL)
 		tunnel_is_used(w, tunnel);

@@ -31,9 +31,10 @@
 #define CONTROL_TURN_MAX  256  /* completions that control takes before it looks at its timers */
 /*
  * Bytes of a socket's receive buffer with listen.read_buffer 0. A train of 60 kB counts whole, so
- * the system's 208 KiB lose a burst of four: one TCP flow had 5.6 Gbit/s there and 10 with this.
+ * the system's 208 KiB lose a burst of four: one TCP flow had 5.6 Gbit/s there and 10 with
+ * 4 MiB, where four flows still lost trains while their windows opened.
  */
-#define UDP_READ_BUFFER_DEFAULT (4u << 20)
+#define UDP_READ_BUFFER_DEFAULT (8u << 20)
 #define CLOSE_WAIT_MS           1000 /* at exit: for the CloseTunnel messages to leave */
 
 /* --- certificates (PROTOCOL.md 3) ------------------------------------------------------------- */
@@ -69,6 +70,11 @@
 #define NODE_FAILURE_TEXT_MAX   160          /* bytes of the reason; a longer one is cut */
 #define HANDSHAKE_BYTES_MAX     9001 /* a stock peer's buffer: larger stage 1 or 2 cannot be sent */
 #define STATIC_REMOTES_MAX      32   /* underlay addresses of one static_host_map entry */
+#define STATIC_NAMES_MAX        16   /* host names of one static_host_map entry */
+#define NAMES_MAX               4096 /* host names of a configuration */
+#define NAME_ADDRS_MAX          16   /* addresses of one host name; a server may answer thousands */
+#define LOOKUPS_MAX             16   /* host names that are looked up at the same time */
+#define HOSTNAME_MAX            253  /* bytes of a host name, as DNS can carry it */
 
 /* --- lighthouse (PROTOCOL.md 6) ----------------------------------------------------------------
  */
@@ -111,11 +117,11 @@
 /* --- the dataplane's memory, per queue ---------------------------------------------------------
  */
 #define SLOT_BYTES       (64u * 1024 + 512) /* one receive buffer: 64 KiB, virtio or recvmsg headers */
-#define TUN_SLOTS        128 /* power of two; few are in the ring unless small packets come fast */
-#define UDP_SLOTS        128 /* power of two; 64 gave 14,650 re-arms in 4 s of small packets */
-#define SEND_SLOTS       32  /* super-packets on their way to the UDP socket */
-#define WRITE_SLOTS      32  /* super-packets on their way to the tun */
-#define GSO_SEGMENTS_MAX 64  /* of one UDP_SEGMENT send, on every kernel with GSO */
+#define TUN_SLOTS        128   /* power of two; how many are in the ring: dataplane/io/buffers.h */
+#define UDP_SLOTS        128   /* power of two; 64 gave 14,650 re-arms in 4 s of small packets */
+#define SEND_SLOTS       32    /* super-packets on their way to the UDP socket */
+#define WRITE_SLOTS      32    /* super-packets on their way to the tun */
+#define GSO_SEGMENTS_MAX 64    /* of one UDP_SEGMENT send, on every kernel with GSO */
 #define GSO_BYTES_MAX    65507 /* UDP payload of one send over IPv4 */
 #define TUN_GSO_BYTES_MAX                                                                          \
 	61000 /* link limit, so that one tun read plus tunnel headers fits one send */

@@ -16,6 +16,7 @@
 #define WIRE_HEADER_BYTES 16
 #define WIRE_TAG_BYTES    16
 #define WIRE_OVERHEAD     (WIRE_HEADER_BYTES + WIRE_TAG_BYTES)
+#define WIRE_LABEL_NONE   0 /* flow label: what every Nebula release writes */
 
 enum wire_encryption { WIRE_CLEAR, WIRE_SEALED, WIRE_AUTHENTICATED };
 enum wire_road { WIRE_FAST, WIRE_PUNT };
@@ -75,16 +76,29 @@ static inline uint64_t wire_counter(const uint8_t *packet)
 	return be64toh(v);
 }
 
-/* Writes 16 bytes; the reserved bytes are 0. */
-static inline void wire_write(uint8_t *packet, enum wire_type type, uint32_t remote_index,
-			      uint64_t counter)
+/* The two reserved bytes: the flow label of an m57 sender, WIRE_LABEL_NONE of everybody else. */
+static inline uint16_t wire_label(const uint8_t *packet)
+{
+	return (uint16_t)(packet[2] << 8 | packet[3]);
+}
+
+/* Writes 16 bytes, label in the reserved ones (PROTOCOL.md 1.1, flow label). */
+static inline void wire_write_labelled(uint8_t *packet, enum wire_type type, uint16_t label,
+				       uint32_t remote_index, uint64_t counter)
 {
 	uint64_t words[2] = {
 		htobe64((uint64_t)(WIRE_VERSION << 4 | type >> 8) << 56 |
-			(uint64_t)(type & 0xff) << 48 | remote_index),
+			(uint64_t)(type & 0xff) << 48 | (uint64_t)label << 32 | remote_index),
 		htobe64(counter),
 	};
 	memcpy(packet, words, sizeof(words));
+}
+
+/* The same without a label: whatever is not inner IP. */
+static inline void wire_write(uint8_t *packet, enum wire_type type, uint32_t remote_index,
+			      uint64_t counter)
+{
+	wire_write_labelled(packet, type, WIRE_LABEL_NONE, remote_index, counter);
 }
 
 #endif

@@ -122,7 +122,7 @@ static void check_static_hosts(const struct config *config, const struct cert *o
 				      "static_host_map: %s is not in the networks of this host's "
 				      "certificate; write the overlay address of the host",
 				      text);
-		else if (host->remote_count == 0 && findings->errors == 0)
+		else if (host->remote_count == 0 && host->name_count == 0 && findings->errors == 0)
 			finding_warning(findings, host->where,
 					"static_host_map: %s has no usable address; add "
 					"ADDRESS:PORT or remove the entry",

@@ -24,11 +24,19 @@
 #include "limits.h"
 #include "log.h"
 #include "peers/lighthouse_options.h"
+#include "peers/name_options.h"
 #include "snapshot.h" /* enum recv_error_policy */
 
 /* A text and where it stands. text is NULL when the key is absent. */
 struct config_text {
 	const char *text;
+	struct where where;
+};
+
+/* A host name with a port, of static_host_map or lighthouse.advertise_addrs. */
+struct config_name {
+	const char *text;
+	uint16_t port;
 	struct where where;
 };
 
@@ -38,6 +46,8 @@ struct static_host {
 	struct where where;
 	uint32_t remote_count;
 	struct endpoint remotes[STATIC_REMOTES_MAX];
+	uint32_t name_count; /* looked up while the node runs */
+	struct config_name names[STATIC_NAMES_MAX];
 };
 
 /* One entry of tun.routes: a part of our own networks with its own MTU. */
@@ -71,6 +81,12 @@ struct config {
 	enum aead_cipher cipher;
 	uint32_t static_host_count;
 	struct static_host *static_hosts;
+	struct {
+		uint64_t cadence_ns, lookup_timeout_ns;
+		enum name_network network;
+	} static_map;
+	uint32_t advertise_name_count; /* the host names of lighthouse.advertise_addrs */
+	struct config_name advertise_names[ADVERTISE_ADDRS_MAX];
 	uint32_t routines; /* 1..QUEUES_MAX, resolved as PROTOCOL.md 9.3 */
 
 	struct {

@@ -239,6 +239,7 @@ static void read_advertise(struct config_reader *r, struct lighthouse_options *o
 {
 	static const char path[] = "lighthouse.advertise_addrs";
 	const struct yaml_node *list = bounded_list(r, path, ADVERTISE_ADDRS_MAX);
+	struct config *config = r->config;
 	char quote[FINDING_QUOTE_MAX];
 
 	if (list == NULL)
@@ -250,10 +251,13 @@ static void read_advertise(struct config_reader *r, struct lighthouse_options *o
 
 		if (node->kind == NODE_SCALAR && endpoint_parse(node->text, to) == 0)
 			options->advertise_count++;
+		else if (read_name_and_port(r, node, true,
+					    &config->advertise_names[config->advertise_name_count]))
+			config->advertise_name_count++;
 		else
 			finding_error(r->findings, node->where,
 				      "%s: \"%s\" is not ADDRESS:PORT; write 192.0.2.1:4242 or "
-				      "[2001:db8::1]:0 (host names are not looked up yet)",
+				      "[2001:db8::1]:0 or host.example:0",
 				      path, quoted(r, node, quote));
 	}
 }

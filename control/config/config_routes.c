@@ -1,5 +1,5 @@
 /*
- * config_routes.c - tun.routes, tun.unsafe_routes and static_host_map.
+ * config_routes.c - tun.routes and tun.unsafe_routes.
  *
  * Here the reference is strict: a bad entry stops it, so it stops us.
  */
@@ -199,94 +199,5 @@ void read_unsafe_routes(struct config_reader *r)
 		    entry_via(&e, &route->gateway) & entry_install(&e, &route->install) &
 		    entry_route(&e, &route->to))
 			config->tun.unsafe_route_count++;
-	}
-}
-
-/* --- static_host_map -------------------------------------------------------------------------- */
-
-/* Looks like HOST:PORT with a name for a host? */
-static bool is_name_and_port(const char *text)
-{
-	const char *colon = strrchr(text, ':');
-	size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
-
-	return colon != NULL && colon != text && colon[1 + digits] == '\0' && digits > 0 &&
-	       digits <= 5 && strchr(text, ':') == colon && text[0] != '[' &&
-	       strpbrk(text, " /@") == NULL && strspn(text, "0123456789.") < (size_t)(colon - text);
-}
-
-static void static_remote(struct config_reader *r, struct static_host *host,
-			  const struct yaml_node *node)
-{
-	const char *text = node->kind == NODE_SCALAR ? node->text : "(a list or map)";
-	char quote[FINDING_QUOTE_MAX];
-	struct endpoint remote;
-
-	finding_quote(text, quote);
-	if (node->kind == NODE_SCALAR && endpoint_parse(text, &remote) == 0) {
-		if (remote.port == 0) {
-			finding_warning(r->findings, node->where,
-					"static_host_map: %s is ignored, for port 0 cannot be "
-					"reached; give the port that host listens on",
-					quote);
-		} else if (host->remote_count == STATIC_REMOTES_MAX) {
-			finding_warning(r->findings, node->where,
-					"static_host_map: only the first %d addresses of a host "
-					"are used, %s is not",
-					STATIC_REMOTES_MAX, quote);
-		} else {
-			host->remotes[host->remote_count++] = remote;
-		}
-		return;
-	}
-	if (!is_name_and_port(text))
-		finding_error(r->findings, node->where,
-			      "static_host_map: \"%s\" is not ADDRESS:PORT; write 192.0.2.1:4242 "
-			      "or [2001:db8::1]:4242",
-			      quote);
-	else if (r->config->allow_incomplete)
-		finding_warning(r->findings, node->where,
-				"static_host_map: the host name %s is ignored "
-				"(m57.allow_incomplete)",
-				quote);
-	else
-		finding_error(r->findings, node->where,
-			      "static_host_map: %s is a host name, and names are not looked up "
-			      "yet: the host would not be found; write its address",
-			      quote);
-}
-
-void read_static_hosts(struct config_reader *r)
-{
-	const struct yaml_node *map = read_node(r, "static_host_map");
-	struct config *config = r->config;
-	char quote[FINDING_QUOTE_MAX];
-
-	if (map == NULL || (map->kind != NODE_SCALAR && map->count == 0))
-		return;
-	if (map->kind != NODE_MAP) {
-		finding_warning(r->findings, map->where,
-				"static_host_map is not a map and is ignored; write "
-				"\"10.0.0.1\": [\"192.0.2.1:4242\"] below it");
-		return;
-	}
-	config->static_hosts = arena_alloc(r->arena, map->count * sizeof(*config->static_hosts));
-	for (uint32_t i = 0; i < map->count; i++) {
-		struct static_host *host = &config->static_hosts[config->static_host_count];
-		const struct yaml_node *remotes = map->items[i];
-
-		host->where = map->keys[i]->where;
-		if (addr_parse(map->keys[i]->text, &host->overlay) != 0) {
-			finding_error(r->findings, host->where,
-				      "static_host_map: \"%s\" is no address; write the overlay "
-				      "address of the host",
-				      finding_quote(map->keys[i]->text, quote));
-			continue;
-		}
-		config->static_host_count++;
-		if (remotes->kind != NODE_LIST)
-			static_remote(r, host, remotes);
-		for (uint32_t j = 0; remotes->kind == NODE_LIST && j < remotes->count; j++)
-			static_remote(r, host, remotes->items[j]);
 	}
 }

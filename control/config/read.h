@@ -41,7 +41,12 @@ const struct yaml_node *read_list(const struct config_reader *r, const char *pat
 /* config_routes.c */
 void read_routes(struct config_reader *r);
 void read_unsafe_routes(struct config_reader *r);
+
+/* config_static.c */
 void read_static_hosts(struct config_reader *r);
+/* Reads NAME:PORT; port 0 only if it may be. False: it is none. */
+bool read_name_and_port(struct config_reader *r, const struct yaml_node *node, bool zero,
+			struct config_name *out);
 
 /* config_lighthouse.c; after static hosts and listen */
 void read_lighthouse(struct config_reader *r);

@@ -35,7 +35,7 @@ static struct host_pending *make_pending(struct node *node, struct peer_host *ho
 	struct host_pending *pending;
 
 	if (node->shut_down || node->pending_count >= PENDING_MAX ||
-	    timers_reserve(&tunnels->timers, tunnels->count + PENDING_MAX + 8) != 0)
+	    timers_reserve(&tunnels->timers, tunnels->count + PENDING_MAX + NODE_TIMERS) != 0)
 		return NULL;
 	pending = calloc(1, sizeof(*pending));
 	if (!pending)

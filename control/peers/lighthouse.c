@@ -22,7 +22,7 @@ int lighthouse_init(struct node *node)
 	lighthouse->update.fire = fire_update;
 	lighthouse->moved.fire = fire_moved;
 	/* Ours: updates, moves, holes, tests; later reservations count them too. */
-	if (timers_reserve(&node->tunnels.timers, 8) != 0)
+	if (timers_reserve(&node->tunnels.timers, NODE_TIMERS) != 0)
 		return -ENOMEM;
 	if (!lighthouse->options.am_lighthouse && lighthouse->options.host_count > 0)
 		timer_arm(&node->tunnels.timers, &lighthouse->update, node_now_ns(node));
@@ -62,6 +62,30 @@ static bool is_lighthouse_record(const struct node *node, const struct tunnel_re
 /* --- what may be an address of a host ----------------------------------------------------------
  */
 
+/* Multicast, broadcast, and none at all: no host is there. */
+static bool is_nowhere(const struct addr *addr)
+{
+	uint32_t v4 = addr_v4(addr);
+
+	if (addr_is_v4(addr))
+		return v4 >> 28 >= 14 || v4 >> 24 == 0;
+	return addr_is_zero(addr) || addr->bytes[0] == 0xff;
+}
+
+static bool is_loopback(const struct addr *addr)
+{
+	static const struct addr loopback = {{[15] = 1}};
+
+	return addr_is_v4(addr) ? addr_v4(addr) >> 24 == 127 : addr_equal(addr, &loopback);
+}
+
+static bool is_link_local(const struct addr *addr)
+{
+	if (addr_is_v4(addr))
+		return addr_v4(addr) >> 16 == 0xa9fe;
+	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
+}
+
 bool lighthouse_permits(const struct node *node, const struct addr *host, const struct endpoint *at)
 {
 	return remote_allow_permits(&node->lighthouse.options.remote_allow, host, &at->addr);
@@ -84,6 +108,13 @@ static bool in_own_networks(const struct node *node, const struct addr *addr)
 		if (prefix_contains(&own->networks[i], addr))
 			return true;
 	return false;
+}
+
+bool lighthouse_accepts_static(const struct node *node, const struct addr *host,
+			       const struct endpoint *at)
+{
+	return !is_nowhere(&at->addr) && !in_own_networks(node, &at->addr) &&
+	       (addr_is_zero(host) || lighthouse_permits(node, host, at));
 }
 
 /* An address inside the overlay would send tunnels through tunnels. */
@@ -200,18 +231,6 @@ void lighthouse_ask(struct node *node, struct peer_host *host)
 /* --- reporting where we are (6.3) --------------------------------------------------------------
  */
 
-/* Loopback, link-local, multicast, and none at all. */
-static bool is_unusable(const struct addr *addr)
-{
-	static const struct addr loopback = {{[15] = 1}};
-	uint32_t v4 = addr_v4(addr);
-
-	if (addr_is_v4(addr))
-		return v4 >> 24 == 127 || v4 >> 16 == 0xa9fe || v4 >> 28 >= 14 || v4 == 0;
-	return addr_equal(addr, &loopback) || addr_is_zero(addr) || addr->bytes[0] == 0xff ||
-	       (addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80);
-}
-
 static void say_endpoint(struct lighthouse_message *message, const struct addr *addr, uint16_t port)
 {
 	bool v4 = addr_is_v4(addr);
@@ -226,11 +245,19 @@ static void say_endpoint(struct lighthouse_message *message, const struct addr *
 		list[(*count)++] = said;
 }
 
+/* Means the same to us and to those who ask for it. */
+static bool is_reportable(const struct addr *addr)
+{
+	return !is_nowhere(addr) && !is_loopback(addr) && !is_link_local(addr);
+}
+
 static void say_own_addrs(struct node *node, struct lighthouse_message *message)
 {
 	const struct lighthouse_options *options = &node->lighthouse.options;
 	struct local_addr local[LOCAL_ADDRS_MAX];
+	struct endpoint named[ADVERTISE_ADDRS_MAX];
 	uint16_t port = node->options.udp_port;
+	uint32_t named_count;
 	size_t count = 0;
 
 	for (uint32_t i = 0; i < options->advertise_count; i++) {
@@ -239,11 +266,14 @@ static void say_own_addrs(struct node *node, struct lighthouse_message *message)
 		say_endpoint(message, &options->advertise[i].addr,
 			     options->advertise[i].port ? options->advertise[i].port : port);
 	}
+	named_count = names_advertised(node, named, ADVERTISE_ADDRS_MAX);
+	for (uint32_t i = 0; i < named_count; i++)
+		say_endpoint(message, &named[i].addr, named[i].port ? named[i].port : port);
 	if (node->options.local_addrs)
 		count = node->options.local_addrs(node->options.local_context, local,
 						  LOCAL_ADDRS_MAX);
 	for (size_t i = 0; i < count; i++)
-		if (!is_unusable(&local[i].addr) && !in_own_networks(node, &local[i].addr) &&
+		if (is_reportable(&local[i].addr) && !in_own_networks(node, &local[i].addr) &&
 		    local_allow_permits(&options->local_allow, local[i].interface, &local[i].addr))
 			say_endpoint(message, &local[i].addr, port);
 }

@@ -47,6 +47,10 @@ bool lighthouse_is(const struct node *node, const struct addr *host);
 /* May a host (NULL: not known yet) be at this underlay address? */
 bool lighthouse_permits(const struct node *node, const struct addr *host,
 			const struct endpoint *at);
+/* May the configuration's host be at this address, which DNS says? Never inside the overlay. host
+ * zero: may we say that we are there? */
+bool lighthouse_accepts_static(const struct node *node, const struct addr *host,
+			       const struct endpoint *at);
 /* The same for every overlay address of the tunnel's peer. */
 bool lighthouse_permits_record(const struct node *node, const struct tunnel_record *record,
 			       const struct endpoint *at);

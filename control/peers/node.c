@@ -67,7 +67,8 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 	manager_init(node);
 	if (table_init(&node->pending_by_index) != 0)
 		goto err_tunnels;
-	if (node_add_static_hosts(node) != 0 || lighthouse_init(node) != 0) {
+	if (node_add_static_hosts(node) != 0 || lighthouse_init(node) != 0 ||
+	    names_init(node, &node->options.names) != 0) {
 		node_destroy(node);
 		return NULL;
 	}
@@ -98,6 +99,7 @@ void node_destroy(struct node *node)
 	if (!node)
 		return;
 	node->shut_down = true;
+	names_release(node);
 	while (node->tunnels.all)
 		tunnels_remove(&node->tunnels, node->tunnels.all);
 	while ((host = any_host(node))) {

@@ -52,7 +52,8 @@ struct node_options {
 	size_t static_host_count;
 	/* its arrays are borrowed; they and pki outlive the node, or its next reconfiguration */
 	struct lighthouse_options lighthouse;
-	uint16_t udp_port;                    /* of our sockets: what lighthouses are told */
+	struct name_options names; /* copied */
+	uint16_t udp_port;         /* of our sockets: what lighthouses are told */
 	/* The addresses of this machine, at most `most`; returns how many. May be NULL: none. */
 	size_t (*local_addrs)(void *context, struct local_addr *list, size_t most);
 	void *local_context;
@@ -118,6 +119,10 @@ void node_on_confirmed(struct node *node, struct tunnel_id tunnel, const struct 
 void node_on_active(struct node *node, struct tunnel_id tunnel);
 /* The send counter has reached value. Clears TUNNEL_EVENT_COUNTER. */
 void node_on_counter(struct node *node, struct tunnel_id tunnel, uint64_t value);
+
+/* A look-up that outside->resolve() began has ended; addrs only with NAME_FOUND. */
+void node_on_name(struct node *node, uint32_t id, enum name_outcome outcome,
+		  const struct addr *addrs, uint32_t count);
 
 /* An address of this machine has come or gone: peers and lighthouses are told at once. */
 void node_on_local_addrs(struct node *node);

@@ -127,6 +127,7 @@ bool node_query_owner(struct node *node, const struct addr *addr, uint32_t i,
 	if (!owner)
 		return false;
 	*view = (struct node_owner_view){
+		.is_dns = addr_equal(&owner->owner, &remotes_names),
 		.owner = owner->owner,
 		.learned = owner->learned,
 		.reported = owner->entries,

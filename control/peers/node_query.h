@@ -58,6 +58,7 @@ bool node_query_remote(struct node *node, const struct addr *addr, uint32_t i,
 		       struct endpoint *remote, bool *blocked);
 /* What one owner says about where the host is; all borrowed. */
 struct node_owner_view {
+	bool is_dns;                    /* the host's DNS names; owner says nothing */
 	struct addr owner;              /* zero: the configuration; the host itself; a lighthouse */
 	const struct endpoint *learned; /* two; port 0: none */
 	const struct endpoint *reported;

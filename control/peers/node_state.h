@@ -6,6 +6,7 @@
 #include "handshake/machine.h"
 #include "peers/failures.h"
 #include "peers/lighthouse.h"
+#include "peers/names.h"
 #include "peers/node.h"
 #include "peers/rate.h"
 #include "peers/tunnels.h"
@@ -28,6 +29,7 @@ struct node {
 	uint32_t sweep_slot; /* where the sweep goes on */
 	size_t sweep_left;   /* tunnels it has not seen yet */
 	struct lighthouse lighthouse;
+	struct names names;
 	bool shut_down;
 	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
 	uint8_t scratch[HANDSHAKE_BYTES_MAX]; /* a handshake message under construction */
@@ -47,6 +49,12 @@ static inline int64_t node_wall_s(const struct node *node)
 static inline void node_drop(const struct node *node, enum drop reason, uint64_t packets)
 {
 	node->outside->count_drop(node->outside->context, reason, packets);
+}
+
+static inline void node_count(const struct node *node, enum statistic which, uint64_t n)
+{
+	if (node->outside->count_stat)
+		node->outside->count_stat(node->outside->context, which, n);
 }
 
 /* Our Time for a handshake message: never twice the same, even when the clock goes back (2.11). */
@@ -128,7 +136,8 @@ void initiator_receive(struct node *node, const struct endpoint *source, const u
 		       size_t length);
 /* A tunnel of host carries traffic: nothing waits for the handshake any more. */
 void initiator_quiet(struct node *node, struct peer_host *host);
-/* Begins the handshake anew, with a stage 1 of its own; what waits goes on waiting. pending is freed.
+/* Begins the handshake anew, with a stage 1 of its own; what waits goes on waiting. pending is
+ * freed.
  */
 void initiator_restart(struct node *node, struct host_pending *pending);
 /* Ends the handshake without a tunnel; what waited is dropped. host may be freed. */

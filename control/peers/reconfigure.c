@@ -184,9 +184,10 @@ void node_reconfigure(struct node *node, const struct node_options *next, const 
 	memset(node->verified, 0, sizeof(node->verified)); /* other CAs may be trusted now */
 	lighthouse_reconfigure(node, &next->lighthouse);
 	each_host(node, unlearn_host);
-	if (node_add_static_hosts(node) != 0)
+	if (node_add_static_hosts(node) != 0 || names_reconfigure(node, &next->names) != 0)
 		NODE_LOG(node, OUTSIDE_ERROR, "No memory for all hosts of static_host_map",
 			 FIELD_NUMBER("hosts", next->static_host_count));
+	node->options.names.list = NULL; /* the caller's, as the static hosts */
 	if (!same)
 		restart_handshakes(node);
 	each_host(node, settle_host);

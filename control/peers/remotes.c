@@ -6,7 +6,8 @@
 
 #define CONFIGURED_MAX REMOTES_MAX /* static and calculated ones of one host */
 
-static const struct addr configuration; /* the owner "me" */
+static const struct addr configuration;               /* the owner "me" */
+const struct addr remotes_names = {{0xff, [15] = 1}}; /* multicast: no certificate has it */
 
 struct remotes *remotes_create(const struct remotes_order *order)
 {
@@ -140,7 +141,7 @@ static int rebuild(struct remotes *remotes)
 	uint32_t count = 0;
 
 	for (const struct remotes_owner *owner = remotes->owners; owner; owner = owner->next)
-		if (addr_is_zero(&owner->owner))
+		if (addr_is_zero(&owner->owner) || addr_equal(&owner->owner, &remotes_names))
 			count = insert_owner(list, count, remotes->order, owner);
 	for (const struct remotes_owner *owner = remotes->owners; owner; owner = owner->next)
 		count = insert_owner(list, count, remotes->order, owner);
@@ -209,6 +210,27 @@ int remotes_add(struct remotes *remotes, const struct endpoint *to)
 		return -ENOMEM;
 	owner->entries = grown;
 	owner->entries[owner->v4_count++] = *to; /* families are not told apart here */
+	return rebuild(remotes);
+}
+
+int remotes_resolved(struct remotes *remotes, const struct endpoint *list, uint32_t count)
+{
+	struct remotes_owner *owner = obtain_owner(remotes, &remotes_names);
+	struct endpoint *entries = NULL;
+
+	if (!owner)
+		return -ENOMEM;
+	if (count > REMOTES_MAX)
+		count = REMOTES_MAX;
+	if (count > 0) {
+		entries = malloc(count * sizeof(*entries));
+		if (!entries)
+			return -ENOMEM;
+		memcpy(entries, list, count * sizeof(*entries));
+	}
+	clear_report(owner);
+	owner->entries = entries;
+	owner->v4_count = count; /* families are not told apart here */
 	return rebuild(remotes);
 }
 

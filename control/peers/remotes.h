@@ -24,13 +24,15 @@ struct remotes_order {
 
 struct remotes_owner {
 	struct remotes_owner *next;
-	struct addr owner;           /* zero: the configuration */
+	struct addr owner;           /* zero: the configuration; remotes_names: its DNS names */
 	struct endpoint learned[2];  /* IPv4, IPv6; port 0: none */
 	uint32_t v4_count, v6_count; /* of entries, in this order */
 	uint32_t relay_count;
 	struct endpoint *entries; /* owned */
 	struct addr *relays;      /* owned */
 };
+
+extern const struct addr remotes_names; /* an owner that is no host */
 
 struct remotes_entry {
 	struct endpoint to;
@@ -55,6 +57,12 @@ void remotes_free(struct remotes *remotes); /* NULL is allowed */
 
 /* Adds an address of the configuration, unless it is there. 0, -ENOBUFS or -ENOMEM. */
 int remotes_add(struct remotes *remotes, const struct endpoint *to);
+
+/*
+ * The addresses that the host's DNS names stand for: replaces those of before. At most REMOTES_MAX
+ * count. 0 or -ENOMEM.
+ */
+int remotes_resolved(struct remotes *remotes, const struct endpoint *list, uint32_t count);
 
 /* The host itself, owner, was heard at to: replaces what was learned of that family. 0, -ENOMEM. */
 int remotes_learn(struct remotes *remotes, const struct addr *owner, const struct endpoint *to);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define TIMER_NEVER UINT64_MAX
+#define NODE_TIMERS 16 /* armed by the node itself, beside those of tunnels and handshakes */
 
 /* Embedded in what it wakes; position 0 means not armed. Zero it before the first use. */
 struct timer {

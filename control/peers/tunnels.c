@@ -146,7 +146,7 @@ struct tunnel_record *tunnels_add(struct tunnels *tunnels, const struct tunnel_f
 		return NULL;
 	/* One timer per record, one per pending handshake, the node's own. */
 	if (fill_tunnel(tunnels, tunnel, facts) != 0 ||
-	    timers_reserve(&tunnels->timers, tunnels->count + PENDING_MAX + 8) != 0)
+	    timers_reserve(&tunnels->timers, tunnels->count + PENDING_MAX + NODE_TIMERS) != 0)
 		goto err_tunnel;
 	record = calloc(1, sizeof(*record) + tunnel->addr_count * sizeof(record->links[0]));
 	if (!record)

@@ -109,7 +109,7 @@ static int route_set(struct netlink *netlink, const struct interface_plan *plan,
 {
 	struct netlink_route route = route_of(plan, device_mtu, i);
 	uint32_t line = i < plan->network_count ? 0 : plan->routes[i - plan->network_count].line;
-	char text[PREFIX_TEXT_MAX], what[PREFIX_TEXT_MAX + 32], at[16] = "";
+	char text[PREFIX_TEXT_MAX], what[PREFIX_TEXT_MAX + 48], at[24] = "";
 	int result = netlink_route_set(netlink, &route);
 
 	if (result == 0)

@@ -9,12 +9,13 @@
 
 /*
  * Writes header, ciphertext and tag, length + WIRE_OVERHEAD bytes, to out. in and out are disjoint.
- * The counter must be one that was reserved for this packet alone.
+ * The counter must be one that was reserved for this packet alone. label is the inner flow's, or
+ * WIRE_LABEL_NONE.
  */
-static inline void seal_packet(const struct tunnel *tunnel, enum wire_type type, uint64_t counter,
-			       const uint8_t *in, uint32_t length, uint8_t *out)
+static inline void seal_packet(const struct tunnel *tunnel, enum wire_type type, uint16_t label,
+			       uint64_t counter, const uint8_t *in, uint32_t length, uint8_t *out)
 {
-	wire_write(out, type, tunnel->remote_index, counter);
+	wire_write_labelled(out, type, label, tunnel->remote_index, counter);
 	aead_seal(&tunnel->keys->seal, counter, out, WIRE_HEADER_BYTES, in, length,
 		  out + WIRE_HEADER_BYTES);
 }

@@ -14,10 +14,9 @@ static void *map(size_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-int buffers_create(struct buffers *b, struct io_uring *uring, uint16_t group, uint32_t slots,
-		   uint32_t target)
+int buffers_create(struct buffers *b, struct io_uring *uring, uint16_t group, uint32_t slots)
 {
-	*b = (struct buffers){.slots = slots, .target = target, .group = group};
+	*b = (struct buffers){.slots = slots, .target = RING_SLOTS_MIN, .group = group};
 	b->ring = map(slots * sizeof(struct io_uring_buf));
 	b->memory = map((size_t)slots * BUFFER_STRIDE);
 	b->free_ids = malloc(slots * sizeof(*b->free_ids));
@@ -49,8 +48,11 @@ void buffers_destroy(struct buffers *b)
 
 void buffers_refill(struct buffers *b)
 {
+	uint32_t limit = buffers_limit(b);
 	int added = 0;
 
+	if (b->target > limit)
+		b->target = limit;
 	while (b->in_ring < b->target && b->free_count > 0) {
 		uint16_t id = b->free_ids[--b->free_count];
 		io_uring_buf_ring_add(b->ring, buffers_slot(b, id), SLOT_BYTES, id,
@@ -63,5 +65,7 @@ void buffers_refill(struct buffers *b)
 
 void buffers_grow(struct buffers *b)
 {
-	b->target = b->target * 2 < b->slots ? b->target * 2 : b->slots;
+	uint32_t limit = buffers_limit(b);
+
+	b->target = b->target * 2 < limit ? b->target * 2 : limit;
 }

@@ -15,9 +15,6 @@
 
 #include "io/segment.h"
 
-#define TUN_SLOTS_BEGIN                                                                            \
-	32 /* in the ring at first: bulk needs no more, small packets make it grow */
-
 int tun_io_create(struct io *io)
 {
 	size_t bytes = (size_t)WRITE_SLOTS * BUFFER_STRIDE;
@@ -37,7 +34,7 @@ int tun_io_create(struct io *io)
 		io->write_slots[i].bytes = io->write_memory + (size_t)i * BUFFER_STRIDE;
 		io->free_writes[io->free_write_count++] = (uint16_t)i;
 	}
-	return buffers_create(&io->tun_buffers, &io->ring, GROUP_TUN, TUN_SLOTS, TUN_SLOTS_BEGIN);
+	return buffers_create(&io->tun_buffers, &io->ring, GROUP_TUN, TUN_SLOTS);
 }
 
 void tun_io_destroy(struct io *io)
@@ -96,7 +93,7 @@ bool tun_io_read_done(struct io *io, const struct io_uring_cqe *cqe, struct io_e
 	}
 	if (cqe->res < 0) {
 		if (cqe->flags & IORING_CQE_F_BUFFER) {
-			buffers_taken(&io->tun_buffers);
+			buffers_taken(&io->tun_buffers, 0);
 			buffers_release(&io->tun_buffers,
 					(uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
 		}
@@ -107,7 +104,7 @@ bool tun_io_read_done(struct io *io, const struct io_uring_cqe *cqe, struct io_e
 		return false;
 
 	uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-	buffers_taken(&io->tun_buffers);
+	buffers_taken(&io->tun_buffers, (uint32_t)cqe->res);
 	io->tun_errors = 0;
 	if ((uint32_t)cqe->res <= header) {
 		buffers_release(&io->tun_buffers, id);

@@ -29,8 +29,7 @@
 #define UDP_GRO 104
 #endif
 
-#define UDP_SLOTS_BEGIN 32
-#define NAME_BYTES      32 /* sockaddr_in6 has 28; control messages follow and want 8-byte alignment */
+#define NAME_BYTES 32 /* sockaddr_in6 has 28; control messages follow and want 8-byte alignment */
 _Static_assert(NAME_BYTES >= sizeof(struct sockaddr_in6), "any source fits");
 #define CONTROL_BYTES CMSG_SPACE(sizeof(int))
 
@@ -87,7 +86,7 @@ int udp_io_create(struct io *io)
 		io->free_sends = slot;
 		io->free_send_count++;
 	}
-	return buffers_create(&io->udp_buffers, &io->ring, GROUP_UDP, UDP_SLOTS, UDP_SLOTS_BEGIN);
+	return buffers_create(&io->udp_buffers, &io->ring, GROUP_UDP, UDP_SLOTS);
 }
 
 void udp_io_destroy(struct io *io)
@@ -150,7 +149,7 @@ bool udp_io_receive_done(struct io *io, const struct io_uring_cqe *cqe, struct i
 	}
 	if (cqe->res < 0) {
 		if (cqe->flags & IORING_CQE_F_BUFFER) {
-			buffers_taken(&io->udp_buffers);
+			buffers_taken(&io->udp_buffers, 0);
 			buffers_release(&io->udp_buffers,
 					(uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
 		}
@@ -163,7 +162,7 @@ bool udp_io_receive_done(struct io *io, const struct io_uring_cqe *cqe, struct i
 	uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
 	struct io_uring_recvmsg_out *out = io_uring_recvmsg_validate(
 		buffers_slot(&io->udp_buffers, id), cqe->res, &io->receive_template);
-	buffers_taken(&io->udp_buffers);
+	buffers_taken(&io->udp_buffers, (uint32_t)cqe->res);
 	io->udp_errors = 0;
 	if (!out || (out->flags & MSG_TRUNC)) {
 		buffers_release(&io->udp_buffers, id);

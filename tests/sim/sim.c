@@ -194,6 +194,10 @@ static void carry_out(struct sim *sim, struct sim_event *event)
 			sim_node_order(event->node, event->order);
 		free(event->order);
 		break;
+	case SIM_NAME:
+		if (alive)
+			sim_node_name(event->node, event);
+		break;
 	}
 	free(event);
 }

@@ -23,6 +23,18 @@
 
 struct sim;
 
+#define SIM_NAMES 64
+
+/* What the fake DNS says about a name; one that is not there is never answered. */
+struct sim_name {
+	const char *text;
+	bool silent;
+	uint64_t delay_ns;
+	enum name_outcome outcome;
+	uint32_t count;
+	struct addr addrs[64];
+};
+
 /* What one node has got from its tun, or would have written to it. */
 struct sim_received {
 	uint32_t from; /* id of the sending node */
@@ -53,7 +65,9 @@ struct sim_node {
 	uint32_t life;     /* how often it was started: messages of an earlier life are lost */
 	uint64_t waiting_sent[4], waiting_taken[4]; /* by queue */
 	uint64_t to_control_ns[4], to_worker_ns[4]; /* of the last message: the queues keep order */
-	uint64_t drops[DROPS];
+	uint64_t drops[DROPS], stats[STATS];
+	uint32_t lookups[SIM_NAMES]; /* begun or ended, by id */
+	uint64_t log_lines[4];       /* by level */
 	struct sim_received *received;
 	size_t received_count, received_capacity;
 	uint32_t recv_errors_sent;
@@ -86,6 +100,8 @@ struct sim {
 	struct sim_weather weather;
 	struct sim_node nodes[SIM_NODES];
 	uint32_t node_count;
+	uint32_t name_count;
+	struct sim_name names[SIM_NAMES];
 	struct sim_event **events; /* heap */
 	size_t event_count, event_capacity;
 	uint64_t sequence;
@@ -148,7 +164,7 @@ struct tunnel *sim_primary(struct sim_node *node, uint32_t host);
 
 /* --- for sim_node.c and sim.c --- */
 
-enum sim_event_type { SIM_DATAGRAM, SIM_PUNT, SIM_ORDER };
+enum sim_event_type { SIM_DATAGRAM, SIM_PUNT, SIM_ORDER, SIM_NAME };
 
 struct sim_event {
 	uint64_t at_ns, sequence;
@@ -158,6 +174,8 @@ struct sim_event {
 	struct endpoint from, to;
 	struct punt *punt;
 	struct order *order;
+	const struct sim_name *name;
+	uint32_t name_id, lookup;
 	uint32_t length;
 	uint8_t bytes[];
 };
@@ -168,6 +186,7 @@ void sim_transmit(struct sim *sim, const struct endpoint *from, const struct end
 void sim_node_datagram(struct sim_node *node, const struct endpoint *from, const uint8_t *bytes,
 		       uint32_t length);
 void sim_node_punt(struct sim_node *node, struct punt *punt);
+void sim_node_name(struct sim_node *node, const struct sim_event *event);
 void sim_node_order(struct sim_node *node, struct order *order);
 void sim_node_reap(struct sim_node *node);
 

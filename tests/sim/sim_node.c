@@ -186,6 +186,57 @@ static void out_resume_end(void *context, uint32_t queue, const struct addr *hos
 	post(node, queue, order);
 }
 
+static const struct sim_name *find_name(const struct sim *sim, const char *text)
+{
+	for (uint32_t i = 0; i < sim->name_count; i++)
+		if (strcmp(sim->names[i].text, text) == 0)
+			return &sim->names[i];
+	return NULL;
+}
+
+static int out_resolve(void *context, uint32_t id, const char *text, enum name_network network,
+		       uint64_t timeout_ns)
+{
+	struct sim_node *node = context;
+	const struct sim_name *name = find_name(node->sim, text);
+	struct sim_event *event;
+
+	cr_assert_lt(id, SIM_NAMES);
+	node->lookups[id]++;
+	if (!name || name->silent)
+		return 0;
+	event = calloc(1, sizeof(*event));
+	cr_assert(event);
+	*event = (struct sim_event){.at_ns = node->sim->now_ns + name->delay_ns,
+				    .type = SIM_NAME,
+				    .node = node,
+				    .life = node->life,
+				    .name = name,
+				    .name_id = id,
+				    .lookup = node->lookups[id]};
+	sim_schedule(node->sim, event);
+	return 0;
+}
+
+static void out_resolve_cancel(void *context, uint32_t id)
+{
+	((struct sim_node *)context)->lookups[id]++;
+}
+
+void sim_node_name(struct sim_node *node, const struct sim_event *event)
+{
+	const struct sim_name *name = event->name;
+
+	if (node->lookups[event->name_id] == event->lookup)
+		node_on_name(node->node, event->name_id, name->outcome, name->addrs, name->count);
+	sim_node_reap(node);
+}
+
+static void out_count_stat(void *context, enum statistic which, uint64_t n)
+{
+	((struct sim_node *)context)->stats[which] += n;
+}
+
 static void out_count_drop(void *context, enum drop reason, uint64_t packets)
 {
 	((struct sim_node *)context)->drops[reason] += packets;
@@ -194,8 +245,9 @@ static void out_count_drop(void *context, enum drop reason, uint64_t packets)
 static void out_log(void *context, enum outside_level level, const char *message,
 		    const struct outside_field *fields, size_t count)
 {
-	const struct sim_node *node = context;
+	struct sim_node *node = context;
 
+	node->log_lines[level]++;
 	if (!node->sim->verbose)
 		return;
 	fprintf(stderr, "%12.6f node %u: %s", (double)node->sim->now_ns / 1e9, node->id, message);
@@ -247,10 +299,21 @@ struct sim_node *sim_add(struct sim *sim)
 		.local_addrs = local_addrs,
 		.local_context = node,
 	};
-	node->outside = (struct outside){node,       out_now_ns,     out_wall_ns,
-					 out_random, out_send_udp,   out_send_in_tunnel,
-					 out_resume, out_resume_end, out_count_drop,
-					 out_log};
+	node->outside = (struct outside){
+		.context = node,
+		.now_ns = out_now_ns,
+		.wall_ns = out_wall_ns,
+		.random = out_random,
+		.send_udp = out_send_udp,
+		.send_in_tunnel = out_send_in_tunnel,
+		.resume = out_resume,
+		.resume_end = out_resume_end,
+		.resolve = out_resolve,
+		.resolve_cancel = out_resolve_cancel,
+		.count_drop = out_count_drop,
+		.count_stat = out_count_stat,
+		.log = out_log,
+	};
 	sim_identify(node, &(struct sim_identity){0});
 	return node;
 }
@@ -410,7 +473,7 @@ static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wir
 	cr_assert_leq(length + WIRE_OVERHEAD, sizeof(packet));
 	if (!seal_reserve(tunnel, 1, &counter))
 		return;
-	seal_packet(tunnel, wire, counter, bytes, length, packet);
+	seal_packet(tunnel, wire, WIRE_LABEL_NONE, counter, bytes, length, packet);
 	if (wire != WIRE_TEST_REQUEST && wire != WIRE_TEST_REPLY && wire != WIRE_CLOSE_TUNNEL) {
 		atomic_store(&tunnel->last_out_ns, coarse_now(node));
 		if (!atomic_exchange(&tunnel->watched, 1))

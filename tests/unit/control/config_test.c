@@ -294,7 +294,16 @@ Test(config, findings, .fini = fini)
 		{"static_host_map: {10.0.0.2: ['192.0.2.1:0']}", SEVERITY_WARNING, 2, "port 0"},
 		{"static_host_map: {10.0.0.2: ['192.0.2.1:70000']}", SEVERITY_ERROR, 2,
 		 "not ADDRESS:PORT"},
-		{"static_host_map: {10.0.0.2: ['a.example:4242']}", SEVERITY_ERROR, 2, "host name"},
+		{"static_host_map: {10.0.0.2: ['a..example:4242']}", SEVERITY_ERROR, 2,
+		 "not ADDRESS:PORT"},
+		{"static_host_map: {10.0.0.2: ['a b.example:4242']}", SEVERITY_ERROR, 2,
+		 "not ADDRESS:PORT"},
+		{"static_host_map: {10.0.0.2: ['a.example:0']}", SEVERITY_ERROR, 2,
+		 "not ADDRESS:PORT"},
+		{"static_host_map: {10.0.0.2: ['a.example:70000']}", SEVERITY_ERROR, 2,
+		 "not ADDRESS:PORT"},
+		{"static_map: {network: ip5}", SEVERITY_ERROR, 2, "none of ip4, ip6 and ip"},
+		{"static_map: {cadence: 1ms}", SEVERITY_WARNING, 2, "too short"},
 		{"firewall: {inbound: {port: 80}}", SEVERITY_ERROR, 2, "not a list of rules"},
 		{"firewall:\n  outbound:\n  - {proto: x, port: 1, host: any}", SEVERITY_ERROR, 4,
 		 "firewall.outbound rule #0"},
@@ -383,8 +392,11 @@ Test(config, names_with_allow_incomplete, .fini = fini)
 	     "tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [{gateway: 10.0.0.7}, {gateway: "
 	     "10.0.0.8}]}]}\n");
 	cr_assert_eq(findings.errors, 0, "%s", first());
-	cr_assert_eq(findings.warnings, 2);
+	cr_assert_eq(findings.warnings, 1);
 	cr_assert_eq(config->static_hosts[0].remote_count, 1);
+	cr_assert_eq(config->static_hosts[0].name_count, 1);
+	cr_assert_str_eq(config->static_hosts[0].names[0].text, "a.example");
+	cr_assert_eq(config->static_hosts[0].names[0].port, 4242);
 	cr_assert_eq(config->tun.unsafe_routes[0].gateway.bytes[15], 7);
 }
 

@@ -239,8 +239,18 @@ static void world_make(struct world *world)
 
 	world->random = 42;
 	world->now_ns = 1000000000000;
-	world->outside = (struct outside){world,          now_ns, wall_ns,    give_random, send_udp,
-					  send_in_tunnel, resume, resume_end, count_drops, no_log};
+	world->outside = (struct outside){
+		.context = world,
+		.now_ns = now_ns,
+		.wall_ns = wall_ns,
+		.random = give_random,
+		.send_udp = send_udp,
+		.send_in_tunnel = send_in_tunnel,
+		.resume = resume,
+		.resume_end = resume_end,
+		.count_drop = count_drops,
+		.log = no_log,
+	};
 	cr_assert_eq(pki_init(&world->pki), 0);
 	cr_assert_eq(pki_load_ca(&world->pki, VECTOR_CA_PEM, VECTOR_NOW, error), 0, "%s", error);
 	cr_assert_eq(pki_load_cert(&world->pki, VECTOR_HOST1_PEM, VECTOR_NOW, error), 0);

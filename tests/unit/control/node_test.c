@@ -135,9 +135,18 @@ static struct bench *bench_make(uint32_t queues)
 	cr_assert(bench);
 	bench->now_ns = 5000000000;
 	bench->wall_ns = (uint64_t)VECTOR_NOW * 1000000000;
-	bench->outside =
-		(struct outside){bench,          now_ns, wall_ns,    give_random,  send_udp,
-				 send_in_tunnel, resume, resume_end, count_a_drop, no_log};
+	bench->outside = (struct outside){
+		.context = bench,
+		.now_ns = now_ns,
+		.wall_ns = wall_ns,
+		.random = give_random,
+		.send_udp = send_udp,
+		.send_in_tunnel = send_in_tunnel,
+		.resume = resume,
+		.resume_end = resume_end,
+		.count_drop = count_a_drop,
+		.log = no_log,
+	};
 	load(&bench->pki, VECTOR_HOST1_PEM, VECTOR_HOST1_KEY_PEM);
 	load(&bench->peer_pki, VECTOR_HOST2_PEM, VECTOR_HOST2_KEY_PEM);
 	bench->peer_self = (struct machine_self){AEAD_AES256GCM, &bench->peer_pki};

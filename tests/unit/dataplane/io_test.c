@@ -96,6 +96,40 @@ FOR_TIERS(tun_buffers_taken_and_given_back)
 	end(&e);
 }
 
+/* What the kernel may write to before a slot comes round again, in bytes. */
+static uint32_t round_bytes(const struct buffers *b, uint32_t run_bytes)
+{
+	return b->target * run_bytes;
+}
+
+FOR_TIERS(few_slots_in_the_ring_for_large_runs_and_all_for_small_ones)
+{
+	static char large[9000];
+	struct engine e;
+
+	begin(&e, tier);
+	struct buffers *b = &e.io->udp_buffers;
+	for (int i = 0; i < 4 * UDP_SLOTS; i++) {
+		from_peer(&e, "small", 5);
+		/* all at once: the ring runs dry until it is large enough */
+		if (i % UDP_SLOTS == UDP_SLOTS - 1)
+			for (int k = 0; k < UDP_SLOTS; k++)
+				expect_train(&e, "small");
+	}
+	cr_expect_eq(b->target, UDP_SLOTS);
+	for (int i = 0; i < 200; i++) {
+		from_peer(&e, large, sizeof(large));
+		struct io_event event = next(&e, IO_UDP_TRAIN);
+		io_release(e.io, &event);
+	}
+	cr_expect_leq(round_bytes(b, sizeof(large)), RING_BYTES_HOT);
+	cr_expect_leq(b->in_ring, b->target);
+	cr_expect_geq(b->target, RING_SLOTS_MIN);
+	buffers_grow(b);
+	cr_expect_leq(round_bytes(b, sizeof(large)), RING_BYTES_HOT, "no growth beyond the cache");
+	end(&e);
+}
+
 FOR_TIERS(a_read_that_fails_once_is_armed_again)
 {
 	static const int errors[] = {-EIO, -ENOMEM, -EINTR, -EFAULT, -ENOBUFS, -ECANCELED, -EAGAIN};

@@ -296,7 +296,7 @@ uint8_t *rig_add(struct rig *rig, uint32_t index, uint64_t counter, const uint8_
 		rig->segment_bytes = length + WIRE_OVERHEAD;
 	cr_assert_leq(length + WIRE_OVERHEAD, rig->segment_bytes);
 	rig->as_peer.remote_index = index;
-	seal_packet(&rig->as_peer, WIRE_MESSAGE, counter, packet, length, out);
+	seal_packet(&rig->as_peer, WIRE_MESSAGE, WIRE_LABEL_NONE, counter, packet, length, out);
 	rig->datagram_bytes += length + WIRE_OVERHEAD;
 	return out;
 }

@@ -1,0 +1,103 @@
+# Names: hosts of static_host_map that are known by a DNS name, and the lighthouse's DNS answers.
+bats_require_minimum_version 1.5.0
+load lib
+. "$BATS_TEST_DIRNAME/lighthouse.bash"
+
+setup() {
+	need_machine
+	NODE_ENV=()
+	hub_make
+	# what "ip netns exec" shows as /etc/resolv.conf; only a has a DNS server: in its own namespace
+	mkdir -p "/etc/netns/${NS[a]}"
+	echo "nameserver 127.0.0.1" >"/etc/netns/${NS[a]}/resolv.conf"
+	RESOLV_CONF=/etc/netns/${NS[a]}
+	ZONE=$PAIR_DIR/zone
+	: >"$ZONE" >"$ZONE.asked"
+}
+
+teardown() {
+	local log
+	for log in "$PAIR_DIR"/?.log; do
+		[ -f "$log" ] && { echo "--- ${log##*/}"; tail -n 40 "$log"; }
+	done
+	rm -rf "${RESOLV_CONF:?}"
+	rmdir /etc/netns 2>/dev/null || true
+	hub_remove
+}
+
+dns_start() {
+	in_ns a python3 "$BATS_TEST_DIRNAME/dns_server.py" "$ZONE" 127.0.0.1 >"$PAIR_DIR/dns" 2>&1 </dev/null 3>&- &
+	wait_for 5 grep -q ready "$PAIR_DIR/dns"
+}
+
+# a_by_name PROGRAM NAME... [KEY=VALUE]: a knows the lighthouse by these names alone
+a_by_name() {
+	local program=$1 names="" more=""
+	shift
+	for name in "$@"; do
+		case $name in
+		*=*) more=${name#*=} ;;
+		*) names="$names\"$name:4242\"," ;;
+		esac
+	done
+	hub_config a more="$more"
+	sed -i "s/\[\"192.0.2.9:4242\"\]/[${names%,}]/" "$PAIR_DIR/a.yml"
+	node_start a "$program"
+}
+
+lines() {
+	grep -c "$1" "${NODE_LOG[a]}" || true
+}
+
+# asked_for NAME TIMES
+asked_for() {
+	[ "$(grep -c "$1" "$ZONE.asked")" -ge "$2" ]
+}
+
+@test "a lighthouse by name: DNS comes later than the node" {
+	command -v python3 >/dev/null || skip "needs python3"
+	echo "lh.example 192.0.2.9" >"$ZONE"
+	hub_start l "$M57"
+	hub_start b "$M57"
+	a_by_name "$M57" lh.example
+	wait_for 5 grep -q "Host name could not be looked up" "${NODE_LOG[a]}"
+	dns_start
+	wait_for 15 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	found_within 10000 a b
+	grep -q 'Host name was looked up.*hostname=lh.example.*192.0.2.9:4242' "${NODE_LOG[a]}"
+	[ "$(lines 'Host name could not be looked up')" = 1 ]
+}
+
+@test "a name that moves, and names whose servers misbehave: nothing else is disturbed" {
+	command -v python3 >/dev/null || skip "needs python3"
+	printf '%s\n' "lh.example 192.0.2.9" "silent.example silent" "garbage.example garbage" \
+		"many.example many" "fail.example servfail" "six.example 2001:db8::1" >"$ZONE"
+	dns_start
+	hub_start l "$M57"
+	a_by_name "$M57" silent.example garbage.example many.example nx.example fail.example \
+		six.example lh.example more='static_map: {cadence: 1s, lookup_timeout: 300ms}'
+	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	wait_for 10 grep -q "many.example.* tcp\|many.example 1 tcp" "$ZONE.asked"
+	# each bad name has its one line, however often it was asked for
+	wait_for 10 asked_for nx.example 3
+	for name in silent garbage nx fail six; do
+		wait_for 5 grep -q "Host name could not be looked up.*$name.example" "${NODE_LOG[a]}"
+	done
+	wait_for 10 asked_for silent.example $(($(grep -c silent.example "$ZONE.asked") + 2))
+	for name in silent garbage nx fail six; do
+		[ "$(lines "Host name could not be looked up.*$name.example")" = 1 ]
+	done
+	# a thousand addresses: sixteen of them
+	[ "$(grep 'looked up.*many.example' "${NODE_LOG[a]}" | grep -o '198\.51\.100\.[0-9]*' | wc -l)" = 16 ]
+	[ "$(in_ns a ping -q -c 20 -i 0.01 -W 2 "${OVERLAY[l]}" | grep -c ' 0% packet loss')" = 1 ]
+
+	# the lighthouse gets another address
+	node_end l KILL || true
+	ip -n "${NS[l]}" addr del 192.0.2.9/24 dev veth0
+	ip -n "${NS[l]}" addr add 192.0.2.88/24 dev veth0
+	sed -i 's/192.0.2.9/192.0.2.88/' "$ZONE"
+	node_start l "$M57"
+	wait_for 15 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	grep -q 'looked up.*lh.example.*192.0.2.88:4242' "${NODE_LOG[a]}"
+	node_alive a
+}

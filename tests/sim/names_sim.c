@@ -1,0 +1,309 @@
+/* names_sim.c - hosts that are known by a DNS name: names.c and a fake DNS. */
+#include <stdlib.h>
+
+#include "peers/names.h"
+#include "peers/node_query.h"
+#include "sim.h"
+
+#define L  (&sim->nodes[0]) /* lighthouse */
+#define A  (&sim->nodes[1])
+#define B  (&sim->nodes[2])
+#define LH (&sim->names[0]) /* lh.example, where L is */
+
+#define CADENCE_NS (30 * SIM_S)
+
+static struct name_entry entries[SIM_NAMES];
+
+/* A knows L by the name lh.example alone, and has nobody else. */
+static void network(struct sim *sim)
+{
+	for (int i = 0; i < 3; i++)
+		sim_add(sim);
+	sim_client(A, L);
+	sim_client(B, L);
+	A->options.static_host_count = 0;
+	entries[0] = (struct name_entry){"lh.example", 4242, L->addr};
+	A->options.names = (struct name_options){
+		.cadence_ns = CADENCE_NS, .timeout_ns = 250 * SIM_MS, .count = 1, .list = entries};
+	*LH = (struct sim_name){.text = "lh.example",
+				.delay_ns = 5 * SIM_MS,
+				.outcome = NAME_FOUND,
+				.count = 1,
+				.addrs = {L->endpoint.addr}};
+	sim->name_count = 1;
+}
+
+static bool finds_the_lighthouse(struct sim *sim)
+{
+	sim_send(A, 0, 1, 1);
+	sim_run(sim, SIM_S);
+	return sim_got_number(L, 2, 1);
+}
+
+static void lighthouse_by_name(struct sim *sim)
+{
+	network(sim);
+	for (int i = 0; i < 3; i++)
+		sim_start_node(&sim->nodes[i]);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_primary(A, 1), "called as soon as its name is known");
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_got_number(B, 2, 1), "and asked");
+	cr_assert_eq(A->stats[STAT_NAMES_ASKED], 1);
+	sim_run(sim, 3 * CADENCE_NS);
+	cr_assert_eq(A->stats[STAT_NAMES_ASKED], 4);
+	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 0);
+}
+
+Test(sim_names, lighthouse_by_name)
+{
+	sim_seeds(10, lighthouse_by_name);
+}
+
+/* The node starts, and asks again soon: not after the cadence. */
+static void dns_is_down_at_start(struct sim *sim)
+{
+	network(sim);
+	LH->silent = true;
+	sim_start_node(L);
+	sim_start_node(A);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_geq(A->stats[STAT_NAMES_FAILED], 3);
+	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 1, "one line: %llu",
+		     (unsigned long long)A->log_lines[OUTSIDE_WARNING]);
+	LH->silent = false;
+	sim_run(sim, 9 * SIM_S);
+	cr_assert(sim_primary(A, 1));
+	LH->silent = true;
+	sim_run(sim, 2 * CADENCE_NS);
+	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 2, "down again is another state");
+	cr_assert(finds_the_lighthouse(sim));
+}
+
+Test(sim_names, dns_is_down_at_start)
+{
+	sim_seeds(10, dns_is_down_at_start);
+}
+
+static uint32_t remotes_of_lighthouse(struct sim *sim, struct endpoint *first)
+{
+	struct tunnel *tunnel = sim_primary(A, 1);
+	uint32_t found;
+
+	cr_assert(tunnel);
+	*first = tunnel->remote->to;
+	cr_assert_eq(names_of((void *)A->node, &L->addr, &found), 1);
+	return found;
+}
+
+/* The lighthouse moves, and its name with it: the old address goes. */
+static void changed_answer(struct sim *sim)
+{
+	struct endpoint at, moved = sim_endpoint(77, 4242), old;
+
+	network(sim);
+	sim_start_node(L);
+	sim_start_node(A);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(remotes_of_lighthouse(sim, &at), 1);
+	old = L->endpoint;
+	sim_kill_node(L);
+	L->endpoint = moved;
+	LH->addrs[0] = moved.addr;
+	sim_start_node(L);
+	sim_run(sim, CADENCE_NS + 20 * SIM_S);
+	cr_assert(finds_the_lighthouse(sim));
+	remotes_of_lighthouse(sim, &at);
+	cr_assert(endpoint_equal(&at, &moved));
+
+	/* nothing is sent to the old address any more */
+	sim_kill_node(L);
+	sim->recording = true;
+	sim_run(sim, 60 * SIM_S);
+	cr_assert_gt(sim_count(sim, &A->endpoint, &moved, WIRE_HANDSHAKE, 1), 0);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &old, WIRE_HANDSHAKE, 1), 0);
+}
+
+Test(sim_names, changed_answer)
+{
+	sim_seeds(5, changed_answer);
+}
+
+/* A server that answers without end: as many as there is room for. None: the old ones go. */
+static void many_and_none(struct sim *sim)
+{
+	network(sim);
+	sim->recording = true;
+	LH->count = 64;
+	for (uint32_t i = 0; i < 64; i++)
+		LH->addrs[i] = sim_endpoint(100 + i, 1).addr;
+	sim_start_node(A);
+	sim_run(sim, 50 * SIM_MS);
+	for (uint32_t i = 0; i < 64; i++) {
+		struct endpoint to = sim_endpoint(100 + i, 4242);
+
+		cr_assert_eq(sim_count(sim, &A->endpoint, &to, WIRE_HANDSHAKE, 1) > 0,
+			     i < NAME_ADDRS_MAX);
+	}
+	LH->outcome = NAME_NONE;
+	sim_run(sim, CADENCE_NS);
+	sim->sent_count = 0; /* their bytes are freed with the rest of the process */
+	sim_send(A, 0, 1, 1);
+	sim_run(sim, 5 * SIM_S);
+	cr_assert_eq(sim_count(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1), 0);
+	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 1);
+}
+
+Test(sim_names, many_and_none)
+{
+	sim_seeds(2, many_and_none);
+}
+
+/* Names and literal addresses of one host stand beside each other. */
+static void mixed(struct sim *sim)
+{
+	struct endpoint wrong = sim_endpoint(99, 4242);
+
+	network(sim);
+	entries[1] = (struct name_entry){"other.example", 4242, L->addr};
+	A->options.names.count = 2;
+	sim->names[1] = (struct sim_name){.text = "other.example",
+					  .outcome = NAME_FOUND,
+					  .count = 1,
+					  .addrs = {sim_endpoint(98, 1).addr}};
+	sim->name_count = 2;
+	sim_static(A, 1, &wrong);
+	sim->recording = true;
+	sim_start_node(L);
+	sim_start_node(A);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_primary(A, 1));
+	cr_assert_gt(sim_count(sim, &A->endpoint, &wrong, WIRE_HANDSHAKE, 1), 0);
+	wrong = sim_endpoint(98, 4242);
+	cr_assert_gt(sim_count(sim, &A->endpoint, &wrong, WIRE_HANDSHAKE, 1), 0);
+}
+
+Test(sim_names, mixed)
+{
+	sim_seeds(5, mixed);
+}
+
+/* What DNS says is no better than what others say: nowhere, or inside the overlay. */
+static void lies(struct sim *sim)
+{
+	network(sim);
+	LH->count = 4;
+	LH->addrs[0] = addr_from_v4(0xe0000001);
+	LH->addrs[1] = addr_from_v4(0x0a2a0001);
+	LH->addrs[2] = addr_from_v4(0);
+	LH->addrs[3] = (struct addr){{0xff, 2, [15] = 1}};
+	sim->recording = true;
+	sim_start_node(A);
+	sim_send(A, 0, 1, 1);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert_eq(sim_count(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1), 0);
+	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 1);
+}
+
+Test(sim_names, lies)
+{
+	sim_seeds(2, lies);
+}
+
+/* A reload: what goes takes its addresses along, what stays keeps them, what comes is looked up. */
+static void reconfigured(struct sim *sim)
+{
+	struct name_options options;
+	struct node_owner_view owner;
+	uint32_t found;
+
+	network(sim);
+	sim_start_node(L);
+	sim_start_node(A);
+	sim_run(sim, SIM_S);
+	entries[1] = (struct name_entry){"b.example", 4242, B->addr};
+	sim->names[1] = (struct sim_name){.text = "b.example",
+					  .outcome = NAME_FOUND,
+					  .count = 1,
+					  .addrs = {B->endpoint.addr}};
+	sim->name_count = 2;
+	options = A->options.names;
+	options.count = 2;
+	LH->silent = true;
+	cr_assert_eq(names_reconfigure(A->node, &options), 0);
+	cr_assert_eq(names_of(A->node, &L->addr, &found), 1);
+	cr_assert_eq(found, 1, "kept");
+	sim_start_node(B);
+	sim_run(sim, 100 * SIM_MS);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_got_number(B, 2, 1));
+	options.count = 0;
+	cr_assert_eq(names_reconfigure(A->node, &options), 0);
+	cr_assert_eq(names_of(A->node, &L->addr, &found), 0);
+	for (uint32_t i = 0; node_query_owner(A->node, &L->addr, i, &owner); i++)
+		cr_assert(!owner.is_dns || owner.reported_count == 0);
+}
+
+Test(sim_names, reconfigured)
+{
+	sim_seeds(5, reconfigured);
+}
+
+/* advertise_addrs by name: the first address, with our port for 0; a change is told at once. */
+static void advertised(struct sim *sim)
+{
+	struct endpoint list[4];
+
+	network(sim);
+	entries[1] = (struct name_entry){.text = "me.example", .port = 0};
+	A->options.names.count = 2;
+	sim->names[1] =
+		(struct sim_name){.text = "me.example",
+				  .outcome = NAME_FOUND,
+				  .count = 2,
+				  .addrs = {sim_endpoint(55, 1).addr, sim_endpoint(56, 1).addr}};
+	sim->name_count = 2;
+	sim_start_node(L);
+	sim_start_node(A);
+	sim_start_node(B);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(names_advertised(A->node, list, 4), 1);
+	cr_assert(addr_equal(&list[0].addr, &sim->names[1].addrs[0]));
+	A->endpoint = sim_endpoint(55, 4242); /* where only the name says that it is */
+	sim_run(sim, SIM_S);
+	sim_send(B, 0, 2, 1);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert(sim_got_number(A, 3, 1));
+}
+
+Test(sim_names, advertised)
+{
+	sim_seeds(5, advertised);
+}
+
+/* Thousands of names and a DNS that is silent: so many at a time, and few wake-ups. */
+static void silent(struct sim *sim)
+{
+	uint64_t before;
+
+	network(sim);
+	for (uint32_t i = 0; i < SIM_NAMES; i++)
+		entries[i] = (struct name_entry){"silent.example", (uint16_t)(i + 1), L->addr};
+	A->options.names.count = SIM_NAMES;
+	sim_start_node(A);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert_eq(A->stats[STAT_NAMES_ASKED], LOOKUPS_MAX);
+	sim_run(sim, 120 * SIM_S);
+	before = A->wakes;
+	sim_run(sim, 60 * SIM_S);
+	cr_assert_lt(A->wakes - before, 120, "%llu in a minute",
+		     (unsigned long long)(A->wakes - before));
+	cr_assert_eq(A->stats[STAT_NAMES_ASKED], A->stats[STAT_NAMES_FAILED]);
+}
+
+Test(sim_names, silent)
+{
+	sim_seeds(1, silent);
+}

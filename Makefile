@@ -147,19 +147,35 @@ $(B)/perf/udp_blast: perf/udp_blast.c $(B)/flags
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 # --- what measures: perf/README.md
-PERF_PROGRAMS := $(B)/perf/udp_blast $(B)/perf/floor $(B)/perf/microbench
+PERF_PROGRAMS := $(B)/perf/udp_blast $(B)/perf/floor $(B)/perf/microbench $(B)/perf/lighthouse_load
 $(B)/obj/perf/%.o: perf/%.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_dataplane) $(PKG_CFLAGS) -c -o $@ $<
 $(B)/perf/floor $(B)/perf/microbench: $(B)/perf/%: $(B)/obj/perf/%.o $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
-perf-programs: $(PERF_PROGRAMS)
+# A client of lighthouses: control's own handshake and messages.
+$(B)/obj/perf/lighthouse_load.o: perf/lighthouse_load.c $(B)/flags | $(PROTO_C)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_control) $(PKG_CFLAGS) -c -o $@ $<
+$(B)/perf/lighthouse_load: $(B)/obj/perf/lighthouse_load.o $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
+# Peers and floods that speak Nebula: both planes' code, but not a node.
+CROWD_PROGRAMS := $(B)/perf/crowd $(B)/perf/flood
+CROWD_OBJ      := $(call obj,perf/crowd_hosts.c)
+$(B)/obj/perf/crowd.o $(B)/obj/perf/crowd_hosts.o $(B)/obj/perf/flood.o: $(B)/obj/perf/%.o: perf/%.c $(B)/flags | $(PROTO_C)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_control) -Idataplane $(PKG_CFLAGS) -c -o $@ $<
+$(CROWD_PROGRAMS): $(B)/perf/%: $(B)/obj/perf/%.o $(CROWD_OBJ) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
+perf-programs: $(PERF_PROGRAMS) $(CROWD_PROGRAMS)
 
 UNIT_PROGRAMS := $(if $(UNIT_DATAPLANE_OBJ),$(B)/tests/unit-dataplane) \
 		 $(if $(UNIT_ROADS_OBJ),$(B)/tests/unit-roads) \
 		 $(if $(UNIT_CONTROL_OBJ),$(B)/tests/unit-control) $(if $(SIM_OBJ),$(B)/tests/sim)
-test-programs: all $(UNIT_PROGRAMS) $(KERNEL_TESTS) $(NETNS_PRELOADS)
+test-programs: all $(CROWD_PROGRAMS) $(UNIT_PROGRAMS) $(KERNEL_TESTS) $(NETNS_PRELOADS)
 unit-programs: $(UNIT_PROGRAMS)
 hot-objects: $(DATAPLANE_OBJ)
 

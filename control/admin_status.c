@@ -157,7 +157,8 @@ json_t *admin_run_counters(struct admin_world *world, const struct admin_argumen
 /* --- reload ------------------------------------------------------------------------------------
  */
 
-/* A refused one is an error of m57ctl: the first lines of what is wrong, cut where there is no room.
+/* A refused one is an error of m57ctl: the first lines of what is wrong, cut where there is no
+ * room.
  */
 static void refusal(const struct reload_outcome *last, char error[ERROR_LINE_MAX])
 {

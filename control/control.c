@@ -6,9 +6,9 @@
  * pools and the orders of all workers can hold, so a worker's message is never refused while
  * control is busy.
  *
- * A turn takes in at most CONTROL_TURN_MAX completions, lets the node do what is due, hands garbage
- * to the reaper, and sleeps until the next deadline or completion. With nothing due it sleeps for
- * ever.
+ * A turn takes in at most CONTROL_TURN_MAX completions, works on a few of the handshakes that wait
+ * (handshake_queue.h), lets the node do what is due, hands garbage to the reaper, and sleeps until
+ * the next deadline or completion. With nothing due it sleeps for ever.
  */
 #include "control.h"
 
@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "log.h"
 #include "system/local_addrs.h"
@@ -27,8 +28,8 @@ enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_ADDRS, TAG_ADMIN, TAG_RESOLVER, 
 
 /* READY, STOPPED and a note of each kind per worker come beside what the pools hold. */
 #define PUNTS_PER_QUEUE                                                                            \
-	(POOL_HANDSHAKES + POOL_OPENED + POOL_WAITING_SMALL + POOL_WAITING_LARGE + POOL_EVENTS +   \
-	 ORDERS_MAX + NOTES + 2)
+	(POOL_HANDSHAKES + POOL_OPENED + POOL_RECV_ERRORS + POOL_WAITING_SMALL +                   \
+	 POOL_WAITING_LARGE + POOL_EVENTS + ORDERS_MAX + NOTES + 2)
 #define SUBMISSIONS 16
 
 static int post(void *context, uint32_t queue, struct order *order)
@@ -56,6 +57,12 @@ int control_init(struct control *control, uint32_t queues, char error[ERROR_LINE
 		snprintf(error, ERROR_LINE_MAX, "cannot make control's io_uring: %s%s",
 			 strerror(-result),
 			 result == -ENOMEM ? "; raise the limit of locked memory (ulimit -l)" : "");
+		return result;
+	}
+	result = handshake_queue_init(&control->handshakes, queues);
+	if (result) {
+		io_uring_queue_exit(&control->ring);
+		snprintf(error, ERROR_LINE_MAX, "no memory for the queue of handshakes");
 		return result;
 	}
 	control->queues = queues;
@@ -188,6 +195,49 @@ static void completions_take(struct control *control)
 	}
 }
 
+static uint64_t own_cpu_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+static void judge_workers(struct control *control, uint64_t now)
+{
+	uint64_t drops[DROPS] = {0}, stats[STATS] = {0};
+
+	dataplane_read_counters(control->dataplane, drops, stats);
+	handshake_queue_judge(&control->handshakes, now, dataplane_cpu_ns(control->dataplane),
+			      stats[STAT_UDP_RECEIVED] + stats[STAT_TUN_PACKETS]);
+}
+
+/* A few handshakes at a time, so that everything else is looked at in between. */
+static void handshakes_work(struct control *control)
+{
+	struct handshake_queue *queue = &control->handshakes;
+	uint64_t now = control->outside.now_ns(control), before;
+	struct punt *punt;
+
+	if (queue->count == 0)
+		return;
+	if (handshake_queue_wants_judging(queue, now))
+		judge_workers(control, now);
+	before = own_cpu_ns();
+	for (int n = 0; n < CONTROL_TURN_HANDSHAKES; n++) {
+		punt = handshake_queue_take(queue, now);
+		if (!punt)
+			return;
+		node_on_handshake(control->node, punt->queue, &punt->source, punt->via, punt->bytes,
+				  punt->length);
+		punt_release(punt);
+
+		uint64_t after = own_cpu_ns();
+		handshake_queue_spent(queue, after - before);
+		before = after;
+	}
+}
+
 /* Submits, and sleeps until a completion is there or deadline_ns has come. */
 static void turn_wait(struct control *control, uint64_t deadline_ns)
 {
@@ -206,6 +256,8 @@ static uint64_t next_deadline(const struct control *control)
 {
 	uint64_t deadline = node_next_deadline(control->node);
 
+	if (handshake_queue_deadline(&control->handshakes) < deadline)
+		deadline = handshake_queue_deadline(&control->handshakes);
 	if (control->admin && admin_next_deadline(control->admin) < deadline)
 		deadline = admin_next_deadline(control->admin);
 	if (control->resolver && resolver_next_deadline(control->resolver) < deadline)
@@ -259,6 +311,7 @@ int control_run(struct control *control)
 			log_info("Caught HUP, reloading config");
 			control->on_reload(control);
 		}
+		handshakes_work(control);
 		if (control->resolver)
 			resolver_tick(control->resolver, control->outside.now_ns(control));
 		node_tick(control->node);
@@ -297,6 +350,7 @@ void control_drain(struct control *control)
 void control_close(struct control *control)
 {
 	io_uring_queue_exit(&control->ring);
+	handshake_queue_free(&control->handshakes);
 }
 
 void control_stats(struct control *control, struct stats *stats)

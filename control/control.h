@@ -12,6 +12,7 @@
 
 #include "admin.h"
 #include "dataplane.h"
+#include "handshake_queue.h"
 #include "orders.h"
 #include "outside.h"
 #include "peers/node.h"
@@ -52,6 +53,7 @@ struct control {
 	uint32_t notes_said;                /* a bit per enum note */
 	bool reload_asked;
 	struct orders orders;
+	struct handshake_queue handshakes;
 	struct outside outside; /* the real one: outside_live.c */
 	uint64_t drops[DROPS];  /* control's own */
 	uint64_t stats[STATS];

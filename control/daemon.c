@@ -20,8 +20,8 @@
 #include "control.h"
 #include "log.h"
 #include "reload.h"
+#include "routes.h"
 #include "system/cpu_topology.h"
-#include "system/interface.h"
 #include "system/local_addrs.h"
 #include "system/notify.h"
 #include "system/resolver.h"
@@ -36,6 +36,7 @@ struct daemon {
 	struct reload reload; /* holds the configuration in use */
 	enum io_tier tier;
 	struct tun_device tun;
+	struct routes *routes;
 	struct udp_sockets udp;
 	struct snapshot *snapshot; /* until it is published, and again once the workers are gone */
 	struct control control;
@@ -136,21 +137,27 @@ static int tun_make(struct daemon *daemon)
 				      .queues = config->routines,
 				      .offloads = config->tun.use_offloads};
 	char error[ERROR_LINE_MAX] = "";
-	struct interface_plan plan;
-	int result;
 
 	if (config->tun.disabled)
 		return 0;
 	if (tun_open(&daemon->tun, &options, error) != 0)
 		return fail_at(error, config->tun.dev_where);
-	if (generation_interface(daemon->reload.now, &plan) != 0)
-		return fail_errno("Cannot collect the routes", ENOMEM);
-	plan.name = daemon->tun.name;
-	plan.index = daemon->tun.index;
-	plan.offloads = daemon->tun.tso;
-	result = interface_configure(&plan, error);
-	generation_release(NULL, &plan);
-	return result ? fail(error) : 0;
+	return 0;
+}
+
+/* Addresses and routes of the device. */
+static int routes_make(struct daemon *daemon)
+{
+	char error[ERROR_LINE_MAX] = "";
+
+	daemon->routes = routes_create(daemon->tun.name, daemon->tun.index, daemon->tun.tso);
+	if (!daemon->routes)
+		return fail_errno("Cannot make the routes", ENOMEM);
+	daemon->reload.routes = daemon->routes;
+	if (routes_install(daemon->routes, config_of(daemon),
+			   pki_own_cert(&daemon->reload.now->pki), error) != 0)
+		return fail(error);
+	return 0;
 }
 
 static size_t local_addrs(void *context, struct local_addr *list, size_t most)
@@ -181,7 +188,7 @@ static int node_make(struct daemon *daemon)
 		control->node = node_create(&options, &daemon->reload.now->pki, control->map,
 					    &control->outside);
 	}
-	generation_release(&options, NULL);
+	generation_release(&options);
 	/* Without it a change of address waits for the next update. */
 	control->addrs_fd = local_addrs_watch();
 	return control->node ? 0 : fail_errno("Cannot make the node", ENOMEM);
@@ -403,6 +410,7 @@ static void daemon_close(struct daemon *daemon)
 		garbage_release_all(control);
 		hostmap_destroy(control->map);
 	}
+	routes_destroy(daemon->routes);
 	tun_close(&daemon->tun);
 	udp_close(&daemon->udp);
 	if (daemon->has_control)
@@ -436,7 +444,6 @@ int daemon_run(struct generation *generation, const char *path, bool strict)
 		.path = path,
 		.strict = strict,
 		.udp = &daemon->udp,
-		.tun = &daemon->tun,
 		.world = &daemon->world,
 		.now = generation,
 	};
@@ -446,7 +453,7 @@ int daemon_run(struct generation *generation, const char *path, bool strict)
 	daemon->control.addrs_fd = -1;
 
 	if (tables_make(daemon) == 0 && sockets_make(daemon) == 0 && tun_make(daemon) == 0 &&
-	    node_make(daemon) == 0 && dataplane_make(daemon) == 0) {
+	    routes_make(daemon) == 0 && node_make(daemon) == 0 && dataplane_make(daemon) == 0) {
 		started_log(daemon);
 		admin_make(daemon);
 		status = control_run(&daemon->control);

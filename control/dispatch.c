@@ -74,14 +74,14 @@ void dispatch_punt(struct control *control, struct punt *punt)
 		worker_ready(control, punt);
 		break;
 	case PUNT_HANDSHAKE:
-		node_on_handshake(node, punt->queue, &punt->source, punt->bytes, punt->length);
-		break;
+		handshake_queue_put(&control->handshakes, punt); /* control.c works on it */
+		return;
 	case PUNT_RECV_ERROR:
 		node_on_recv_error(node, &punt->source, punt->bytes, punt->length);
 		break;
 	case PUNT_OPENED:
-		node_on_opened(node, punt->queue, punt->tunnel, &punt->source, punt->wire,
-			       punt->bytes, punt->length);
+		node_on_opened(node, punt->queue, punt->tunnel, &punt->source, punt->via,
+			       punt->wire, punt->bytes, punt->length);
 		break;
 	case PUNT_WAITING:
 		run = (struct waiting_run){
@@ -100,6 +100,9 @@ void dispatch_punt(struct control *control, struct punt *punt)
 		break;
 	case PUNT_ACTIVE:
 		node_on_active(node, punt->tunnel);
+		break;
+	case PUNT_WANTED:
+		node_on_wanted(node, punt->queue, &punt->addr);
 		break;
 	case PUNT_NOTE:
 		note(control, punt);

@@ -95,6 +95,7 @@ int generation_node_options(struct generation *generation, struct node_options *
 		.static_hosts = static_hosts_collect(config),
 		.static_host_count = config->static_host_count,
 		.lighthouse = config->lighthouse,
+		.relay = config->relay,
 		.names = {.cadence_ns = config->static_map.cadence_ns,
 			  .timeout_ns = config->static_map.lookup_timeout_ns,
 			  .network = config->static_map.network},
@@ -105,67 +106,16 @@ int generation_node_options(struct generation *generation, struct node_options *
 	return options->static_hosts && options->names.list ? 0 : -ENOMEM;
 }
 
-/* --- the device and the sockets ----------------------------------------------------------------
+void generation_release(struct node_options *options)
+{
+	free((void *)options->static_hosts);
+	free((void *)options->names.list);
+	options->static_hosts = NULL;
+	options->names.list = NULL;
+}
+
+/* --- the sockets -----------------------------------------------------------------------------
  */
-
-/* tun.routes, and the tun.unsafe_routes that are to be installed. *count of them, malloc'ed. */
-static struct interface_route *routes_collect(const struct config *config, uint32_t *count)
-{
-	struct interface_route *routes = calloc(
-		config->tun.route_count + config->tun.unsafe_route_count + 1, sizeof(*routes));
-
-	*count = 0;
-	if (!routes)
-		return NULL;
-	for (uint32_t i = 0; i < config->tun.route_count; i++) {
-		const struct config_route *route = &config->tun.routes[i];
-
-		routes[(*count)++] = (struct interface_route){
-			.to = route->to, .mtu = route->mtu, .line = route->where.line};
-	}
-	for (uint32_t i = 0; i < config->tun.unsafe_route_count; i++) {
-		const struct config_unsafe_route *route = &config->tun.unsafe_routes[i];
-
-		if (route->install)
-			routes[(*count)++] = (struct interface_route){.to = route->to,
-								      .mtu = route->mtu,
-								      .metric = route->metric,
-								      .line = route->where.line};
-	}
-	return routes;
-}
-
-int generation_interface(const struct generation *generation, struct interface_plan *plan)
-{
-	const struct config *config = generation->config;
-	const struct cert *own = pki_own_cert(&generation->pki);
-	uint32_t count;
-	struct interface_route *routes = routes_collect(config, &count);
-
-	*plan = (struct interface_plan){
-		.mtu = config->tun.mtu,
-		.tx_queue = config->tun.tx_queue,
-		.network_count = own->network_count,
-		.networks = own->networks,
-		.route_count = count,
-		.routes = routes,
-	};
-	return routes ? 0 : -ENOMEM;
-}
-
-void generation_release(struct node_options *options, struct interface_plan *plan)
-{
-	if (options) {
-		free((void *)options->static_hosts);
-		free((void *)options->names.list);
-		options->static_hosts = NULL;
-		options->names.list = NULL;
-	}
-	if (plan) {
-		free((void *)plan->routes);
-		plan->routes = NULL;
-	}
-}
 
 struct udp_options generation_udp(const struct generation *generation)
 {

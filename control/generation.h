@@ -12,7 +12,6 @@
 #include "config/config.h"
 #include "identity/pki.h"
 #include "peers/node.h"
-#include "system/interface.h"
 #include "system/udp_setup.h"
 
 struct generation {
@@ -31,19 +30,14 @@ void generation_free(struct generation *generation); /* NULL is allowed */
 
 /*
  * What the node is given. options->static_hosts and names.list are malloc'ed, the caller's:
- * generation_release(); the rest is borrowed. udp_v6, udp_port and local_addrs are the caller's to fill. 0 or -ENOMEM.
+ * generation_release(); the rest is borrowed. udp_v6, udp_port and local_addrs are the caller's to
+ * fill. 0 or -ENOMEM.
  */
 int generation_node_options(struct generation *generation, struct node_options *options);
 
-/*
- * Addresses, limits and routes of the tun device. plan->routes is malloc'ed, as above; name, index
- * and offloads are the caller's to fill. 0 or -ENOMEM.
- */
-int generation_interface(const struct generation *generation, struct interface_plan *plan);
+/* Frees what generation_node_options() made. */
+void generation_release(struct node_options *options);
 
 struct udp_options generation_udp(const struct generation *generation);
-
-/* Frees the arrays of the two above; either may be NULL. */
-void generation_release(struct node_options *options, struct interface_plan *plan);
 
 #endif

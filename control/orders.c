@@ -72,7 +72,8 @@ int orders_send(struct orders *orders, uint32_t queue, struct order *order)
 {
 	struct orders_queue *q = &orders->queues[queue];
 
-	if (q->kept >= ORDERS_QUEUED_MAX && order->type == ORDER_SEND_IN_TUNNEL) {
+	if (q->kept >= ORDERS_QUEUED_MAX &&
+	    (order->type == ORDER_SEND_IN_TUNNEL || order->type == ORDER_SEND_VIA_RELAY)) {
 		free(order);
 		return -ENOBUFS;
 	}

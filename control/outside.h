@@ -59,6 +59,10 @@ struct outside {
 			       enum wire_type wire, const struct endpoint *remote,
 			       const uint8_t *payload, size_t length);
 
+	/* Has worker queue wrap a datagram for the entry index of tunnel's peer, a relay. */
+	void (*send_via_relay)(void *context, uint32_t queue, struct tunnel_id tunnel,
+			       uint32_t index, const uint8_t *bytes, size_t length);
+
 	/*
 	 * ORDER_RESUME and ORDER_RESUME_END of message.h. Calls for one queue must reach that
 	 * worker in the order they were made, none may be lost (kept back while the worker's orders

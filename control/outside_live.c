@@ -98,6 +98,22 @@ static void live_send_in_tunnel(void *context, uint32_t queue, struct tunnel_id 
 		live_count_drop(context, DROP_SEND_ERROR, 1);
 }
 
+static void live_send_via_relay(void *context, uint32_t queue, struct tunnel_id tunnel,
+				uint32_t index, const uint8_t *bytes, size_t length)
+{
+	struct control *control = context;
+	struct order *order = order_create(ORDER_SEND_VIA_RELAY, bytes, (uint32_t)length);
+
+	if (!order) {
+		live_count_drop(context, DROP_SEND_ERROR, 1);
+		return;
+	}
+	order->tunnel = tunnel;
+	order->relay_index = index;
+	if (orders_send(&control->orders, queue, order) != 0)
+		live_count_drop(context, DROP_SEND_ERROR, 1);
+}
+
 static void live_resume(void *context, uint32_t queue, struct tunnel_id tunnel,
 			const struct waiting_run *run)
 {
@@ -163,6 +179,7 @@ void outside_live_init(struct control *control)
 		.random = live_random,
 		.send_udp = live_send_udp,
 		.send_in_tunnel = live_send_in_tunnel,
+		.send_via_relay = live_send_via_relay,
 		.resume = live_resume,
 		.resume_end = live_resume_end,
 		.resolve = live_resolve,

@@ -25,14 +25,14 @@
 #include "control.h"
 #include "log.h"
 #include "rcu.h"
-#include "system/tun_setup.h"
+#include "routes.h"
 
 /* A reload under way: what is built before anything changes. */
 struct step {
 	struct generation *old, *next;
 	struct snapshot *snapshot;
 	struct node_options options;
-	struct interface_plan before, after;
+	struct routes_change *routes;
 	bool new_rules;
 };
 
@@ -139,10 +139,12 @@ static int build(struct reload *reload, struct step *step)
 
 	next->rules_version = version;
 	step->snapshot = snapshot_build(next->config, pki_own_cert(&next->pki), version);
-	if (!step->snapshot || generation_node_options(next, &step->options) != 0 ||
-	    generation_interface(step->old, &step->before) != 0 ||
-	    generation_interface(next, &step->after) != 0)
+	step->routes =
+		routes_reconfigure(reload->routes, step->old->config, pki_own_cert(&step->old->pki),
+				   next->config, pki_own_cert(&next->pki));
+	if (generation_node_options(next, &step->options) != 0 || !step->snapshot || !step->routes)
 		return -ENOMEM;
+	snapshot_set_routes(step->snapshot, routes_change_table(step->routes));
 	step->new_rules = !same_rules(step->old->config, was, next->config, step->snapshot);
 	if (!step->new_rules)
 		return 0;
@@ -185,16 +187,11 @@ static void publish(struct reload *reload, struct step *step)
 	reload->settling = true;
 }
 
-static void device_apply(struct reload *reload, struct step *step)
+static void routes_tell(struct reload *reload, struct step *step)
 {
 	char error[ERROR_LINE_MAX] = "";
 
-	if (step->old->config->tun.disabled)
-		return;
-	step->before.name = step->after.name = reload->tun->name;
-	step->before.index = step->after.index = reload->tun->index;
-	step->after.tx_queue = step->before.tx_queue;
-	if (interface_reconfigure(&step->before, &step->after, error) == 0)
+	if (routes_apply(reload->routes, step->routes, error) == 0)
 		return;
 	log_error(error);
 	note(&reload->last, error);
@@ -253,7 +250,7 @@ static void reload_apply(struct reload *reload, struct step *step)
 {
 	publish(reload, step);
 	node_reconfigure(reload->control->node, &step->options, &step->next->pki);
-	device_apply(reload, step);
+	routes_tell(reload, step);
 	sockets_apply(reload, step);
 	log_setup(&step->next->config->logging);
 	world_apply(reload, step);
@@ -266,8 +263,8 @@ static void reload_apply(struct reload *reload, struct step *step)
 static void step_release(struct step *step)
 {
 	snapshot_free(step->snapshot);
-	generation_release(&step->options, &step->before);
-	generation_release(NULL, &step->after);
+	generation_release(&step->options);
+	routes_change_free(step->routes);
 }
 
 int reload_run(struct reload *reload)

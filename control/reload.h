@@ -14,7 +14,7 @@
 
 struct admin_world;
 struct control;
-struct tun_device;
+struct routes;
 
 /* How the last one ended. */
 struct reload_outcome {
@@ -34,7 +34,7 @@ struct reload {
 	const char *path; /* of the configuration */
 	bool strict;
 	struct udp_sockets *udp;
-	const struct tun_device *tun;
+	struct routes *routes;
 	struct admin_world *world;
 
 	struct generation *now; /* in use; owned */

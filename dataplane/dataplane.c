@@ -40,6 +40,12 @@ static int fifo_create(struct event_fifo *fifo, uint32_t size)
 	return fifo->events ? 0 : -ENOMEM;
 }
 
+static int answers_create(struct answer_ring *ring)
+{
+	ring->list = calloc(ANSWERS_MAX, sizeof(*ring->list));
+	return ring->list ? 0 : -ENOMEM;
+}
+
 static int worker_create(struct dataplane *d, uint32_t queue, const struct dataplane_options *o,
 			 char error[256])
 {
@@ -65,7 +71,8 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 	w->tso = o->tun_tso;
 	w->uso = o->tun_uso;
 	if (punt_pools_create(w) || fifo_create(&w->tun_runs, FIFO_TUN) ||
-	    fifo_create(&w->udp_trains, FIFO_UDP)) {
+	    fifo_create(&w->udp_trains, FIFO_UDP) || answers_create(&w->replies) ||
+	    answers_create(&w->punches)) {
 		snprintf(error, 256, "queue %u: no memory for its pools", queue);
 		return -ENOMEM;
 	}
@@ -117,10 +124,9 @@ void dataplane_forget_flows(struct dataplane *d)
 	conntrack_reset(d->conntrack);
 }
 
-enum drop dataplane_route(const struct dataplane *d, const struct addr *destination,
-			  struct addr *next_hop)
+enum drop dataplane_route(const struct dataplane *d, const struct flow *flow, struct next_hop *hop)
 {
-	return next_hop_lookup(d->snapshot, destination, next_hop);
+	return next_hop_lookup(d->snapshot, flow, hop);
 }
 
 enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel,
@@ -195,6 +201,21 @@ void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_
 	}
 }
 
+uint64_t dataplane_cpu_ns(const struct dataplane *d)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < d->started; i++) {
+		struct timespec used;
+		clockid_t clock;
+
+		if (pthread_getcpuclockid(d->threads[i], &clock) == 0 &&
+		    clock_gettime(clock, &used) == 0)
+			sum += (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+	}
+	return sum;
+}
+
 void dataplane_stop(struct dataplane *d)
 {
 	for (uint32_t i = 0; i < d->started; i++) {
@@ -218,6 +239,8 @@ void dataplane_destroy(struct dataplane *d)
 		punt_pools_destroy(w);
 		free(w->tun_runs.events);
 		free(w->udp_trains.events);
+		free(w->replies.list);
+		free(w->punches.list);
 	}
 	post_destroy(d->post);
 	if (d->conntrack)

@@ -3,8 +3,9 @@
  *
  * A train is what one receive brought: datagrams of one size from one source. GRO looks at the
  * first datagram only, so a train is first split into runs of one message type and one index. Exits
- * of a datagram: UDP_*, INDEX_*, REPLAY, AUTHENTICATION, RELAY_UNKNOWN, INNER_PARSE, FIREWALL_*,
- * punted, or written to the tun.
+ * of a datagram: UDP_*, INDEX_*, REPLAY, AUTHENTICATION, RELAY_NESTED, INNER_PARSE, FIREWALL_*,
+ * punted, taken as a relay frame (relay.c), or written to the tun. What frames hold goes the same
+ * road, but gets no recv_error, moves no tunnel, and may be no frame.
  *
  * The straight road. The first packet of a run is opened into a write slot, parsed and judged. The
  * next is opened so that its payload lands behind the first one's (join.h); when its header
@@ -21,12 +22,13 @@
 #include "crypto/replay.h"
 #include "crypto/seal.h"
 #include "filter/firewall.h"
-
-#define RUN_MAX 64 /* datagrams judged together; UDP GRO joins no more */
+#include "lookup/query.h"
 
 struct inbound_run {
 	struct tunnel *tunnel;
 	const struct endpoint *source;
+	uint32_t via; /* as in struct arrival */
+	enum wire_type type;
 	uint32_t count;
 	uint32_t settled; /* datagrams before this one are in the replay window */
 	uint8_t *datagram[RUN_MAX];
@@ -58,7 +60,7 @@ static bool recv_error_permitted(struct worker *w, const struct endpoint *source
 
 /* Tells source that its index means nothing here (PROTOCOL.md 4.6), within the bucket of the
  * worker. */
-static void recv_error(struct worker *w, const struct endpoint *source, uint32_t index)
+void inbound_recv_error(struct worker *w, const struct endpoint *source, uint32_t index)
 {
 	uint8_t answer[WIRE_HEADER_BYTES];
 
@@ -77,15 +79,17 @@ static void recv_error(struct worker *w, const struct endpoint *source, uint32_t
 }
 
 static void punt_datagram(struct worker *w, enum pool_class class, enum punt_type type,
-			  const struct endpoint *source, const uint8_t *datagram, uint32_t bytes)
+			  const struct arrival *arrival, const uint8_t *datagram, uint32_t bytes)
 {
 	struct punt *punt = bytes <= PUNT_BYTES ? punt_take(w, class, type) : NULL;
 
 	if (!punt) {
-		count_drop(w->counters, DROP_PUNT_POOL, 1);
+		count_drop(w->counters,
+			   type == PUNT_HANDSHAKE ? DROP_HANDSHAKE_OVERLOAD : DROP_PUNT_POOL, 1);
 		return;
 	}
-	punt->source = *source;
+	punt->source = *arrival->source;
+	punt->via = arrival->via;
 	punt->length = bytes;
 	memcpy(punt->bytes, datagram, bytes);
 	punt_send(w, punt);
@@ -93,17 +97,29 @@ static void punt_datagram(struct worker *w, enum pool_class class, enum punt_typ
 
 /* ---- authentication -------------------------------------------------------------------------- */
 
-/* What an authenticated datagram says about the tunnel itself. */
-static void tunnel_is_alive(struct worker *w, struct tunnel *tunnel, const struct endpoint *source)
+/*
+ * What an authenticated datagram says about the tunnel itself. Of one that came through a relay the
+ * source is unknown. A tunnel without a direct path is made direct by control, but for messages:
+ * a test request shows only that one direction is open.
+ */
+static void tunnel_is_alive(struct worker *w, struct tunnel *tunnel, const struct endpoint *source,
+			    uint32_t via, bool message)
 {
 	const struct remote *remote = RCU_READ(tunnel->remote);
+	bool moves = !via && (remote || message);
 
 	if (atomic_load_explicit(&tunnel->last_in_ns, memory_order_relaxed) != w->now_ns)
 		atomic_store_explicit(&tunnel->last_in_ns, w->now_ns, memory_order_relaxed);
 	if (atomic_load_explicit(&tunnel->state, memory_order_relaxed) == TUNNEL_UNCONFIRMED)
-		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_CONFIRMED, PUNT_CONFIRMED, source, 0);
-	if (!remote || !endpoint_equal(&remote->to, source))
+		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_CONFIRMED, PUNT_CONFIRMED,
+				  moves ? source : NULL, 0);
+	if (moves && (!remote || !endpoint_equal(&remote->to, source)))
 		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, source, 0);
+}
+
+void inbound_alive(struct worker *w, struct tunnel *tunnel, const struct endpoint *source)
+{
+	tunnel_is_alive(w, tunnel, source, 0, false);
 }
 
 /*
@@ -138,7 +154,8 @@ static void settle(struct worker *w, struct inbound_run *run, uint32_t end)
 		if (kept < authentic)
 			take_back(w, run, end, authentic, kept);
 		if (kept > 0)
-			tunnel_is_alive(w, run->tunnel, run->source);
+			tunnel_is_alive(w, run->tunnel, run->source, run->via,
+					run->type == WIRE_MESSAGE);
 	}
 	run->tail = w->chains.last;
 	if (run->tail)
@@ -290,20 +307,64 @@ static void punted(struct worker *w, struct inbound_run *run, uint32_t i, enum w
 	punt->wire = type;
 	punt->tunnel = run->tunnel->id;
 	punt->source = *run->source;
+	punt->via = run->via;
 	punt->length = run->bytes[i] - WIRE_OVERHEAD;
 	punt_send(w, punt);
 }
 
+static void hand_over(struct worker *w, const struct inbound_run *run, const uint8_t *plain,
+		      uint32_t length)
+{
+	struct punt *punt = punt_take(w, POOL_CLASS_OPENED, PUNT_OPENED);
+
+	if (!punt) {
+		count_drop(w->counters, DROP_PUNT_POOL, 1);
+		return;
+	}
+	memcpy(punt->bytes, plain, length);
+	punt->wire = WIRE_LIGHTHOUSE;
+	punt->tunnel = run->tunnel->id;
+	punt->source = *run->source;
+	punt->via = run->via;
+	punt->length = length;
+	punt_send(w, punt);
+}
+
+/* A lighthouse's: plain questions are answered here, all else is for control. */
+static void lighthouse_messages(struct worker *w, struct inbound_run *run)
+{
+	uint8_t plain[RUN_MAX][QUERY_BYTES_MAX];
+
+	for (uint32_t i = 0; i < run->count; i++) {
+		if (!run->fresh[i])
+			continue;
+		if (run->bytes[i] > QUERY_BYTES_MAX + WIRE_OVERHEAD)
+			punted(w, run, i, WIRE_LIGHTHOUSE);
+		else
+			open_datagram(w, run, i, plain[i]);
+	}
+	settle(w, run, run->count);
+	for (uint32_t i = 0; i < run->count; i++) {
+		uint32_t length = run->bytes[i] - WIRE_OVERHEAD;
+
+		if (!run->fresh[i] || length > QUERY_BYTES_MAX)
+			continue;
+		if (!answer_query(w, run->tunnel, plain[i], length))
+			hand_over(w, run, plain[i], length);
+	}
+}
+
 /* ---- runs ------------------------------------------------------------------------------------ */
 
-static void inbound_run(struct worker *w, struct inbound_run *run, enum wire_type type,
-			uint32_t index)
+static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t index)
 {
+	enum wire_type type = run->type;
 	struct index_entry *entry = hostmap_by_index(w->map, index);
 
 	if (!entry) {
 		count_drop(w->counters, DROP_INDEX_UNKNOWN, run->count);
-		recv_error(w, run->source, index);
+		if (!run->via)
+			inbound_recv_error(w, run->source, index);
 		return;
 	}
 	run->tunnel = RCU_READ(entry->tunnel);
@@ -318,6 +379,10 @@ static void inbound_run(struct worker *w, struct inbound_run *run, enum wire_typ
 	run->tail = w->chains.last;
 	if (run->tail)
 		run->mark = run->tail->chain;
+	if (type == WIRE_LIGHTHOUSE && w->snapshot->am_lighthouse) {
+		lighthouse_messages(w, run);
+		return;
+	}
 	for (uint32_t i = 0; i < run->count; i++) {
 		if (!run->fresh[i])
 			continue;
@@ -340,13 +405,46 @@ static bool from_overlay(const struct worker *w, const struct endpoint *source)
 	return false;
 }
 
-static void clear_datagram(struct worker *w, const struct endpoint *source, enum wire_type type,
+/*
+ * What can be said of a handshake packet without control: a stage 1 has an index of 0 and two keys
+ * in front (PROTOCOL.md 2.3), everything else answers a handshake that is pending here.
+ */
+static enum drop handshake_check(struct worker *w, const uint8_t *datagram, uint32_t bytes)
+{
+	uint32_t index = wire_remote_index(datagram);
+
+	if (wire_counter(datagram) == 1)
+		return index == 0 && bytes > HANDSHAKE_BYTES_MIN ? DROP_NONE
+								 : DROP_HANDSHAKE_INVALID;
+	struct index_entry *entry = index ? hostmap_by_index(w->map, index) : NULL;
+	return entry && !RCU_READ(entry->tunnel) ? DROP_NONE : DROP_HANDSHAKE_STALE;
+}
+
+/* Nobody signs them; a peer that has lost all its tunnels sends one for each packet of ours. */
+static bool recv_error_heard(struct worker *w)
+{
+	if (w->now_s != w->recv_error_heard_s) {
+		w->recv_error_heard_s = w->now_s;
+		w->recv_errors_heard = 0;
+	}
+	return w->recv_errors_heard++ < RECV_ERROR_HEARD_PER_SECOND;
+}
+
+static void clear_datagram(struct worker *w, const struct arrival *arrival, enum wire_type type,
 			   const uint8_t *datagram, uint32_t bytes)
 {
+	enum drop reason = DROP_NONE;
+
 	if (type == WIRE_HANDSHAKE)
-		punt_datagram(w, POOL_CLASS_HANDSHAKE, PUNT_HANDSHAKE, source, datagram, bytes);
+		reason = handshake_check(w, datagram, bytes);
+	else if (!recv_error_heard(w))
+		reason = DROP_RECV_ERROR_IGNORED;
+	if (reason != DROP_NONE)
+		count_drop(w->counters, reason, 1);
+	else if (type == WIRE_HANDSHAKE)
+		punt_datagram(w, POOL_CLASS_HANDSHAKE, PUNT_HANDSHAKE, arrival, datagram, bytes);
 	else
-		punt_datagram(w, POOL_CLASS_OPENED, PUNT_RECV_ERROR, source, datagram, bytes);
+		punt_datagram(w, POOL_CLASS_RECV_ERROR, PUNT_RECV_ERROR, arrival, datagram, bytes);
 }
 
 /* Datagrams of this length and first bytes, before any tunnel is known: DROP_NONE and the type. */
@@ -368,33 +466,82 @@ static enum drop classify(const uint8_t *datagram, uint32_t bytes, enum wire_typ
 	return DROP_NONE;
 }
 
+/* The datagram at offset at of arrival, without what a frame has around it: its bytes. */
+static uint32_t datagram_bytes(const struct arrival *arrival, uint32_t at)
+{
+	uint32_t left = arrival->length - at;
+
+	return (left > arrival->segment_bytes ? arrival->segment_bytes : left) - arrival->trim;
+}
+
 /* Takes datagrams from *at on that are one run; returns false at one that is no encrypted packet.
  */
-static bool gather(const struct io_event *train, uint32_t *at, struct inbound_run *run,
-		   enum wire_type type, uint32_t index)
+static bool gather(const struct arrival *arrival, uint32_t *at, struct inbound_run *run,
+		   uint32_t index)
 {
 	run->count = 0;
-	while (*at < train->length && run->count < RUN_MAX) {
-		uint8_t *datagram = train->packet + *at;
-		uint32_t bytes = train->length - *at;
-		if (bytes > train->segment_bytes)
-			bytes = train->segment_bytes;
-		if (bytes < WIRE_OVERHEAD || wire_type_of(datagram) != (int)type ||
+	while (*at < arrival->length && run->count < RUN_MAX) {
+		uint8_t *datagram = arrival->packet + *at;
+		uint32_t bytes = datagram_bytes(arrival, *at);
+		if (bytes < WIRE_OVERHEAD || wire_type_of(datagram) != (int)run->type ||
 		    wire_remote_index(datagram) != index)
 			break;
 		run->datagram[run->count] = datagram;
 		run->bytes[run->count] = bytes;
 		run->counter[run->count] = wire_counter(datagram);
 		run->count++;
-		*at += bytes;
+		*at += bytes + arrival->trim;
 	}
 	return run->count > 0;
 }
 
+/* An encrypted datagram that no run begins with. */
+static void odd_datagram(struct worker *w, const struct arrival *arrival, const uint8_t *datagram)
+{
+	if (hostmap_by_index(w->map, wire_remote_index(datagram))) {
+		count_drop(w->counters, DROP_UDP_SHORT, 1);
+		return;
+	}
+	/* too short for a tag, but a bare header with an unknown index is answered too */
+	count_drop(w->counters, DROP_INDEX_UNKNOWN, 1);
+	if (!arrival->via)
+		inbound_recv_error(w, arrival->source, wire_remote_index(datagram));
+}
+
+void inbound_arrival(struct worker *w, const struct arrival *arrival)
+{
+	struct inbound_run run; /* large: its lists are filled as far as they are read */
+	uint32_t at = 0;
+
+	run.source = arrival->source;
+	run.via = arrival->via;
+	while (at < arrival->length) {
+		const uint8_t *datagram = arrival->packet + at;
+		uint32_t bytes = datagram_bytes(arrival, at);
+
+		enum drop reason = classify(datagram, bytes, &run.type);
+		/* a frame in a frame would go round and round */
+		if (reason == DROP_NONE && run.type == WIRE_RELAY && arrival->via)
+			reason = DROP_RELAY_NESTED;
+		if (reason != DROP_NONE) {
+			count_drop(w->counters, reason, 1);
+		} else if (wire_encryption_of(run.type) == WIRE_CLEAR) {
+			clear_datagram(w, arrival, run.type, datagram, bytes);
+		} else if (run.type == WIRE_RELAY && bytes >= WIRE_OVERHEAD) {
+			relay_frames(w, arrival, &at);
+			continue;
+		} else if (gather(arrival, &at, &run, wire_remote_index(datagram))) {
+			inbound_run(w, &run, wire_remote_index(datagram));
+			continue;
+		} else {
+			odd_datagram(w, arrival, datagram);
+		}
+		at += bytes + arrival->trim;
+	}
+}
+
 void inbound_train(struct worker *w, const struct io_event *train)
 {
-	struct inbound_run run;
-	uint32_t at = 0;
 	uint32_t packets = train->length ? (train->length - 1) / train->segment_bytes + 1 : 1;
 
 	count_stat(w->counters, STAT_UDP_RECEIVES, 1);
@@ -408,32 +555,11 @@ void inbound_train(struct worker *w, const struct io_event *train)
 		count_drop(w->counters, DROP_UDP_FROM_OVERLAY, packets);
 		return;
 	}
-	run.source = &train->source;
-	while (at < train->length) {
-		const uint8_t *datagram = train->packet + at;
-		uint32_t bytes = train->length - at;
-		enum wire_type type = WIRE_HANDSHAKE;
-		if (bytes > train->segment_bytes)
-			bytes = train->segment_bytes;
-
-		enum drop reason = classify(datagram, bytes, &type);
-		if (reason == DROP_NONE && type == WIRE_RELAY)
-			reason = DROP_RELAY_UNKNOWN;
-		if (reason != DROP_NONE) {
-			count_drop(w->counters, reason, 1);
-		} else if (wire_encryption_of(type) == WIRE_CLEAR) {
-			clear_datagram(w, &train->source, type, datagram, bytes);
-		} else if (gather(train, &at, &run, type, wire_remote_index(datagram))) {
-			inbound_run(w, &run, type, wire_remote_index(datagram));
-			continue;
-		} else if (!hostmap_by_index(w->map, wire_remote_index(datagram))) {
-			/* too short for a tag, but a bare header with an unknown index is answered
-			 * too */
-			count_drop(w->counters, DROP_INDEX_UNKNOWN, 1);
-			recv_error(w, &train->source, wire_remote_index(datagram));
-		} else {
-			count_drop(w->counters, DROP_UDP_SHORT, 1);
-		}
-		at += bytes;
-	}
+	inbound_arrival(w, &(struct arrival){
+				   .source = &train->source,
+				   .packet = train->packet,
+				   .length = train->length,
+				   .segment_bytes = train->segment_bytes,
+				   .buffer = train->buffer,
+			   });
 }

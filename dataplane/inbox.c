@@ -65,6 +65,11 @@ static void carry_out(struct worker *w, struct order *order)
 						   order->bytes, order->length)
 				: -ENOENT;
 		break;
+	case ORDER_SEND_VIA_RELAY:
+		result = tunnel ? relay_send(w, tunnel, order->relay_index, order->bytes,
+					     order->length)
+				: -ENOENT;
+		break;
 	case ORDER_RESUME:
 		result = tunnel ? resume(w, tunnel, order) : -ENOENT;
 		break;
@@ -85,7 +90,8 @@ void inbox_work(struct worker *w)
 		uint32_t packets =
 			order->type == ORDER_RESUME ? run_packets(order->length, &order->vnet) : 1;
 		if (!train_possible(w, packets,
-				    order->length + packets * (INNER_HEADER_MAX + WIRE_OVERHEAD))) {
+				    order->length +
+					    packets * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD))) {
 			/* a socket that stays full must not keep the worker */
 			w->stopping = w->stop_asked && io_send_blocked(w->io);
 			return;

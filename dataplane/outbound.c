@@ -28,7 +28,7 @@ uint32_t run_packets(uint32_t length, const struct virtio_net_hdr *vnet)
 	return (length - 1) / vnet->gso_size + 1;
 }
 
-static bool reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uint64_t *first)
+bool outbound_reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uint64_t *first)
 {
 	if (!seal_reserve(tunnel, count, first)) {
 		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_COUNTER, PUNT_COUNTER, NULL,
@@ -41,23 +41,35 @@ static bool reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uin
 	return true;
 }
 
-/* Control looks after the tunnel as long as traffic leaves on it: tunnel.watched. */
-static void tunnel_is_used(struct worker *w, struct tunnel *tunnel)
+void outbound_used(struct worker *w, struct tunnel *tunnel)
 {
 	atomic_store_explicit(&tunnel->last_out_ns, w->now_ns, memory_order_relaxed);
 	if (atomic_load_explicit(&tunnel->watched, memory_order_relaxed) == 0)
 		punt_active(w, tunnel);
 }
 
+/* Packet i of those whose counters begin at counter and way->counter; out has the way's overhead.
+ */
+static inline void seal_on_way(const struct tunnel *tunnel, const struct way *way,
+			       enum wire_type type, uint16_t label, uint64_t counter, uint32_t i,
+			       const uint8_t *bytes, uint32_t length, uint8_t *out)
+{
+	uint8_t *packet = way->via ? out + WIRE_HEADER_BYTES : out;
+
+	seal_packet(tunnel, type, label, counter + i, bytes, length, packet);
+	if (way->via)
+		seal_frame(way->via, way->index, way->counter + i, out, length + WIRE_OVERHEAD);
+}
+
 enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *packet,
 			     uint32_t length, const struct virtio_net_hdr *vnet,
 			     const struct inner *inner)
 {
-	const struct remote *remote = RCU_READ(tunnel->remote);
 	struct segmenter s;
 	uint64_t counter;
+	struct way way;
 
-	if (!remote)
+	if (!relay_way(tunnel, &way))
 		return DROP_NO_REMOTE;
 	enum drop reason =
 		firewall_check(w->conntrack, w->snapshot, tunnel, tunnel_rules(tunnel, w->snapshot->rules_version),
@@ -72,45 +84,76 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 	if (s.count > RUN_SEGMENTS_MAX)
 		return DROP_TUN_SEGMENTS;
 	uint32_t largest = s.count > 1 ? s.header_bytes + s.segment_bytes : length;
-	if (largest + WIRE_OVERHEAD > DATAGRAM_MAX)
+	if (largest + way.overhead > DATAGRAM_MAX)
 		return DROP_TUN_TOO_BIG;
-	if (!reserve(w, tunnel, s.count, &counter))
+	if (!outbound_reserve(w, tunnel, s.count, &counter) ||
+	    (way.via && !outbound_reserve(w, way.via, s.count, &way.counter)))
 		return DROP_COUNTER_LIMIT;
 
 	for (uint32_t i = 0; i < s.count; i++) {
 		uint32_t bytes;
 		const uint8_t *segment = segment_next(&s, &bytes);
-		uint8_t *out = train_room(w, tunnel, remote, bytes + WIRE_OVERHEAD);
+		uint8_t *out =
+			train_room(w, way.via ? way.via : tunnel, way.remote, bytes + way.overhead);
 		if (!out) {
 			count_drop(w->counters, DROP_SEND_ERROR, s.count - i);
 			break;
 		}
-		seal_packet(tunnel, WIRE_MESSAGE, WIRE_LABEL_NONE, counter + i, segment, bytes,
+		seal_on_way(tunnel, &way, WIRE_MESSAGE, WIRE_LABEL_NONE, counter, i, segment, bytes,
 			    out);
 	}
-	tunnel_is_used(w, tunnel);
+	outbound_used(w, tunnel);
+	if (way.via)
+		outbound_used(w, way.via);
 	return DROP_NONE;
+}
+
+/*
+ * Where the flow goes: to hop->addr, but of several gateways the chosen one may have no tunnel or
+ * one that does not answer; then to the next one that is ready, and when none is, to one that at
+ * least has a tunnel. Control is asked for the tunnels that were missed on the way. NULL: no
+ * gateway has a tunnel, so the run waits for the chosen one's.
+ */
+static struct host_entry *gateway_host(struct worker *w, const struct next_hop *hop)
+{
+	struct host_entry *silent = NULL;
+
+	for (uint32_t i = 0; i < hop->gateway_count; i++) {
+		struct route_gateway *gateway =
+			&hop->gateways[(hop->chosen + i) % hop->gateway_count];
+		struct host_entry *host = hostmap_by_addr(w->map, &gateway->to.addr);
+		const struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;
+
+		if (tunnel && atomic_load_explicit(&tunnel->unanswered, memory_order_relaxed) == 0)
+			return host;
+		if (!tunnel)
+			punt_wanted(w, gateway);
+		else if (!silent)
+			silent = host;
+	}
+	return silent;
 }
 
 static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t length,
 				const struct virtio_net_hdr *vnet, bool *held)
 {
 	struct inner inner;
-	struct addr next_hop;
+	struct next_hop hop;
 
 	enum drop reason = inner_parse(packet, length, OUTBOUND, &inner);
 	if (reason != DROP_NONE)
 		return reason;
-	reason = next_hop_lookup(w->snapshot, &inner.flow.remote, &next_hop);
+	reason = next_hop_lookup(w->snapshot, &inner.flow, &hop);
 	if (reason != DROP_NONE) {
 		refuse_outbound(w, NULL, packet, &inner, reason);
 		return reason;
 	}
 
-	struct host_entry *host = hostmap_by_addr(w->map, &next_hop);
+	struct host_entry *host =
+		hop.gateway_count > 1 ? gateway_host(w, &hop) : hostmap_by_addr(w->map, &hop.addr);
 	struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;
 	if (!tunnel)
-		return punt_waiting(w, &next_hop, packet, length, vnet);
+		return punt_waiting(w, &hop.addr, packet, length, vnet);
 	/*
 	 * Older runs of this queue are still on their way back from control. Following them there
 	 * would never end while packets keep coming; so the queue stands still until
@@ -141,20 +184,42 @@ bool outbound_run(struct worker *w, uint8_t *packet, uint32_t length,
 int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type type,
 		     const struct endpoint *to, const uint8_t *bytes, uint32_t length)
 {
-	const struct remote *remote = RCU_READ(tunnel->remote);
+	struct way way = {.overhead = WIRE_OVERHEAD};
 	uint8_t sealed[DATAGRAM_MAX];
 	uint64_t counter;
 
-	if (length + WIRE_OVERHEAD > sizeof(sealed))
-		return -EMSGSIZE;
-	if (!to && !remote)
+	if (!to && !relay_way(tunnel, &way))
 		return -EHOSTUNREACH;
-	if (!reserve(w, tunnel, 1, &counter))
+	if (length + way.overhead > sizeof(sealed))
+		return -EMSGSIZE;
+	if (!outbound_reserve(w, tunnel, 1, &counter) ||
+	    (way.via && !outbound_reserve(w, way.via, 1, &way.counter)))
 		return -EKEYEXPIRED;
-	seal_packet(tunnel, type, WIRE_LABEL_NONE, counter, bytes, length, sealed);
+	seal_on_way(tunnel, &way, type, WIRE_LABEL_NONE, counter, 0, bytes, length, sealed);
 	/* what the connection manager asks and answers itself is no traffic */
 	if (type != WIRE_TEST_REQUEST && type != WIRE_TEST_REPLY && type != WIRE_CLOSE_TUNNEL)
-		tunnel_is_used(w, tunnel);
-	return train_send_single(w, to ? to : &remote->to, tunnel->id, sealed,
-				 length + WIRE_OVERHEAD);
+		outbound_used(w, tunnel);
+	return train_send_single(w, to ? to : &way.remote->to, way.via ? way.via->id : tunnel->id,
+				 sealed, length + way.overhead);
+}
+
+int outbound_in_train(struct worker *w, struct tunnel *tunnel, enum wire_type type,
+		      const uint8_t *bytes, uint32_t length)
+{
+	const struct remote *remote = RCU_READ(tunnel->remote);
+	uint64_t counter;
+	uint8_t *out;
+
+	if (!remote)
+		return -EHOSTUNREACH;
+	if (!outbound_reserve(w, tunnel, 1, &counter))
+		return -EKEYEXPIRED;
+	out = train_room(w, tunnel, remote, length + WIRE_OVERHEAD);
+	if (!out) {
+		count_drop(w->counters, DROP_SEND_ERROR, 1);
+		return -ENOBUFS;
+	}
+	seal_packet(tunnel, type, WIRE_LABEL_NONE, counter, bytes, length, out);
+	outbound_used(w, tunnel);
+	return 0;
 }

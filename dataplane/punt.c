@@ -17,6 +17,7 @@ static const struct {
 } pool_sizes[POOL_CLASSES] = {
 	[POOL_CLASS_HANDSHAKE] = {POOL_HANDSHAKES, PUNT_BYTES},
 	[POOL_CLASS_OPENED] = {POOL_OPENED, PUNT_BYTES},
+	[POOL_CLASS_RECV_ERROR] = {POOL_RECV_ERRORS, PUNT_BYTES},
 	[POOL_CLASS_WAITING_SMALL] = {POOL_WAITING_SMALL, WAITING_SMALL_BYTES},
 	[POOL_CLASS_WAITING_LARGE] = {POOL_WAITING_LARGE, SLOT_BYTES},
 	[POOL_CLASS_EVENT] = {POOL_EVENTS, 0},
@@ -61,6 +62,7 @@ struct punt *punt_take(struct worker *w, enum pool_class class, enum punt_type t
 		punt->type = type;
 		punt->queue = w->queue;
 		punt->length = 0;
+		punt->via = 0;
 		return punt;
 	}
 	return NULL;
@@ -83,8 +85,7 @@ bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_even
 		return false;
 	}
 	punt->tunnel = tunnel->id;
-	if (source)
-		punt->source = *source;
+	punt->source = source ? *source : (struct endpoint){0};
 	punt->value = value;
 	punt_send(w, punt);
 	return true;
@@ -100,6 +101,17 @@ void punt_active(struct worker *w, struct tunnel *tunnel)
 		return;
 	}
 	punt->tunnel = tunnel->id;
+	punt_send(w, punt);
+}
+
+void punt_wanted(struct worker *w, struct route_gateway *gateway)
+{
+	if (atomic_exchange_explicit(&gateway->asked_s, w->now_s, memory_order_relaxed) == w->now_s)
+		return;
+	struct punt *punt = punt_take(w, POOL_CLASS_EVENT, PUNT_WANTED);
+	if (!punt)
+		return; /* asked again in the next second */
+	punt->addr = gateway->to.addr;
 	punt_send(w, punt);
 }
 

@@ -19,7 +19,7 @@
 #define TRAIN_SLOTS_MAX(packets, bytes)                                                            \
 	((packets) / GSO_SEGMENTS_MAX + (bytes) / (GSO_BYTES_MAX - DATAGRAM_MAX) + 3)
 _Static_assert(TRAIN_SLOTS_MAX(RUN_SEGMENTS_MAX,
-			       65535 + RUN_SEGMENTS_MAX * (INNER_HEADER_MAX + WIRE_OVERHEAD)) <=
+			       65535 + RUN_SEGMENTS_MAX * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD)) <=
 		       SEND_SLOTS,
 	       "a run that is not refused fits the send slots");
 

@@ -2,8 +2,8 @@
  * worker.h - the state of one worker. It belongs to one thread; nobody else looks inside.
  *
  * The files that work on it, in the order a packet meets them: loop.c (the turns), outbound.c and
- * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), refuse.c (answers to what was
- * refused), echo.c (instead of a tun), punt.c (to control), inbox.c (from control).
+ * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), relay.c (frames), refuse.c (answers to
+ * what was refused), echo.c (instead of a tun), punt.c (to control), inbox.c (from control).
  */
 #ifndef M57_WORKER_H
 #define M57_WORKER_H
@@ -21,6 +21,27 @@
 #define SCRATCH_MAX (CHAINS_MAX + 1)
 #define FIFO_TUN    TUN_SLOTS
 #define FIFO_UDP    UDP_SLOTS
+#define RUN_MAX     64 /* datagrams judged together; UDP GRO joins no more */
+
+/* Datagrams that lie one behind the other in a receive buffer. */
+struct arrival {
+	const struct endpoint *source; /* zero when they came through a relay */
+	uint8_t *packet;
+	uint32_t length;        /* of all */
+	uint32_t segment_bytes; /* from one to the next */
+	uint32_t trim;   /* bytes in front of the next one that belong to a frame around it */
+	uint32_t via;    /* index of the relay they came through; 0: directly */
+	uint16_t buffer; /* for io_send_borrow(); not with via */
+};
+
+/* Where packets of a tunnel go: to its remote, or as frames to its relay's. */
+struct way {
+	const struct remote *remote;
+	struct tunnel *via; /* NULL: directly */
+	uint32_t index;     /* via: of the relay */
+	uint32_t overhead;  /* bytes that a packet grows by */
+	uint64_t counter;   /* via: of the first frame */
+};
 
 /* Events taken from the engine and not worked on yet. */
 struct event_fifo {
@@ -56,6 +77,7 @@ struct chains {
 enum pool_class {
 	POOL_CLASS_HANDSHAKE,
 	POOL_CLASS_OPENED,
+	POOL_CLASS_RECV_ERROR,
 	POOL_CLASS_WAITING_SMALL,
 	POOL_CLASS_WAITING_LARGE,
 	POOL_CLASS_EVENT,
@@ -73,6 +95,25 @@ struct pool {
 struct judged {
 	const struct tunnel *tunnel;
 	struct flow flow;
+};
+
+/* A message of answer.c that waits for a send slot. */
+struct answer {
+	struct tunnel_id to;
+	struct addr about; /* whose card */
+	uint8_t form;      /* enum card_form */
+};
+
+struct answer_ring {
+	uint32_t head, count;
+	struct answer *list; /* ANSWERS_MAX; pages are touched when a lighthouse is asked */
+};
+
+/* Whether a turn waits for more small packets (loop.c). */
+struct gather {
+	uint32_t runs, bytes; /* that this turn has taken in */
+	uint32_t mean16;      /* runs per turn, times 16 */
+	bool on;
 };
 
 /* Answers that one direction may still give in this second. */
@@ -98,9 +139,11 @@ struct worker {
 	struct judged judged;  /* passed: a run is judged once */
 	struct judged refused; /* and answered: a run is answered once */
 	bool outbound_held;    /* the first tun run waits for ORDER_RESUME_END */
+	bool inbound_held;     /* the first train waits for send slots */
 
 	/* --- between turns --- */
 	struct event_fifo tun_runs, udp_trains;
+	struct gather gather;
 	struct train train;
 	struct chains chains;
 	bool tso, uso; /* the tun takes joined TCP, UDP */
@@ -113,7 +156,10 @@ struct worker {
 
 	uint32_t recv_error_tokens;
 	uint32_t recv_error_refill_s;
-	struct reject_bucket rejects[2]; /* by enum direction of what was refused */
+	uint32_t recv_errors_heard; /* in the second recv_error_heard_s */
+	uint32_t recv_error_heard_s;
+	struct answer_ring replies, punches; /* of a lighthouse */
+	struct reject_bucket rejects[2];     /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];
 };
@@ -134,6 +180,8 @@ void punt_active(struct worker *w, struct tunnel *tunnel);
  */
 bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_event_bit bit,
 		       enum punt_type type, const struct endpoint *source, uint64_t value);
+/* Traffic would go to a gateway that has no tunnel: says so once a second. */
+void punt_wanted(struct worker *w, struct route_gateway *gateway);
 /* A tun run that has no tunnel yet goes to control by copy. */
 enum drop punt_waiting(struct worker *w, const struct addr *host, const uint8_t *packet,
 		       uint32_t length, const struct virtio_net_hdr *vnet);
@@ -167,8 +215,31 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type type,
 		     const struct endpoint *remote, const uint8_t *bytes, uint32_t length);
 
+/* The same without an override, behind others to the same peer. */
+int outbound_in_train(struct worker *w, struct tunnel *tunnel, enum wire_type type,
+		      const uint8_t *bytes, uint32_t length);
+/* Counters for count packets of tunnel; false: they are used up. Says so to control near the end.
+ */
+bool outbound_reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uint64_t *first);
+/* Traffic leaves on tunnel: control looks after it as long as that is so (tunnel.watched). */
+void outbound_used(struct worker *w, struct tunnel *tunnel);
+
 /* inbound.c */
 void inbound_train(struct worker *w, const struct io_event *train);
+void inbound_arrival(struct worker *w, const struct arrival *arrival);
+/* Something authenticated has come directly on tunnel, no message. */
+void inbound_alive(struct worker *w, struct tunnel *tunnel, const struct endpoint *source);
+/* Tells source that its index means nothing here, if that is permitted. */
+void inbound_recv_error(struct worker *w, const struct endpoint *source, uint32_t index);
+
+/* relay.c */
+/* The relay frames of one index that begin at *at, which moves behind them. */
+void relay_frames(struct worker *w, const struct arrival *arrival, uint32_t *at);
+/* Where tunnel's packets go. False: nowhere. way->counter is the caller's to reserve. */
+bool relay_way(const struct tunnel *tunnel, struct way *way);
+/* Wraps a datagram of control's for entry index of via's peer and sends it. 0 or -errno. */
+int relay_send(struct worker *w, struct tunnel *via, uint32_t index, const uint8_t *bytes,
+	       uint32_t length);
 
 /* echo.c */
 /*
@@ -177,6 +248,14 @@ void inbound_train(struct worker *w, const struct io_event *train);
  */
 enum drop echo_answer(struct worker *w, struct tunnel *tunnel, uint8_t *packet,
 		      const struct inner *inner);
+
+/* answer.c */
+/* bytes came from asker: true when they are a question that a worker may answer, and it is seen to.
+ */
+bool answer_query(struct worker *w, const struct tunnel *asker, const uint8_t *bytes,
+		  uint32_t length);
+/* Sends what there are slots for. */
+void answers_work(struct worker *w);
 
 /* refuse.c */
 /*

@@ -56,7 +56,7 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
  * free after a grace period. */
 struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapshot);
 
-/* What was published last. */
+/* The one that workers read now; control thread. */
 const struct snapshot *dataplane_snapshot(const struct dataplane *d);
 
 /* Empties conntrack: the versions of rules begin anew. */
@@ -64,12 +64,11 @@ void dataplane_forget_flows(struct dataplane *d);
 
 /*
  * For "why", by the published snapshot; control thread, nothing is counted or tracked.
- * dataplane_route: the overlay host that a packet to destination goes to, in *next_hop; DROP_NONE
- * or why there is none. dataplane_judge: may the first packet of flow pass on tunnel, conntrack
+ * dataplane_route: the overlay host that a packet of flow goes to, in *hop; DROP_NONE or why there
+ * is none. dataplane_judge: may the first packet of flow pass on tunnel, conntrack
  * aside? DROP_NONE, with the index of the rule of direction that lets it in *rule, or the reason.
  */
-enum drop dataplane_route(const struct dataplane *d, const struct addr *destination,
-			  struct addr *next_hop);
+enum drop dataplane_route(const struct dataplane *d, const struct flow *flow, struct next_hop *hop);
 enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel,
 			  const struct flow *flow, enum direction direction, uint32_t *rule);
 
@@ -94,6 +93,9 @@ static inline struct punt *dataplane_punt_of(uint64_t user_data)
 
 /* Sums of all workers since start; sum must be zeroed or hold what to add to. */
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS]);
+
+/* CPU time that all workers have used so far, ns. */
+uint64_t dataplane_cpu_ns(const struct dataplane *d);
 
 /*
  * Stops and joins the workers: posts ORDER_STOP to each and waits until their reads are cancelled.

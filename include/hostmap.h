@@ -8,16 +8,34 @@
 #ifndef M57_HOSTMAP_H
 #define M57_HOSTMAP_H
 
+#include "card.h"
 #include "rcu.h"
 #include "tunnel.h"
 
 struct hostmap; /* both tables and the tunnel slots */
 
-/* Local index -> tunnel, or pending: our stage 1 or stage 2 may already be on the wire. */
+/*
+ * What a relay index leads to (PROTOCOL.md 7). Immutable; replaced as a whole. Both tunnels are
+ * published at least as long as the entry names them.
+ */
+struct relay_entry {
+	struct tunnel *in;  /* its peer alone may use the index: its keys authenticate the frames */
+	bool forwarding;    /* else we are the end, and the frame holds a packet for us */
+	struct tunnel *out; /* forwarding: where frames go on; NULL: the other side is not there */
+	uint32_t out_index; /* the index of out's peer */
+};
+
+/*
+ * Local index -> tunnel, or pending: our stage 1 or stage 2 may already be on the wire. Relays have
+ * their indexes in the same space; theirs lead to no tunnel.
+ */
 struct index_entry {
 	struct cds_lfht_node node;
 	uint32_t index;
-	struct tunnel *tunnel; /* RCU; NULL while pending */
+	struct tunnel *tunnel;     /* RCU; NULL while pending */
+	struct relay_entry *relay; /* RCU; NULL: no relay */
+	_Atomic uint32_t
+		relay_used; /* workers set it with every run of frames, control clears it */
 };
 
 /* Overlay address -> primary tunnel. Present without a tunnel while runs wait for one. */
@@ -30,6 +48,8 @@ struct host_entry {
 	 * leaves its tun queue standing. Control sets it, worker i clears it on ORDER_RESUME_END.
 	 */
 	_Atomic uint64_t held_queues;
+	struct host_card *card; /* RCU; lighthouse: what is said about the host; NULL: nothing */
+	_Atomic uint64_t punch_full_ns; /* workers: orders to punch that it got, see query.c */
 };
 _Static_assert(QUEUES_MAX <= 64, "host_entry.held_queues has a bit per queue");
 
@@ -63,12 +83,17 @@ void tunnel_free(struct hostmap *map, struct tunnel *tunnel);
 int hostmap_index_reserve(struct hostmap *map, uint32_t index);
 /* Makes a reserved index lead to tunnel (its local_index). -ENOENT when it was not reserved. */
 int hostmap_index_publish(struct hostmap *map, struct tunnel *tunnel);
+/* Makes a reserved index lead to a copy of relay, in place of what it led to. -ENOENT, -ENOMEM. */
+int hostmap_relay_publish(struct hostmap *map, uint32_t index, const struct relay_entry *relay);
 /* Takes the index away; the entry is freed with a later batch of garbage. */
 void hostmap_index_remove(struct hostmap *map, uint32_t index);
 
 /* The entry of addr, made when absent. NULL: no memory. Stays valid until hostmap_host_remove. */
 struct host_entry *hostmap_host_obtain(struct hostmap *map, const struct addr *addr);
 void hostmap_host_remove(struct hostmap *map, const struct addr *addr);
+/* The host's card from now on: one block of malloc, taken over; NULL: none. The old one is freed
+ * after a grace period. Without an entry of addr there is nowhere to hang it, and it is freed. */
+void hostmap_card_publish(struct hostmap *map, const struct addr *addr, struct host_card *card);
 
 /*
  * Hands garbage (removed entries, closed tunnels, replaced remotes, rules, snapshots) over:

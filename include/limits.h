@@ -25,10 +25,11 @@
 
 #define ERROR_LINE_MAX 512 /* bytes of one start-up error: what, where, cure */
 #define TUN_BUSY_RETRY_MS                                                                          \
-	3000                   /* a killed predecessor's ring holds the tun name for about 100 ms  \
-				*/
-#define UDP_BUSY_RETRY_MS 1000 /* and its UDP port */
-#define CONTROL_TURN_MAX  256  /* completions that control takes before it looks at its timers */
+	3000 /* a killed predecessor's ring holds the tun name for about 100 ms                    \
+	      */
+#define UDP_BUSY_RETRY_MS       1000 /* and its UDP port */
+#define CONTROL_TURN_MAX        256 /* completions that control takes before it looks at its timers */
+#define CONTROL_TURN_HANDSHAKES 16 /* and handshake packets: about 3 ms */
 /*
  * Bytes of a socket's receive buffer with listen.read_buffer 0. A train of 60 kB counts whole, so
  * the system's 208 KiB lose a burst of four: one TCP flow had 5.6 Gbit/s there and 10 with
@@ -55,9 +56,12 @@
 #define TUNNELS_PER_HOST_MAX     5     /* as Nebula since 1.7; a sixth removes the oldest */
 #define UNCONFIRMED_MAX          64 /* responder tunnels without an authenticated packet yet (2.11) */
 #define UNCONFIRMED_PER_HOST_MAX 16 /* so that one copied certificate cannot use them up */
-#define RESPONDER_PER_SECOND                                                                       \
-	500 /* stage 1 worked on; about 0.35 ms each: a fifth of control's time */
-#define RESPONDER_BURST 128
+/*
+ * Stage 1 worked on. What bounds the cost is control's share of time (control/handshake_queue.h);
+ * this is above what one CPU can do, and bounds what a simulated or a very fast node keeps.
+ */
+#define RESPONDER_PER_SECOND 10000
+#define RESPONDER_BURST      2000
 #define INITIATOR_PER_SECOND                                                                       \
 	500 /* stage 2 worked on: an index is seen on the wire, and can be forged */
 #define INITIATOR_BURST         128
@@ -68,6 +72,7 @@
 #define PENDING_TOTAL_BYTES_MAX (8u << 20)   /* bytes held for all pending handshakes together */
 #define NODE_FAILURES_MAX       64           /* hosts whose last failed handshake is remembered */
 #define NODE_FAILURE_TEXT_MAX   160          /* bytes of the reason; a longer one is cut */
+#define HANDSHAKE_BYTES_MIN     80           /* header and two keys; a payload follows */
 #define HANDSHAKE_BYTES_MAX     9001 /* a stock peer's buffer: larger stage 1 or 2 cannot be sent */
 #define STATIC_REMOTES_MAX      32   /* underlay addresses of one static_host_map entry */
 #define STATIC_NAMES_MAX        16   /* host names of one static_host_map entry */
@@ -97,7 +102,17 @@
 #define PUNCH_ORDERS_PER_SECOND                                                                    \
 	200 /* that a lighthouse sends to one host; burst for a host that came back */
 #define PUNCH_ORDERS_BURST 1000
+#define ANSWERS_MAX        2048 /* of a worker, and orders to punch: wait for room to send them */
 #define MOVE_TESTS_MAX     1024 /* tunnels that are tested when our addresses change */
+
+/* --- relays (PROTOCOL.md 7) --------------------------------------------------------------------
+ */
+#define RELAYS_MAX                16384 /* entries in all, of every tunnel */
+#define RELAYS_PER_TUNNEL_MAX     256 /* other ends that one peer reaches through us, or we by it */
+#define RELAY_HOSTS_MAX           16  /* relays of one host that a handshake goes through */
+#define RELAY_BYTES_MAX           64  /* one NebulaControl message, encoded */
+#define RELAY_REQUESTS_PER_SECOND 200 /* of all peers: each may cost a message to another host */
+#define RELAY_REQUESTS_BURST      1000
 
 /* --- transport (PROTOCOL.md 1, 4) --------------------------------------------------------------
  */
@@ -106,6 +121,8 @@
 #define COUNTER_REHANDSHAKE_AT (1ull << 34)
 #define COUNTER_REFUSE_AT      (UINT64_MAX - (1ull << 40)) /* no nonce at or above this is ever used */
 #define DATAGRAM_MAX           9001 /* bytes; what a stock peer can receive */
+#define RECV_ERROR_HEARD_PER_SECOND                                                                \
+	1000 /* recv_errors that one worker hands to control; more are forged, or say it again */
 #define RECV_ERROR_PER_SECOND                                                                      \
 	100 /* answers of one worker to unknown indexes; burst of the same size */
 
@@ -127,6 +144,13 @@
 	61000 /* link limit, so that one tun read plus tunnel headers fits one send */
 #define RUN_SEGMENTS_MAX                                                                           \
 	1024 /* of one tun read: all must fit the send slots at once; Linux makes 64 */
+/*
+ * Under a flood of small packets a worker lets this many gather before its next turn, and no longer
+ * than that (loop.c). 64 fill a train; 100 us are what two nodes and a ping take on an idle
+ * machine.
+ */
+#define GATHER_RUNS       64
+#define GATHER_NS         100000u
 #define JOIN_BYTES_MAX    65535 /* IP total length of one joined packet */
 #define JOIN_SEGMENTS_MAX 64
 /*
@@ -138,9 +162,10 @@
 
 /* --- messages between the planes ---------------------------------------------------------------
  */
-#define PUNT_BYTES      9216 /* one punted packet: DATAGRAM_MAX and room */
-#define POOL_HANDSHAKES 64   /* of each worker: PUNT_HANDSHAKE */
-#define POOL_OPENED     64   /* of each worker: PUNT_OPENED and PUNT_RECV_ERROR */
+#define PUNT_BYTES       9216 /* one punted packet: DATAGRAM_MAX and room */
+#define POOL_HANDSHAKES  64   /* of each worker: PUNT_HANDSHAKE */
+#define POOL_OPENED      64   /* of each worker: PUNT_OPENED */
+#define POOL_RECV_ERRORS 32   /* of each worker: PUNT_RECV_ERROR, which anybody can send */
 #define POOL_WAITING_SMALL                                                                         \
 	256 /* of each worker: runs up to WAITING_SMALL_BYTES that wait for a tunnel */
 #define POOL_WAITING_LARGE  16 /* of each worker: larger ones, up to 64 KiB each */
@@ -161,7 +186,13 @@
 	     */
 #define REJECT_BYTES_MAX                                                                           \
 	1048 /* of such an answer: ICMPv6 error with 1000 bytes of the packet (PROTOCOL.md 5.6) */
-#define ROUTES_MAX 4096 /* overlay and unsafe routes together */
+/*
+ * Routes of each kind: tun.routes, tun.unsafe_routes, and what is learned from the kernel. A host
+ * that takes the routes of a large network by BGP has a few thousand; all of them cost 1 MB, and
+ * each change of the kernel's table makes the workers' table anew, in about 4 ms.
+ */
+#define ROUTES_MAX   16384
+#define GATEWAYS_MAX 16 /* of one route; routers spread over no more */
 
 /* --- m57ctl ------------------------------------------------------------------------------------
  */

@@ -47,6 +47,12 @@ struct replay {
 	uint64_t bits[REPLAY_WINDOW / 64]; /* counter modulo window */
 };
 
+/* The way to a peer that has no direct one (PROTOCOL.md 7.4). Immutable; replaced as a whole. */
+struct relay_path {
+	struct tunnel *via; /* with the relay; published at least as long as this path */
+	uint32_t index;     /* the relay's, of the entry that leads to our peer */
+};
+
 enum tunnel_state {
 	TUNNEL_UNCONFIRMED, /* responder side, nothing authenticated has come yet (2.11) */
 	TUNNEL_CONFIRMED,
@@ -67,6 +73,7 @@ struct tunnel {
 
 	/* --- control writes, workers read by RCU_READ or atomically --- */
 	_Alignas(64) struct remote *remote; /* NULL: no direct path */
+	struct relay_path *path;            /* counts while remote is NULL; NULL: no path at all */
 	/*
 	 * By the last bit of the rules' version: a reload puts the bits of the next rules beside
 	 * those in use before it publishes the snapshot that they belong to, so no packet ever
@@ -74,6 +81,8 @@ struct tunnel {
 	 */
 	struct peer_rules *rules[2];
 	_Atomic uint32_t state; /* enum tunnel_state */
+	_Atomic uint32_t
+		unanswered; /* 1: the peer does not answer; flows with another gateway take that */
 
 	/* --- workers write --- */
 	_Alignas(64) _Atomic uint64_t counter; /* last one used; reserve n: fetch_add(n) + 1 */

@@ -426,6 +426,7 @@ struct config *config_load(const char *path, struct findings *findings)
 	read_static_hosts(&r);
 	read_listen(&r);
 	read_lighthouse(&r);
+	read_relay(&r);
 	read_routines(&r);
 	read_tun(&r);
 	read_handshakes(&r);

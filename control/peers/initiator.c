@@ -29,6 +29,14 @@ static const char *remotes_text(const struct remotes *remotes, char text[REMOTES
 	return text;
 }
 
+/* Is there anything to send stage 1 to, if only to a relay later? */
+static bool can_send(const struct peer_host *host)
+{
+	struct addr relay;
+
+	return remotes_usable(host->remotes) > 0 || remotes_relays(host->remotes, &relay, 1) > 0;
+}
+
 static struct host_pending *make_pending(struct node *node, struct peer_host *host, uint32_t queue)
 {
 	struct tunnels *tunnels = &node->tunnels;
@@ -42,7 +50,7 @@ static struct host_pending *make_pending(struct node *node, struct peer_host *ho
 		return NULL;
 	lighthouse_calculate(node, host);
 	pending_init(&pending->pending, node->options.try_interval_ns, node->options.retries,
-		     node_now_ns(node), remotes_usable(host->remotes) > 0);
+		     node_now_ns(node), can_send(host));
 	pending->timer.fire = fire_pending;
 	pending->host = host;
 	pending->queue = queue;
@@ -182,11 +190,11 @@ static void send_stage1(struct node *node, struct host_pending *pending)
 	struct pending *state = &pending->pending;
 	bool first = !state->stage1;
 
-	if (remotes_usable(remotes) == 0 || pending->quiet || node->shut_down)
+	if (!can_send(pending->host) || pending->quiet || node->shut_down)
 		return;
 	if (first && build_stage1(node, pending) != 0)
 		return;
-	for (uint32_t i = 0; i < remotes->count; i++)
+	for (uint32_t i = 0; remotes && i < remotes->count; i++)
 		if (!remotes->list[i].blocked)
 			node->outside->send_udp(node->outside->context, &remotes->list[i].to,
 						state->stage1, state->stage1_length);
@@ -195,6 +203,15 @@ static void send_stage1(struct node *node, struct host_pending *pending)
 		 FIELD_TEXT("udpAddrs", remotes_text(remotes, text)),
 		 FIELD_NUMBER("initiatorIndex", state->index), FIELD_NUMBER("handshake.stage", 1),
 		 FIELD_TEXT("handshake.style", "ix_psk0"));
+	relays_drive(node, pending);
+}
+
+void initiator_send_through(struct node *node, struct host_pending *pending, struct relay *relay)
+{
+	struct pending *state = &pending->pending;
+
+	if (!pending->quiet && !node->shut_down && (state->stage1 || !build_stage1(node, pending)))
+		relays_send(node, relay, state->stage1, state->stage1_length);
 }
 
 void initiator_poke(struct node *node, struct host_pending *pending)
@@ -266,7 +283,8 @@ static bool cert_has_addr(const struct cert *cert, const struct addr *addr)
  * the tunnel's first counter (PROTOCOL.md 1.5, 4.8).
  */
 static void close_unborn(struct node *node, const struct machine_peer *peer,
-			 const struct machine_keys *keys, const struct endpoint *to)
+			 const struct machine_keys *keys, const struct endpoint *to,
+			 const struct relay *relay)
 {
 	uint8_t packet[WIRE_OVERHEAD];
 	struct aead_key key;
@@ -277,7 +295,7 @@ static void close_unborn(struct node *node, const struct machine_peer *peer,
 	aead_seal(&key, COUNTER_FIRST, packet, WIRE_HEADER_BYTES, packet + WIRE_HEADER_BYTES, 0,
 		  packet + WIRE_HEADER_BYTES);
 	aead_key_wipe(&key);
-	node->outside->send_udp(node->outside->context, to, packet, sizeof(packet));
+	node_send_back(node, to, relay, packet, sizeof(packet));
 }
 
 void initiator_restart(struct node *node, struct host_pending *pending)
@@ -298,20 +316,26 @@ void initiator_restart(struct node *node, struct host_pending *pending)
 
 /* Another host answered: never again at that address, and once more from the start. */
 static void restart_elsewhere(struct node *node, struct host_pending *pending,
-			      const struct machine_peer *peer, const struct endpoint *source)
+			      const struct machine_peer *peer, const struct endpoint *source,
+			      struct relay *relay)
 {
 	struct peer_host *host = pending->host;
-	char host_text[ADDR_TEXT_MAX + 2], from[ENDPOINT_TEXT_MAX];
+	char host_text[ADDR_TEXT_MAX + 2], from[ORIGIN_TEXT_MAX];
 	struct peer_text text;
 
 	node_peer_text(peer->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO, "Incorrect host responded to handshake",
 		 FIELD_TEXT("intendedVpnAddrs", node_host_text(&host->addr, host_text)),
 		 FIELD_TEXT("haveVpnAddrs", text.addrs),
-		 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
+		 FIELD_TEXT("udpAddr", node_origin_text(source, relay, from)),
 		 FIELD_TEXT("certName", peer->cert->name), FIELD_NUMBER("handshake.stage", 2),
 		 FIELD_TEXT("handshake.style", "ix_psk0"));
-	node_note_failure(node, &host->addr, source, "another host answered", peer->cert->name);
+	node_note_failure(node, &host->addr, relay ? NULL : source, "another host answered",
+			  peer->cert->name);
+	if (relay) { /* never again through it; the handshake goes on elsewhere */
+		relay->wrong = true;
+		return;
+	}
 	if (!initiator_remotes(node, host) || remotes_block(host->remotes, source) != 0) {
 		initiator_end(node, pending, DROP_PENDING_TIMEOUT);
 		return;
@@ -322,14 +346,14 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 /* The tunnel replaces the handshake; what waited goes out on it. */
 static void complete(struct node *node, struct host_pending *pending,
 		     const struct machine_peer *peer, const struct machine_keys *keys,
-		     const struct endpoint *source)
+		     const struct endpoint *source, struct relay *relay)
 {
 	struct tunnels *tunnels = &node->tunnels;
 	struct pending *state = &pending->pending;
 	struct peer_host *host = pending->host;
 	uint32_t cached = state->packets;
 	struct tunnel_record *record = NULL;
-	char from[ENDPOINT_TEXT_MAX];
+	char from[ORIGIN_TEXT_MAX];
 	struct peer_text text;
 	struct tunnel_facts facts = {
 		.own = node->pki->v1.cert,
@@ -339,7 +363,7 @@ static void complete(struct node *node, struct host_pending *pending,
 		.local_index = state->index,
 		.remote_index = peer->index,
 		.queue = pending->queue,
-		.remote = source,
+		.remote = relay ? NULL : source,
 		.initiator = true,
 	};
 
@@ -350,6 +374,8 @@ static void complete(struct node *node, struct host_pending *pending,
 		initiator_end(node, pending, DROP_PENDING_FULL);
 		return;
 	}
+	if (relay)
+		relays_set_path(node, record, relay);
 	PROBE(handshake, 1, state->index, node_now_ns(node) - state->started_ns);
 	node_arm_sweep(node);
 	if (host->remotes)
@@ -357,7 +383,7 @@ static void complete(struct node *node, struct host_pending *pending,
 	node_peer_text(peer->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO, "Handshake message received",
 		 FIELD_TEXT("vpnAddrs", text.addrs),
-		 FIELD_TEXT("from", endpoint_format(source, from)),
+		 FIELD_TEXT("from", node_origin_text(source, relay, from)),
 		 FIELD_TEXT("certName", peer->cert->name),
 		 FIELD_NUMBER("certVersion", peer->cert->version),
 		 FIELD_TEXT("fingerprint", text.fingerprint), FIELD_TEXT("issuer", text.issuer),
@@ -382,13 +408,15 @@ static void complete(struct node *node, struct host_pending *pending,
 }
 
 static void log_refusal(struct node *node, const struct machine_peer *peer,
-			const struct endpoint *source, const char *message)
+			const struct endpoint *source, const struct relay *relay,
+			const char *message)
 {
-	char from[ENDPOINT_TEXT_MAX];
+	char from[ORIGIN_TEXT_MAX];
 
 	if (!node_may_log(node))
 		return;
-	NODE_LOG(node, OUTSIDE_INFO, message, FIELD_TEXT("udpAddr", endpoint_format(source, from)),
+	NODE_LOG(node, OUTSIDE_INFO, message,
+		 FIELD_TEXT("udpAddr", node_origin_text(source, relay, from)),
 		 FIELD_TEXT("certName", peer->cert ? peer->cert->name : ""),
 		 FIELD_TEXT("error", cert_error_text(peer->error)),
 		 FIELD_TEXT("detail", peer->detail), FIELD_NUMBER("handshake.stage", 2),
@@ -400,8 +428,8 @@ static void log_refusal(struct node *node, const struct machine_peer *peer,
  * message that opens: the responder is not authenticated before its certificate is. Therefore only
  * a trusted certificate ends the handshake; everything else is dropped and it goes on.
  */
-void initiator_receive(struct node *node, const struct endpoint *source, const uint8_t *bytes,
-		       size_t length)
+void initiator_receive(struct node *node, const struct endpoint *source, struct relay *relay,
+		       const uint8_t *bytes, size_t length)
 {
 	struct host_pending *pending = find_pending(node, wire_remote_index(bytes));
 	struct machine_keys keys;
@@ -411,7 +439,7 @@ void initiator_receive(struct node *node, const struct endpoint *source, const u
 		node_drop(node, DROP_HANDSHAKE_STALE, 1);
 		return;
 	}
-	if (!lighthouse_permits(node, &pending->host->addr, source)) {
+	if (!relay && !lighthouse_permits(node, &pending->host->addr, source)) {
 		node_drop(node, DROP_REMOTE_DENIED, 1);
 		return;
 	}
@@ -423,22 +451,22 @@ void initiator_receive(struct node *node, const struct endpoint *source, const u
 				    node_wall_s(node), &peer, &keys)) {
 	case MACHINE_OK:
 		if (cert_has_addr(peer.cert, &pending->host->addr)) {
-			complete(node, pending, &peer, &keys, source);
+			complete(node, pending, &peer, &keys, source, relay);
 		} else {
-			close_unborn(node, &peer, &keys, source);
-			restart_elsewhere(node, pending, &peer, source);
+			close_unborn(node, &peer, &keys, source, relay);
+			restart_elsewhere(node, pending, &peer, source, relay);
 		}
 		break;
 	case MACHINE_MYSELF:
-		log_refusal(node, &peer, source, "Refusing to handshake with myself");
-		node_note_failure(node, &pending->host->addr, source,
+		log_refusal(node, &peer, source, relay, "Refusing to handshake with myself");
+		node_note_failure(node, &pending->host->addr, relay ? NULL : source,
 				  "this node itself answered at that address", "");
 		node_drop(node, DROP_HANDSHAKE_INVALID, 1);
 		break;
 	case MACHINE_CERTIFICATE:
-		log_refusal(node, &peer, source, "Invalid certificate from host");
-		node_note_failure(node, &pending->host->addr, source, cert_error_text(peer.error),
-				  peer.detail);
+		log_refusal(node, &peer, source, relay, "Invalid certificate from host");
+		node_note_failure(node, &pending->host->addr, relay ? NULL : source,
+				  cert_error_text(peer.error), peer.detail);
 		node_drop(node, DROP_HANDSHAKE_CERTIFICATE, 1);
 		break;
 	default:

@@ -278,6 +278,16 @@ static void say_own_addrs(struct node *node, struct lighthouse_message *message)
 			say_endpoint(message, &local[i].addr, port);
 }
 
+static void say_own_relays(const struct node *node, struct lighthouse_message *message)
+{
+	const struct relay_options *relay = &node->relays.options;
+
+	for (uint32_t i = 0; !relay->am_relay && i < relay->relay_count; i++)
+		if (message->relay_count < LIGHTHOUSE_ENTRIES_MAX &&
+		    (message->form == LIGHTHOUSE_V2 || addr_is_v4(&relay->relays[i])))
+			message->relays[message->relay_count++] = relay->relays[i];
+}
+
 /* v2 form: no address at all, the tunnel says who we are. */
 static void send_update(struct node *node, const struct tunnel_record *record)
 {
@@ -291,6 +301,7 @@ static void send_update(struct node *node, const struct tunnel_record *record)
 		update.addr = pki_own_cert(node->pki)->networks[0].addr;
 	}
 	say_own_addrs(node, &update);
+	say_own_relays(node, &update);
 	lighthouse_send(node, record, &update);
 }
 
@@ -314,6 +325,14 @@ static void fire_update(void *context, struct timer *timer)
 	}
 	if (options->interval_ns > 0 && options->host_count > 0)
 		timer_arm(&node->tunnels.timers, timer, node_now_ns(node) + options->interval_ns);
+}
+
+void lighthouse_report(struct node *node)
+{
+	struct lighthouse *lighthouse = &node->lighthouse;
+
+	if (!lighthouse->options.am_lighthouse && lighthouse->options.host_count > 0)
+		fire_update(&node->tunnels, &lighthouse->update);
 }
 
 /* A test request shows each peer where we are now: it roams, and what it sends comes again. */
@@ -362,8 +381,10 @@ void lighthouse_learn(struct node *node, const struct tunnel_record *record)
 
 	if (!options->am_lighthouse && options->host_count == 0)
 		return; /* nobody asks for it */
-	for (uint32_t i = 0; i < record->link_count; i++)
+	for (uint32_t i = 0; record->tunnel->remote && i < record->link_count; i++)
 		initiator_learn(node, record->links[i].host, &record->tunnel->remote->to);
+	for (uint32_t i = 0; i < record->link_count; i++)
+		lighthouse_publish(node, record->links[i].host);
 }
 
 void lighthouse_greet(struct node *node, const struct tunnel_record *record)
@@ -404,9 +425,13 @@ static void on_reply(struct node *node, const struct tunnel_record *record,
 	if (!host || (!host->pending && !host->links))
 		return;
 	before = host->remotes ? host->remotes->changes : 0;
-	if (lighthouse_keep(node, host, &record->links[0].host->addr, message) == 0 &&
-	    host->remotes->changes != before && host->pending)
+	if (lighthouse_keep(node, host, &record->links[0].host->addr, message) != 0 ||
+	    host->remotes->changes == before)
+		return;
+	if (host->pending)
 		initiator_poke(node, host->pending);
+	else if (host->primary && !host->primary->tunnel->remote)
+		host->primary->promote_ns = 0; /* the next look at it tries them */
 }
 
 static void on_punch(struct node *node, const struct lighthouse_message *message)

@@ -193,10 +193,16 @@ static uint32_t gather(const struct node *node, const struct tunnel_record *reco
 /* --- actions -----------------------------------------------------------------------------------
  */
 
+static void test_over(struct tunnel_record *record)
+{
+	record->live.test_ns = 0;
+	atomic_store(&record->tunnel->unanswered, 0);
+}
+
 /* The tunnel answers: what was begun because it did not is not needed any more. */
 static void answered(struct node *node, struct tunnel_record *record)
 {
-	record->live.test_ns = 0;
+	test_over(record);
 	if (!record->live.healing)
 		return;
 	record->live.healing = false;
@@ -216,9 +222,10 @@ static void ask(struct node *node, struct tunnel_record *record, uint64_t now)
 static void punch(struct node *node, struct tunnel_record *record, uint64_t now)
 {
 	static const uint8_t byte = 1;
-	const struct endpoint *at = &record->tunnel->remote->to;
+	const struct remote *remote = record->tunnel->remote;
 
-	if (!node->options.punch || now < record->live.punch_ns || record->link_count == 0)
+	if (!node->options.punch || !remote || now < record->live.punch_ns ||
+	    record->link_count == 0)
 		return;
 	record->live.punch_ns = now + node->options.alive_interval_ns;
 	for (uint32_t i = 0; i < record->link_count; i++)
@@ -226,9 +233,9 @@ static void punch(struct node *node, struct tunnel_record *record, uint64_t now)
 			return; /* our updates keep that path open */
 
 	const struct remotes *remotes = record->links[0].host->remotes;
-	node->outside->send_udp(node->outside->context, at, &byte, 1);
+	node->outside->send_udp(node->outside->context, &remote->to, &byte, 1);
 	for (uint32_t i = 0; node->options.punch_all && remotes && i < remotes->count; i++)
-		if (!remotes->list[i].blocked && !endpoint_equal(&remotes->list[i].to, at))
+		if (!remotes->list[i].blocked && !endpoint_equal(&remotes->list[i].to, &remote->to))
 			node->outside->send_udp(node->outside->context, &remotes->list[i].to, &byte,
 						1);
 }
@@ -257,6 +264,7 @@ static void keep(struct node *node, struct tunnel_record *record, uint64_t now)
 	uint64_t heard = max_ns(in_ns(record), record->live.since_ns);
 
 	answered(node, record);
+	relays_promote(node, record, now);
 	if (out_ns(record) + SILENCE_NS <= now)
 		rest(node, record, now);
 	else
@@ -284,6 +292,7 @@ static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 	const struct host_pending *pending = record->links[0].host->pending;
 
 	manager_check_at(&node->tunnels, record, next < expiry ? next : expiry);
+	atomic_store(&record->tunnel->unanswered, 1);
 	if (sibling) {
 		tunnels_lead(&node->tunnels, sibling);
 		return;
@@ -292,6 +301,7 @@ static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 	if (pending && !pending->quiet)
 		return;
 	record->live.healing = true;
+	relays_promote_failed(node, record, now);
 	node_rehandshake(node, record, "no answer");
 }
 
@@ -439,6 +449,7 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 	struct node *node = node_of(tunnels);
 	uint64_t now = node_now_ns(node), answer = 0;
 
+	lighthouse_publish(node, host);
 	for (struct host_link *link = host->links; link; link = link->next)
 		answer = max_ns(answer, link->record->live.answer_ns);
 	for (struct host_link *link = host->links; link; link = link->next) {
@@ -449,23 +460,30 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 		atomic_store(&record->tunnel->watched, 1);
 		if (record != host->primary) {
 			if (in_ns(record) > record->live.test_ns)
-				record->live.test_ns = 0;
+				test_over(record);
 			record->live.healing = false;
 			manager_check_at(tunnels, record, now + node->options.alive_interval_ns);
 			continue;
 		}
-		record->live.test_ns = 0;
+		test_over(record);
 		record->live.ask = host->links->next != NULL;
 		record->live.answer_ns = answer; /* the same path, most likely */
 		record->live.healing = false;
 		manager_check_at(tunnels, record, now + SILENCE_NS);
 	}
+	relays_attend(node, host);
+}
+
+static void gone(struct tunnels *tunnels, struct tunnel_record *record, bool for_good)
+{
+	relays_tunnel_gone(node_of(tunnels), record, for_good);
 }
 
 void manager_init(struct node *node)
 {
 	node->tunnels.check = check;
 	node->tunnels.attend = attend;
+	node->tunnels.gone = gone;
 	if (!node->options.alive_interval_ns)
 		node->options.alive_interval_ns = ALIVE_INTERVAL_NS;
 	if (!node->options.deletion_interval_ns)

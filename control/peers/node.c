@@ -67,6 +67,8 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 	manager_init(node);
 	if (table_init(&node->pending_by_index) != 0)
 		goto err_tunnels;
+	if (relays_init(node) != 0)
+		goto err_pending;
 	if (node_add_static_hosts(node) != 0 || lighthouse_init(node) != 0 ||
 	    names_init(node, &node->options.names) != 0) {
 		node_destroy(node);
@@ -74,6 +76,8 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 	}
 	return node;
 
+err_pending:
+	table_free(&node->pending_by_index);
 err_tunnels:
 	tunnels_release(&node->tunnels);
 err_node:
@@ -110,6 +114,7 @@ void node_destroy(struct node *node)
 			tunnels_put_host(&node->tunnels, host);
 	}
 	table_free(&node->pending_by_index);
+	relays_release(node);
 	tunnels_release(&node->tunnels);
 	free(node);
 }
@@ -219,21 +224,49 @@ void node_peer_text(const struct cert *cert, struct peer_text *text)
 	cert_fingerprint_hex(cert->issuer, text->issuer);
 }
 
+void node_send_back(struct node *node, const struct endpoint *source, const struct relay *relay,
+		    const uint8_t *bytes, size_t length)
+{
+	if (relay)
+		relays_send(node, relay, bytes, length);
+	else
+		node->outside->send_udp(node->outside->context, source, bytes, length);
+}
+
+const char *node_origin_text(const struct endpoint *source, const struct relay *relay,
+			     char text[ORIGIN_TEXT_MAX])
+{
+	if (!relay)
+		return endpoint_format(source, text);
+	memcpy(text, "relay ", 7);
+	node_host_text(&relay->record->tunnel->addrs[0], text + 6);
+	return text;
+}
+
 /* --- handshakes and waiting runs ---------------------------------------------------------------
  */
 
 void node_on_handshake(struct node *node, uint32_t queue, const struct endpoint *source,
-		       const uint8_t *bytes, size_t length)
+		       uint32_t via, const uint8_t *bytes, size_t length)
 {
+	struct relay *relay = via ? relays_by_index(node, via) : NULL;
+
 	if (node->shut_down)
 		return;
+	/* An entry that has gone meanwhile, or that has no index to answer to. */
+	if (via && (!relay || relay->type != RELAY_TERMINAL || !relay->remote_index)) {
+		node_drop(node, DROP_RELAY_INVALID, 1);
+		return;
+	}
+	if (relay) /* it is used, so it is there (7.4) */
+		relay->state = RELAY_ESTABLISHED;
 	if (length < WIRE_HEADER_BYTES || length > HANDSHAKE_BYTES_MAX ||
 	    wire_type_of(bytes) != WIRE_HANDSHAKE)
 		node_drop(node, DROP_HANDSHAKE_INVALID, 1);
 	else if (wire_counter(bytes) == 1)
-		responder_receive(node, queue, source, bytes, length);
+		responder_receive(node, queue, source, relay, bytes, length);
 	else
-		initiator_receive(node, source, bytes, length);
+		initiator_receive(node, source, relay, bytes, length);
 }
 
 void node_on_waiting(struct node *node, uint32_t queue, const struct addr *addr,
@@ -259,6 +292,17 @@ void node_on_waiting(struct node *node, uint32_t queue, const struct addr *addr,
 	tunnels_put_host(&node->tunnels, host);
 }
 
+void node_on_wanted(struct node *node, uint32_t queue, const struct addr *addr)
+{
+	struct peer_host *host = tunnels_obtain_host(&node->tunnels, addr);
+
+	if (!host)
+		return;
+	if (!host->primary)
+		initiator_begin(node, host, queue);
+	tunnels_put_host(&node->tunnels, host);
+}
+
 void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *addr)
 {
 	struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
@@ -273,16 +317,19 @@ void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *
 
 static void roam(struct node *node, struct tunnel_record *record, const struct endpoint *source)
 {
-	char from[ENDPOINT_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
-	struct endpoint before = record->tunnel->remote->to;
+	const struct remote *remote = record->tunnel->remote;
+	struct endpoint before = remote ? remote->to : (struct endpoint){0};
+	const struct relay *path = record->path;
+	char from[ORIGIN_TEXT_MAX], to[ENDPOINT_TEXT_MAX];
 	struct peer_text text;
 
-	if (endpoint_equal(&before, source))
-		return;
+	if (source->port == 0 || endpoint_equal(&before, source))
+		return; /* port 0: it came through a relay */
 	if (!lighthouse_permits_record(node, record, source)) {
 		node_drop(node, DROP_REMOTE_DENIED, 1);
 		return;
 	}
+	node_origin_text(&before, remote ? NULL : path, from);
 	if (!tunnels_roam(&node->tunnels, record, source))
 		return;
 	if (record->state != RECORD_UNCONFIRMED)
@@ -290,9 +337,13 @@ static void roam(struct node *node, struct tunnel_record *record, const struct e
 	PROBE(roam, record->tunnel->local_index, &before, source);
 	node_peer_text(record->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO, "Host roamed to new udp ip/port.",
-		 FIELD_TEXT("vpnAddrs", text.addrs),
-		 FIELD_TEXT("udpAddr", endpoint_format(&before, from)),
+		 FIELD_TEXT("vpnAddrs", text.addrs), FIELD_TEXT("udpAddr", from),
 		 FIELD_TEXT("newAddr", endpoint_format(source, to)));
+	if (remote)
+		return;
+	relays_set_path(node, record, NULL);
+	/* Direct from now on; the peer is, too, when it sees something else than a test request. */
+	tunnels_send(&node->tunnels, record, WIRE_TEST_REPLY, NULL, 0);
 }
 
 /* Something authenticated came: what was in doubt is alive. */
@@ -318,7 +369,8 @@ void node_on_roam(struct node *node, struct tunnel_id id, const struct endpoint 
 	prove(node, record);
 	roam(node, record, source);
 	/* Left set while going back is ignored: see tunnels_roam(). */
-	if (!record->roam_quiet_ns || endpoint_equal(&record->tunnel->remote->to, source))
+	if (!record->roam_quiet_ns || !record->tunnel->remote ||
+	    endpoint_equal(&record->tunnel->remote->to, source))
 		atomic_fetch_and(&record->tunnel->event_in_flight, ~(uint32_t)TUNNEL_EVENT_ROAM);
 }
 
@@ -342,16 +394,33 @@ static void close_received(struct node *node, struct tunnel_record *record,
 	node_peer_text(record->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO, "Close tunnel received, tearing down.",
 		 FIELD_TEXT("vpnAddrs", text.addrs),
-		 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
+		 FIELD_TEXT("udpAddr", source->port ? endpoint_format(source, from) : "relay"),
 		 FIELD_TEXT("certName", record->cert->name),
 		 FIELD_NUMBER("localIndex", record->tunnel->local_index));
 	tunnels_remove(&node->tunnels, record);
 }
 
-void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
-		    const struct endpoint *source, enum wire_type wire, const uint8_t *bytes,
-		    size_t length)
+/*
+ * A tunnel without a direct path is asked at one of our addresses whether there is one. The answer
+ * goes back there; that it comes is for the peer to see, and its next message will tell us.
+ */
+static void answer_test(struct node *node, const struct tunnel_record *record,
+			const struct endpoint *source, const uint8_t *bytes, size_t length)
 {
+	const struct outside *outside = node->outside;
+
+	if (!record->tunnel->remote && source->port != 0)
+		outside->send_in_tunnel(outside->context, record->queue, record->tunnel->id,
+					WIRE_TEST_REPLY, source, bytes, length);
+	else
+		tunnels_send(&node->tunnels, record, WIRE_TEST_REPLY, bytes, length);
+}
+
+void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
+		    const struct endpoint *source, uint32_t via, enum wire_type wire,
+		    const uint8_t *bytes, size_t length)
+{
+	static const struct endpoint nowhere;
 	struct tunnel_record *record = tunnels_by_id(&node->tunnels, id);
 
 	if (!record || record->state == RECORD_CLOSING)
@@ -360,13 +429,16 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 		close_received(node, record, source);
 		return;
 	}
+	if (via)
+		source = &nowhere;
 	prove(node, record);
-	roam(node, record, source);
+	if (wire != WIRE_TEST_REQUEST || record->tunnel->remote)
+		roam(node, record, source);
 	manager_heard(node, record, wire);
 	switch (wire) {
 	case WIRE_TEST_REQUEST:
 		if (length <= TEST_PAYLOAD_MAX)
-			tunnels_send(&node->tunnels, record, WIRE_TEST_REPLY, bytes, length);
+			answer_test(node, record, source, bytes, length);
 		else
 			node_drop(node, DROP_MESSAGE_UNHANDLED, 1);
 		break;
@@ -375,7 +447,10 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 	case WIRE_LIGHTHOUSE:
 		lighthouse_receive(node, record, bytes, length);
 		break;
-	default: /* relay control: this node has no such role */
+	case WIRE_CONTROL:
+		relays_receive(node, record, bytes, length);
+		break;
+	default:
 		node_drop(node, DROP_MESSAGE_UNHANDLED, 1);
 	}
 }
@@ -406,7 +481,8 @@ void node_rehandshake(struct node *node, struct tunnel_record *record, const cha
 	struct peer_host *host = record->links[0].host;
 	struct peer_text text;
 
-	initiator_learn(node, host, &record->tunnel->remote->to);
+	if (record->tunnel->remote)
+		initiator_learn(node, host, &record->tunnel->remote->to);
 	if (!initiator_begin(node, host, record->queue))
 		return;
 	node_peer_text(record->cert, &text);
@@ -428,8 +504,11 @@ void node_on_recv_error(struct node *node, const struct endpoint *source, const 
 	uint64_t now = node_now_ns(node);
 	char from[ENDPOINT_TEXT_MAX];
 
-	if (!node->shut_down && length >= WIRE_HEADER_BYTES && accepts_recv_error(node, source))
+	if (!node->shut_down && length >= WIRE_HEADER_BYTES && accepts_recv_error(node, source)) {
+		if (relays_on_recv_error(node, wire_remote_index(bytes), source))
+			return;
 		record = tunnels_by_remote_index(&node->tunnels, wire_remote_index(bytes), source);
+	}
 	if (!record || record->link_count == 0 || record->links[0].host->recv_error_free_ns > now) {
 		node_drop(node, DROP_RECV_ERROR_IGNORED, 1);
 		return;
@@ -531,8 +610,12 @@ void node_shutdown(struct node *node)
 	struct tunnel_record *record = node->tunnels.all;
 
 	node->shut_down = true;
+	/* Those that go through a relay first: its tunnel carries their messages. */
 	for (; record; record = record->next)
-		if (record->state != RECORD_CLOSING)
+		if (record->state != RECORD_CLOSING && !record->tunnel->remote)
+			tunnels_send(&node->tunnels, record, WIRE_CLOSE_TUNNEL, NULL, 0);
+	for (record = node->tunnels.all; record; record = record->next)
+		if (record->state != RECORD_CLOSING && record->tunnel->remote)
 			tunnels_send(&node->tunnels, record, WIRE_CLOSE_TUNNEL, NULL, 0);
 }
 

@@ -10,7 +10,7 @@
  *	PUNT_RECV_ERROR    node_on_recv_error	PUNT_CONFIRMED	   node_on_confirmed
  *	PUNT_OPENED	   node_on_opened	PUNT_COUNTER	   node_on_counter
  *	PUNT_WAITING	   node_on_waiting	PUNT_RESUME_AGAIN  node_on_resume_again
- *	PUNT_ACTIVE	   node_on_active
+ *	PUNT_ACTIVE	   node_on_active	PUNT_WANTED	   node_on_wanted
  *
  * After each batch of calls: arm a timer for node_next_deadline(), and hand the hostmap's garbage
  *to the reaper (hostmap_garbage_take).
@@ -23,6 +23,7 @@
 #include "identity/pki.h"
 #include "outside.h"
 #include "peers/lighthouse_options.h"
+#include "peers/relay_options.h"
 #include "snapshot.h"
 
 struct node;
@@ -52,6 +53,7 @@ struct node_options {
 	size_t static_host_count;
 	/* its arrays are borrowed; they and pki outlive the node, or its next reconfiguration */
 	struct lighthouse_options lighthouse;
+	struct relay_options relay;
 	struct name_options names; /* copied */
 	uint16_t udp_port;         /* of our sockets: what lighthouses are told */
 	/* The addresses of this machine, at most `most`; returns how many. May be NULL: none. */
@@ -96,24 +98,30 @@ void node_reconfigure(struct node *node, const struct node_options *next, const 
  * what waits. Sends nothing: see node_shutdown(). NULL is allowed. */
 void node_destroy(struct node *node);
 
-/* A handshake datagram, header included, as it came from source at worker queue. */
+/*
+ * A handshake datagram, header included, as it came from source at worker queue. Here and below:
+ * via is our index of the relay through which it came, and then source means nothing; 0: directly.
+ */
 void node_on_handshake(struct node *node, uint32_t queue, const struct endpoint *source,
-		       const uint8_t *bytes, size_t length);
+		       uint32_t via, const uint8_t *bytes, size_t length);
 /* A recv_error datagram. */
 void node_on_recv_error(struct node *node, const struct endpoint *source, const uint8_t *bytes,
 			size_t length);
 /* An authenticated message of tunnel that is no inner packet; bytes is its plaintext. */
 void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id tunnel,
-		    const struct endpoint *source, enum wire_type wire, const uint8_t *bytes,
-		    size_t length);
+		    const struct endpoint *source, uint32_t via, enum wire_type wire,
+		    const uint8_t *bytes, size_t length);
 /* A run for overlay next hop host, which had no tunnel or has runs before it that still wait. */
 void node_on_waiting(struct node *node, uint32_t queue, const struct addr *host,
 		     const struct waiting_run *run);
+/* Flows would go to the gateway host, which has no tunnel; nothing waits for it. */
+void node_on_wanted(struct node *node, uint32_t queue, const struct addr *host);
 /* ORDER_RESUME_END came too early on that worker. */
 void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *host);
 /* An authenticated packet of tunnel came from source. Clears TUNNEL_EVENT_ROAM. */
 void node_on_roam(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
-/* The first authenticated packet of an unconfirmed tunnel. Clears TUNNEL_EVENT_CONFIRMED. */
+/* The first authenticated packet of an unconfirmed tunnel. Clears TUNNEL_EVENT_CONFIRMED. A zero
+ * source says nothing: it came through a relay, or shows no open path. */
 void node_on_confirmed(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
 /* Traffic leaves on a tunnel whose watched was 0. */
 void node_on_active(struct node *node, struct tunnel_id tunnel);

@@ -9,6 +9,7 @@
 #include "peers/names.h"
 #include "peers/node.h"
 #include "peers/rate.h"
+#include "peers/relays.h"
 #include "peers/tunnels.h"
 
 #define VERIFIED_CACHE                                                                             \
@@ -30,6 +31,7 @@ struct node {
 	size_t sweep_left;   /* tunnels it has not seen yet */
 	struct lighthouse lighthouse;
 	struct names names;
+	struct relays relays;
 	bool shut_down;
 	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
 	uint8_t scratch[HANDSHAKE_BYTES_MAX]; /* a handshake message under construction */
@@ -97,6 +99,8 @@ int node_peer_rules(const struct node *node, const struct machine_peer *peer,
 
 /* --- log lines --- */
 
+#define ORIGIN_TEXT_MAX (ENDPOINT_TEXT_MAX + 10)
+
 #define FIELD_TEXT(k, v)   ((struct outside_field){.key = (k), .text = (v)})
 #define FIELD_NUMBER(k, v) ((struct outside_field){.key = (k), .number = (v)})
 #define NODE_LOG(node, level, message, ...)                                                        \
@@ -105,6 +109,13 @@ int node_peer_rules(const struct node *node, const struct machine_peer *peer,
 		(node)->outside->log((node)->outside->context, level, message, fields_,            \
 				     sizeof(fields_) / sizeof(fields_[0]));                        \
 	} while (0)
+
+/* Answers to where a datagram came from: through relay, or to source when it is NULL. */
+void node_send_back(struct node *node, const struct endpoint *source, const struct relay *relay,
+		    const uint8_t *bytes, size_t length);
+/* Where it came from: an underlay address, or "relay [a]". */
+const char *node_origin_text(const struct endpoint *source, const struct relay *relay,
+			     char text[ORIGIN_TEXT_MAX]);
 
 /* A peer's certificate as text, for FIELD_TEXT. */
 struct peer_text {
@@ -117,8 +128,9 @@ const char *node_host_text(const struct addr *addr, char text[ADDR_TEXT_MAX + 2]
 
 /* --- responder.c --- */
 
+/* relay: the entry through which it came; NULL: from source. */
 void responder_receive(struct node *node, uint32_t queue, const struct endpoint *source,
-		       const uint8_t *bytes, size_t length);
+		       struct relay *relay, const uint8_t *bytes, size_t length);
 
 /* --- initiator.c --- */
 
@@ -132,8 +144,11 @@ void initiator_add_remote(struct node *node, struct peer_host *host, const struc
 void initiator_learn(struct node *node, struct peer_host *host, const struct endpoint *remote);
 /* New remotes are known: sends stage 1 at once, without using up an attempt (trap 26). */
 void initiator_poke(struct node *node, struct host_pending *pending);
-void initiator_receive(struct node *node, const struct endpoint *source, const uint8_t *bytes,
-		       size_t length);
+/* The same through one relay, whose entry has just been granted. */
+void initiator_send_through(struct node *node, struct host_pending *pending, struct relay *relay);
+/* relay: the entry through which it came; NULL: from source. */
+void initiator_receive(struct node *node, const struct endpoint *source, struct relay *relay,
+		       const uint8_t *bytes, size_t length);
 /* A tunnel of host carries traffic: nothing waits for the handshake any more. */
 void initiator_quiet(struct node *node, struct peer_host *host);
 /* Begins the handshake anew, with a stage 1 of its own; what waits goes on waiting. pending is

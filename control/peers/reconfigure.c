@@ -106,6 +106,8 @@ static void unlearn_host(struct node *node, struct peer_host *host)
 	remotes_forget(host->remotes, &configuration);
 	remotes_retain(host->remotes, permitted, &permission);
 	remotes_reorder(host->remotes);
+	if (node->lighthouse.options.am_lighthouse)
+		lighthouse_publish(node, host);
 }
 
 /* A handshake under way goes on with the addresses that are known now. */
@@ -191,6 +193,7 @@ void node_reconfigure(struct node *node, const struct node_options *next, const 
 	if (!same)
 		restart_handshakes(node);
 	each_host(node, settle_host);
+	relays_reconfigure(node, &next->relay);
 	if (next->punch != before.punch || next->drop_inactive != before.drop_inactive ||
 	    next->inactivity_ns != before.inactivity_ns)
 		wake_tunnels(node);

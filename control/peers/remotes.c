@@ -258,6 +258,9 @@ int remotes_report(struct remotes *remotes, const struct addr *owner,
 
 	if (!found)
 		return -ENOMEM;
+	if (relays != found->relay_count ||
+	    (relays > 0 && memcmp(found->relays, report->relays, relays * sizeof(*found->relays))))
+		remotes->changes++;
 	clear_report(found);
 	if (v4 + v6 > 0) {
 		found->entries = malloc((v4 + v6) * sizeof(*found->entries));
@@ -316,6 +319,33 @@ void remotes_retain(struct remotes *remotes,
 void remotes_reorder(struct remotes *remotes)
 {
 	(void)rebuild(remotes);
+}
+
+static uint32_t insert_relay(struct addr *list, uint32_t count, uint32_t most,
+			     const struct addr *relay)
+{
+	uint32_t at = count;
+
+	while (at > 0 && addr_compare(&list[at - 1], relay) >= 0)
+		at--;
+	if ((at < count && addr_equal(&list[at], relay)) || at == most)
+		return count;
+	count += count < most;
+	for (uint32_t i = count - 1; i > at; i--)
+		list[i] = list[i - 1];
+	list[at] = *relay;
+	return count;
+}
+
+uint32_t remotes_relays(const struct remotes *remotes, struct addr *relays, uint32_t most)
+{
+	const struct remotes_owner *owner = remotes ? remotes->owners : NULL;
+	uint32_t count = 0;
+
+	for (; owner; owner = owner->next)
+		for (uint32_t i = 0; i < owner->relay_count; i++)
+			count = insert_relay(relays, count, most, &owner->relays[i]);
+	return count;
 }
 
 /* --- blocked addresses -------------------------------------------------------------------------

@@ -44,7 +44,7 @@ struct remotes {
 	struct remotes_owner *owners;
 	uint32_t blocked_count;
 	struct endpoint blocked[REMOTES_BLOCKED_MAX];
-	uint32_t changes;         /* counts changes of list */
+	uint32_t changes;         /* counts changes of list, and of relays */
 	struct rate punch_orders; /* lighthouse: sent to this host */
 
 	uint32_t count; /* at most REMOTES_MAX */
@@ -92,6 +92,10 @@ const struct remotes_owner *remotes_of(const struct remotes *remotes, const stru
 /* to is another host's; it is left out until remotes_unblock(). 0, or -ENOBUFS. */
 int remotes_block(struct remotes *remotes, const struct endpoint *to);
 void remotes_unblock(struct remotes *remotes);
+
+/* The host's relays as all owners say, sorted, each once: at most `most`; returns how many. remotes
+ * may be NULL. */
+uint32_t remotes_relays(const struct remotes *remotes, struct addr *relays, uint32_t most);
 
 /* Entries that are not blocked; remotes may be NULL. */
 uint32_t remotes_usable(const struct remotes *remotes);

@@ -14,15 +14,15 @@
 #include "peers/node_state.h"
 
 static void log_received(struct node *node, const struct machine_peer *peer,
-			 const struct endpoint *source, enum outside_level level,
-			 const char *message)
+			 const struct endpoint *source, const struct relay *relay,
+			 enum outside_level level, const char *message)
 {
-	char from[ENDPOINT_TEXT_MAX];
+	char from[ORIGIN_TEXT_MAX];
 	struct peer_text text;
 
 	node_peer_text(peer->cert, &text);
 	NODE_LOG(node, level, message, FIELD_TEXT("vpnAddrs", text.addrs),
-		 FIELD_TEXT("from", endpoint_format(source, from)),
+		 FIELD_TEXT("from", node_origin_text(source, relay, from)),
 		 FIELD_TEXT("certName", peer->cert ? peer->cert->name : ""),
 		 FIELD_TEXT("fingerprint", text.fingerprint), FIELD_TEXT("issuer", text.issuer),
 		 FIELD_NUMBER("initiatorIndex", peer->index), FIELD_NUMBER("handshake.stage", 1),
@@ -30,22 +30,25 @@ static void log_received(struct node *node, const struct machine_peer *peer,
 }
 
 static void refuse(struct node *node, const struct machine_peer *peer,
-		   const struct endpoint *source, enum machine_status status)
+		   const struct endpoint *source, const struct relay *relay,
+		   enum machine_status status)
 {
-	char from[ENDPOINT_TEXT_MAX];
+	char from[ORIGIN_TEXT_MAX];
 	enum drop reason = DROP_HANDSHAKE_INVALID;
 
 	if (status == MACHINE_MYSELF && node_may_log(node)) {
-		log_received(node, peer, source, OUTSIDE_INFO, "Refusing to handshake with myself");
+		log_received(node, peer, source, relay, OUTSIDE_INFO,
+			     "Refusing to handshake with myself");
 	} else if (status == MACHINE_CERTIFICATE) {
 		reason = DROP_HANDSHAKE_CERTIFICATE;
 		if (node_may_log(node)) {
 			/* Who it is, is what the certificate claims. */
 			if (peer->cert && peer->cert->network_count)
-				node_note_failure(node, &peer->cert->networks[0].addr, source,
+				node_note_failure(node, &peer->cert->networks[0].addr,
+						  relay ? NULL : source,
 						  cert_error_text(peer->error), peer->detail);
 			NODE_LOG(node, OUTSIDE_INFO, "Invalid certificate from host",
-				 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
+				 FIELD_TEXT("udpAddr", node_origin_text(source, relay, from)),
 				 FIELD_TEXT("certName", peer->cert ? peer->cert->name : ""),
 				 FIELD_TEXT("error", cert_error_text(peer->error)),
 				 FIELD_TEXT("detail", peer->detail),
@@ -58,18 +61,17 @@ static void refuse(struct node *node, const struct machine_peer *peer,
 
 /* A stage 1 that made one of our tunnels comes again: the answer was lost. */
 static void answer_again(struct node *node, struct tunnel_record *record,
-			 const struct endpoint *source)
+			 const struct endpoint *source, const struct relay *relay)
 {
-	char from[ENDPOINT_TEXT_MAX];
+	char from[ORIGIN_TEXT_MAX];
 	struct peer_text text;
 
-	node->outside->send_udp(node->outside->context, source, record->stage2,
-				record->stage2_length);
+	node_send_back(node, source, relay, record->stage2, record->stage2_length);
 	if (record->state == RECORD_UNCONFIRMED && record->next_test_ns == TIMER_NEVER)
 		tunnels_start_tests(&node->tunnels, record, false);
 	node_peer_text(record->cert, &text);
 	NODE_LOG(node, OUTSIDE_DEBUG, "Handshake message sent", FIELD_TEXT("vpnAddrs", text.addrs),
-		 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
+		 FIELD_TEXT("udpAddr", node_origin_text(source, relay, from)),
 		 FIELD_NUMBER("handshake.stage", 2), FIELD_TEXT("handshake.style", "ix_psk0"),
 		 FIELD_TEXT("cached", "true"));
 }
@@ -103,7 +105,8 @@ static bool runs_wait(const struct tunnel_record *record)
 
 /* The tunnel is published before stage 2 leaves: the peer's first packet may be quicker than we. */
 static int install(struct node *node, const struct machine_peer *peer, struct tunnel_facts *facts,
-		   const uint8_t hash[STAGE1_HASH_BYTES], const uint8_t *stage2, size_t length)
+		   struct relay *relay, const uint8_t hash[STAGE1_HASH_BYTES],
+		   const uint8_t *stage2, size_t length)
 {
 	struct tunnels *tunnels = &node->tunnels;
 	struct tunnel_record *record;
@@ -118,20 +121,23 @@ static int install(struct node *node, const struct machine_peer *peer, struct tu
 		hostmap_index_remove(tunnels->map, facts->local_index);
 		return -ENOMEM;
 	}
+	if (relay)
+		relays_set_path(node, record, relay);
 	if (tunnels_remember_stage2(tunnels, record, hash, stage2, length) != 0 ||
 	    tunnels_enter_hosts(tunnels, record) != 0) {
 		tunnels_remove(tunnels, record);
 		return -ENOMEM;
 	}
 	node_arm_sweep(node);
-	node->outside->send_udp(node->outside->context, facts->remote, stage2, length);
+	node_send_back(node, facts->remote, relay, stage2, length);
 	/* Where traffic hangs on the confirmation, ask for it at once. */
 	tunnels_start_tests(tunnels, record, runs_wait(record));
 	return 0;
 }
 
 static enum machine_status answer(struct node *node, struct machine *machine, uint32_t queue,
-				  const struct endpoint *source, const struct machine_peer *peer,
+				  const struct endpoint *source, struct relay *relay,
+				  const struct machine_peer *peer,
 				  const uint8_t hash[STAGE1_HASH_BYTES])
 {
 	uint8_t e_private[NOISE_KEY_BYTES];
@@ -149,7 +155,7 @@ static enum machine_status answer(struct node *node, struct machine *machine, ui
 		hostmap_index_remove(node->tunnels.map, index);
 		goto out;
 	}
-	log_received(node, peer, source, OUTSIDE_INFO, "Handshake message received");
+	log_received(node, peer, source, relay, OUTSIDE_INFO, "Handshake message received");
 
 	struct tunnel_facts facts = {
 		.own = node->pki->v1.cert,
@@ -160,19 +166,19 @@ static enum machine_status answer(struct node *node, struct machine *machine, ui
 		.remote_index = peer->index,
 		.queue = queue,
 		.peer_time = peer->time,
-		.remote = source,
+		.remote = relay ? NULL : source,
 	};
-	if (install(node, peer, &facts, hash, node->scratch, length) != 0) {
+	if (install(node, peer, &facts, relay, hash, node->scratch, length) != 0) {
 		status = MACHINE_NO_MEMORY;
 		goto out;
 	}
 
 	PROBE(handshake, 0, index, 0);
-	char from[ENDPOINT_TEXT_MAX];
+	char from[ORIGIN_TEXT_MAX];
 	struct peer_text text;
 	node_peer_text(peer->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO, "Handshake message sent", FIELD_TEXT("vpnAddrs", text.addrs),
-		 FIELD_TEXT("udpAddr", endpoint_format(source, from)),
+		 FIELD_TEXT("udpAddr", node_origin_text(source, relay, from)),
 		 FIELD_TEXT("certName", peer->cert->name),
 		 FIELD_NUMBER("certVersion", peer->cert->version),
 		 FIELD_TEXT("fingerprint", text.fingerprint), FIELD_TEXT("issuer", text.issuer),
@@ -195,7 +201,7 @@ static bool permits_peer(const struct node *node, const struct machine_peer *pee
 }
 
 void responder_receive(struct node *node, uint32_t queue, const struct endpoint *source,
-		       const uint8_t *bytes, size_t length)
+		       struct relay *relay, const uint8_t *bytes, size_t length)
 {
 	uint8_t hash[STAGE1_HASH_BYTES];
 	struct tunnel_record *record;
@@ -203,7 +209,7 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 	struct machine_peer peer;
 	enum machine_status status;
 
-	if (!lighthouse_permits(node, NULL, source)) {
+	if (!relay && !lighthouse_permits(node, NULL, source)) {
 		node_drop(node, DROP_REMOTE_DENIED, 1);
 		return;
 	}
@@ -211,14 +217,14 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 	record = tunnels_by_stage1(&node->tunnels, hash);
 	if (record && wire_remote_index(bytes) == 0) {
 		if (record->state != RECORD_CLOSING)
-			answer_again(node, record, source);
+			answer_again(node, record, source, relay);
 		return;
 	}
 	status =
 		machine_read_stage1(&machine, &node->self, bytes, length, node_wall_s(node), &peer);
 	if (status != MACHINE_OK)
 		goto out;
-	if (!permits_peer(node, &peer, source)) {
+	if (!relay && !permits_peer(node, &peer, source)) {
 		node_drop(node, DROP_REMOTE_DENIED, 1);
 		machine_peer_release(&peer);
 		machine_wipe(&machine);
@@ -233,15 +239,15 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 	if (status != MACHINE_OK)
 		goto out;
 	if (too_old(node, &peer)) {
-		log_received(node, &peer, source, OUTSIDE_INFO, "Handshake too old");
+		log_received(node, &peer, source, relay, OUTSIDE_INFO, "Handshake too old");
 		node_drop(node, DROP_HANDSHAKE_STALE, 1);
 		machine_peer_release(&peer);
 		return;
 	}
-	status = answer(node, &machine, queue, source, &peer, hash);
+	status = answer(node, &machine, queue, source, relay, &peer, hash);
 out:
 	if (status != MACHINE_OK)
-		refuse(node, &peer, source, status);
+		refuse(node, &peer, source, relay, status);
 	machine_peer_release(&peer);
 	machine_wipe(&machine);
 }

@@ -115,9 +115,11 @@ static int fill_tunnel(const struct tunnels *tunnels, struct tunnel *tunnel,
 	}
 	for (uint32_t i = 0; i < cert->unsafe_network_count && i < PEER_PREFIXES_MAX; i++)
 		tunnel->prefixes[tunnel->prefix_count++] = prefix_masked(cert->unsafe_networks[i]);
-	tunnel->remote = make_remote(tunnels, facts->remote);
-	if (!tunnel->remote)
-		return -ENOMEM;
+	if (facts->remote) {
+		tunnel->remote = make_remote(tunnels, facts->remote);
+		if (!tunnel->remote)
+			return -ENOMEM;
+	}
 
 	int err = aead_key_init(&tunnel->keys->seal, facts->cipher, facts->keys->seal);
 	if (err == 0)
@@ -269,6 +271,7 @@ void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
 	struct tunnel *tunnel = record->tunnel;
 
 	tunnels->unconfirmed -= record->state == RECORD_UNCONFIRMED;
+	tunnels->gone(tunnels, record, true);
 	tunnels_leave_hosts(tunnels, record);
 	hostmap_index_remove(tunnels->map, tunnel->local_index);
 	atomic_store(&tunnel->state, TUNNEL_CLOSED);
@@ -298,6 +301,7 @@ void tunnels_close(struct tunnels *tunnels, struct tunnel_record *record)
 	record->state = RECORD_CLOSING;
 	record->expires_ns = now_ns(tunnels) + CLOSE_LINGER_NS;
 	record->next_test_ns = record->live.due_ns = TIMER_NEVER;
+	tunnels->gone(tunnels, record, false);
 	tunnels_leave_hosts(tunnels, record);
 	tunnels_arm(tunnels, record);
 }
@@ -414,7 +418,7 @@ struct tunnel_record *tunnels_by_remote_index(struct tunnels *tunnels, uint32_t 
 		struct tunnel_record *record =
 			table_entry(node, struct tunnel_record, by_remote_index);
 		if (record->state == RECORD_LIVE && record->tunnel->remote_index == index &&
-		    endpoint_equal(&record->tunnel->remote->to, remote))
+		    record->tunnel->remote && endpoint_equal(&record->tunnel->remote->to, remote))
 			return record;
 	}
 	return NULL;
@@ -431,7 +435,8 @@ int tunnels_set_remote(struct tunnels *tunnels, struct tunnel_record *record,
 	if (!after)
 		return -ENOMEM;
 	RCU_PUBLISH(record->tunnel->remote, after);
-	hostmap_defer(tunnels->map, release_plain, before);
+	if (before)
+		hostmap_defer(tunnels->map, release_plain, before);
 	return 0;
 }
 
@@ -442,8 +447,11 @@ int tunnels_set_remote(struct tunnels *tunnels, struct tunnel_record *record,
 bool tunnels_roam(struct tunnels *tunnels, struct tunnel_record *record,
 		  const struct endpoint *source)
 {
-	struct endpoint from = record->tunnel->remote->to;
+	struct endpoint from;
 
+	if (!record->tunnel->remote) /* it went through a relay: nothing to go back to */
+		return tunnels_set_remote(tunnels, record, source) == 0;
+	from = record->tunnel->remote->to;
 	if (endpoint_equal(&from, source))
 		return false;
 	if (record->roam_quiet_ns && endpoint_equal(&record->roamed_from, source))

@@ -70,6 +70,7 @@ struct peer_host {
 	struct remotes *remotes;       /* where it may be; owned; may be NULL */
 	struct host_pending *pending;  /* our handshake with it; NULL: none */
 	uint64_t recv_error_free_ns;   /* before this time recv_errors start no handshake */
+	uint64_t promote_wait_ns; /* between searches for a direct path; 0: none was made yet */
 };
 
 /* A pending handshake and its place in the node. */
@@ -109,6 +110,14 @@ struct tunnel_record {
 
 	struct liveness live;
 
+	/* relays (7) */
+	struct relay *relays; /* entries on this tunnel, whose peer is the relay, or an end */
+	uint32_t relay_count;
+	struct tunnel_record *next_user; /* of the same path */
+	struct relay *path;              /* what tunnel->path was made from; NULL: none */
+	uint64_t promote_ns;             /* no search for a direct path before this time */
+	uint64_t promoted_ns;            /* the last search; 0: none, or its end is known */
+
 	/* roaming (4.7) */
 	struct endpoint roamed_from;
 	uint64_t roam_quiet_ns; /* going back is ignored before this time; 0: never roamed */
@@ -133,6 +142,8 @@ struct tunnels {
 	void (*check)(struct tunnels *tunnels, struct tunnel_record *record);
 	/* sees to it that every tunnel of a host whose primary has changed is checked. */
 	void (*attend)(struct tunnels *tunnels, struct peer_host *host);
+	/* The record goes, or (not for_good) has said CloseTunnel: lets go of what hangs on it. */
+	void (*gone)(struct tunnels *tunnels, struct tunnel_record *record, bool for_good);
 };
 
 /* What a finished handshake gives. */
@@ -145,12 +156,12 @@ struct tunnel_facts {
 	uint32_t remote_index;
 	uint32_t queue;
 	uint64_t peer_time;
-	const struct endpoint *remote;
-	struct peer_rules *rules; /* owned by the tunnel on success; may be NULL */
+	const struct endpoint *remote; /* NULL: the handshake came through a relay */
+	struct peer_rules *rules;      /* owned by the tunnel on success; may be NULL */
 	bool initiator;
 };
 
-/* check and attend are the caller's to set. 0 or -ENOMEM. */
+/* check, attend and gone are the caller's to set. 0 or -ENOMEM. */
 int tunnels_init(struct tunnels *tunnels, struct hostmap *map, const struct outside *outside,
 		 uint32_t queues, bool udp_v6);
 /* Every record and host must have gone. */

@@ -97,7 +97,8 @@ size_t netlink_build_link(void *buffer, const struct netlink_link *link)
 	struct nlmsghdr *header = link_begin(buffer, link->index, 0);
 
 	mnl_attr_put_u32(header, IFLA_MTU, link->mtu);
-	mnl_attr_put_u32(header, IFLA_TXQLEN, link->tx_queue);
+	if (link->tx_queue)
+		mnl_attr_put_u32(header, IFLA_TXQLEN, link->tx_queue);
 	return header->nlmsg_len;
 }
 
@@ -157,9 +158,9 @@ size_t netlink_build_address(void *buffer, unsigned index, const struct prefix *
 	return header->nlmsg_len;
 }
 
-/* What a route is known by. */
-static struct nlmsghdr *route_begin(void *buffer, const struct netlink_route *route, uint16_t type,
-				    uint16_t flags)
+/* What a route is known by. Returns the header with room behind it. */
+static struct nlmsghdr *route_begin(void *buffer, uint16_t type, uint16_t flags,
+				    const struct netlink_route *route)
 {
 	struct nlmsghdr *header = request_begin(buffer, type, flags);
 	struct rtmsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
@@ -179,15 +180,10 @@ static struct nlmsghdr *route_begin(void *buffer, const struct netlink_route *ro
 	return header;
 }
 
-size_t netlink_build_route_remove(void *buffer, const struct netlink_route *route)
-{
-	return route_begin(buffer, route, RTM_DELROUTE, 0)->nlmsg_len;
-}
-
 size_t netlink_build_route(void *buffer, const struct netlink_route *route)
 {
 	struct nlmsghdr *header =
-		route_begin(buffer, route, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+		route_begin(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route);
 
 	if (!addr_is_zero(&route->source) &&
 	    addr_is_v4(&route->source) == addr_is_v4(&route->to.addr))
@@ -200,6 +196,11 @@ size_t netlink_build_route(void *buffer, const struct netlink_route *route)
 		mnl_attr_nest_end(header, metrics);
 	}
 	return header->nlmsg_len;
+}
+
+size_t netlink_build_route_removal(void *buffer, const struct netlink_route *route)
+{
+	return route_begin(buffer, RTM_DELROUTE, 0, route)->nlmsg_len;
 }
 
 int netlink_link_set(struct netlink *netlink, const struct netlink_link *link)
@@ -246,6 +247,6 @@ int netlink_route_set(struct netlink *netlink, const struct netlink_route *route
 
 int netlink_route_remove(struct netlink *netlink, const struct netlink_route *route)
 {
-	netlink_build_route_remove(netlink->request, route);
+	netlink_build_route_removal(netlink->request, route);
 	return request_send(netlink);
 }

@@ -29,6 +29,30 @@ static inline int seal_open(const struct tunnel *tunnel, const uint8_t *packet, 
 }
 
 /*
+ * A relay frame around the packet of inner bytes at frame + WIRE_HEADER_BYTES: writes header and
+ * tag, moves nothing (PROTOCOL.md 7.3). index is that of via's peer, the counter via's.
+ */
+static inline void seal_frame(const struct tunnel *via, uint32_t index, uint64_t counter,
+			      uint8_t *frame, uint32_t inner)
+{
+	uint8_t *tag = frame + WIRE_HEADER_BYTES + inner;
+
+	wire_write(frame, WIRE_RELAY, index, counter);
+	aead_seal(&via->keys->seal, counter, frame, WIRE_HEADER_BYTES + inner, tag, 0, tag);
+}
+
+/* Is the frame, bytes >= WIRE_OVERHEAD, of tunnel's peer? 0 or -EBADMSG. */
+static inline int seal_check_frame(const struct tunnel *tunnel, const uint8_t *frame,
+				   uint32_t bytes)
+{
+	uint32_t covered = bytes - WIRE_TAG_BYTES;
+	uint8_t nothing[1];
+
+	return aead_open(&tunnel->keys->open, wire_counter(frame), frame, covered, frame + covered,
+			 0, nothing);
+}
+
+/*
  * Reserves n counters for sending; *first gets the first. DROP_COUNTER_LIMIT, and none is reserved
  * for good, when the nonce space nears its end (PROTOCOL.md 1.5).
  */

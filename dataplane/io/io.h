@@ -8,7 +8,8 @@
  *
  * Life of a receive buffer: the kernel fills it, io_next() hands it out inside an event, the worker
  * gives it back with io_release(). Life of a send slot: io_send_slot() -> filled -> io_send() ->
- * the engine frees it when the kernel is done with it. A write slot holds several packets and is
+ * the engine frees it when the kernel is done with it; it may send from a receive buffer instead of
+ * its own memory (io_send_borrow). A write slot holds several packets and is
  * freed when all of them are written and the worker has let go of it with io_write_slot_done().
  */
 #ifndef M57_IO_H
@@ -77,6 +78,8 @@ struct io_event {
  * come in; otherwise it returns at once. Errors of single operations become events or counters.
  */
 void io_turn(struct io *io, bool sleep);
+/* The same, but waits until GATHER_RUNS operations have completed, and at most GATHER_NS. */
+void io_gather(struct io *io);
 /* The next event, in order of completion; false when there is none left. */
 bool io_next(struct io *io, struct io_event *event);
 /* Is there work that io_turn() must not sleep on? (completions already here) */
@@ -89,7 +92,9 @@ void io_release(struct io *io, const struct io_event *event);
 /* A train on its way to the UDP socket: count datagrams of segment_bytes, the last may be shorter.
  */
 struct send_slot {
-	uint8_t *bytes; /* GSO_BYTES_MAX of room */
+	uint8_t *bytes; /* GSO_BYTES_MAX of room, or borrowed */
+	bool borrowed;
+	uint16_t buffer; /* borrowed: from this receive buffer */
 	uint32_t length;
 	uint32_t segment_bytes;
 	uint32_t count;
@@ -104,6 +109,14 @@ struct send_slot {
 
 /* A free slot, emptied, or NULL when all are on their way (io_turn(io, false) may free some). */
 struct send_slot *io_send_slot(struct io *io);
+/* Gives a slot back that was not sent. */
+void io_send_slot_back(struct io *io, struct send_slot *slot);
+/*
+ * The slot sends bytes from where they lie in receive buffer: it returns to the kernel when both
+ * the send and the worker (io_release) are done with it. The worker fills in the rest and calls
+ * io_send(); it changes these bytes no more.
+ */
+void io_send_borrow(struct io *io, struct send_slot *slot, uint16_t buffer, uint8_t *bytes);
 uint32_t io_send_slots_free(const struct io *io);
 /* The socket's buffer is full; the next event after it drains wakes the worker. */
 bool io_send_blocked(const struct io *io);

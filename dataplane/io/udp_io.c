@@ -211,11 +211,46 @@ struct send_slot *io_send_slot(struct io *io)
 	return slot;
 }
 
+void udp_io_release(struct io *io, uint16_t buffer)
+{
+	if (io->udp_holds[buffer] > 0)
+		io->udp_holds[buffer] |= HOLD_RELEASED; /* a send has still to leave from it */
+	else
+		buffers_release(&io->udp_buffers, buffer);
+}
+
+void io_send_borrow(struct io *io, struct send_slot *slot, uint16_t buffer, uint8_t *bytes)
+{
+	slot->bytes = bytes;
+	slot->borrowed = true;
+	slot->buffer = buffer;
+	io->udp_holds[buffer]++;
+}
+
+static void give_back(struct io *io, struct send_slot *slot)
+{
+	uint8_t *holds = &io->udp_holds[slot->buffer];
+
+	slot->bytes = io->send_memory + (size_t)slot->id * BUFFER_STRIDE;
+	slot->borrowed = false;
+	if (--*holds == HOLD_RELEASED) {
+		*holds = 0;
+		buffers_release(&io->udp_buffers, slot->buffer);
+	}
+}
+
 static void slot_free(struct io *io, struct send_slot *slot)
 {
+	if (slot->borrowed)
+		give_back(io, slot);
 	slot->next = io->free_sends;
 	io->free_sends = slot;
 	io->free_send_count++;
+}
+
+void io_send_slot_back(struct io *io, struct send_slot *slot)
+{
+	slot_free(io, slot);
 }
 
 void io_send(struct io *io, struct send_slot *slot)

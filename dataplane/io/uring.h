@@ -29,9 +29,11 @@ enum operation {
 enum { FILE_TUN, FILE_UDP }; /* indexes of registered files */
 enum { GROUP_TUN, GROUP_UDP };
 
-#define SQ_ENTRIES 512
-#define CQ_ENTRIES 4096
-#define NOTES_MAX  8
+#define SQ_ENTRIES    512
+#define CQ_ENTRIES    4096
+#define NOTES_MAX     8
+#define HOLD_RELEASED 0x80
+_Static_assert(SEND_SLOTS < HOLD_RELEASED, "all sends may borrow from one buffer");
 /* Errors in a row after which a descriptor is given up (every one is re-armed and counted). */
 #define ERRORS_MAX 256
 
@@ -64,6 +66,8 @@ struct io {
 	struct counters *counters;
 
 	struct buffers tun_buffers, udp_buffers;
+	/* of each UDP buffer: sends that borrow it, and HOLD_RELEASED once the worker is done */
+	uint8_t udp_holds[UDP_SLOTS];
 	struct msghdr receive_template;
 	uint32_t tun_reads; /* armed */
 	bool udp_armed;
@@ -123,6 +127,7 @@ void udp_io_arm(struct io *io);
 bool udp_io_receive_done(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event);
 void udp_io_prepare_sends(struct io *io);
 void udp_io_send_done(struct io *io, uint64_t value, int result);
+void udp_io_release(struct io *io, uint16_t buffer);
 void udp_io_writable(struct io *io);
 /* The end: what the full socket does not take is dropped, counted. */
 void udp_io_give_up(struct io *io);

@@ -147,10 +147,26 @@ err_map:
 
 static void release_index_entry(struct hostmap *map, void *object)
 {
+	struct index_entry *entry = object;
+
+	free(entry->relay);
+	free(entry);
+}
+
+static void release_relay(struct hostmap *map, void *object)
+{
 	free(object);
 }
 
 static void release_host_entry(struct hostmap *map, void *object)
+{
+	struct host_entry *entry = object;
+
+	free(entry->card);
+	free(entry);
+}
+
+static void release_card(struct hostmap *map, void *object)
 {
 	free(object);
 }
@@ -211,6 +227,7 @@ void tunnel_free(struct hostmap *map, struct tunnel *tunnel)
 	map->generations[slot]++; /* a wrap to 0 becomes 1 in tunnel_allocate */
 	map->free_slots[map->free_count++] = slot;
 	free(tunnel->remote);
+	free(tunnel->path);
 	free(tunnel->rules[0]);
 	free(tunnel->rules[1]);
 	free(tunnel->prefixes);
@@ -246,6 +263,24 @@ int hostmap_index_publish(struct hostmap *map, struct tunnel *tunnel)
 		return -ENOENT;
 	RCU_PUBLISH(map->slots[tunnel->id.slot], tunnel);
 	RCU_PUBLISH(entry->tunnel, tunnel);
+	return 0;
+}
+
+int hostmap_relay_publish(struct hostmap *map, uint32_t index, const struct relay_entry *relay)
+{
+	struct index_entry *entry = hostmap_by_index(map, index);
+	struct relay_entry *before, *copy;
+
+	if (!entry || entry->tunnel)
+		return -ENOENT;
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		return -ENOMEM;
+	*copy = *relay;
+	before = entry->relay;
+	RCU_PUBLISH(entry->relay, copy);
+	if (before)
+		hostmap_defer(map, release_relay, before);
 	return 0;
 }
 
@@ -288,6 +323,17 @@ void hostmap_host_remove(struct hostmap *map, const struct addr *addr)
 		return;
 	cds_lfht_del(map->by_addr, &entry->node);
 	hostmap_defer(map, release_host_entry, entry);
+}
+
+void hostmap_card_publish(struct hostmap *map, const struct addr *addr, struct host_card *card)
+{
+	struct host_entry *entry = hostmap_by_addr(map, addr);
+	struct host_card *before = entry ? entry->card : card;
+
+	if (entry)
+		RCU_PUBLISH(entry->card, card);
+	if (before)
+		hostmap_defer(map, release_card, before);
 }
 
 /* --- garbage -----------------------------------------------------------------------------------

@@ -57,6 +57,8 @@ struct sim_node {
 	struct node_options options;
 	struct node_static_host static_hosts[SIM_NODES];
 	struct addr lighthouses[SIM_NODES];
+	struct addr relays[SIM_NODES];
+	uint64_t forwarded; /* relay frames */
 	struct sim_nat nat;
 	struct pki pki;
 	struct outside outside;
@@ -145,6 +147,8 @@ void sim_identify(struct sim_node *node, const struct sim_identity *identity);
 void sim_static(struct sim_node *node, uint32_t host, const struct endpoint *endpoint);
 /* The lighthouse is one, and node is its client, with a static entry for it. */
 void sim_client(struct sim_node *node, struct sim_node *lighthouse);
+/* The relay is one, and node says that it is reached through it. */
+void sim_relay(struct sim_node *node, struct sim_node *relay);
 /* Puts the node into a network of its own, behind a NAT. */
 void sim_behind_nat(struct sim_node *node);
 void sim_start_node(struct sim_node *node);

@@ -5,6 +5,7 @@
 #include "crypto/replay.h"
 #include "crypto/seal.h"
 #include "identity/pem.h"
+#include "lookup/query.h"
 #include "message.h"
 #include "sim.h"
 
@@ -163,6 +164,19 @@ static void out_send_in_tunnel(void *context, uint32_t queue, struct tunnel_id t
 
 	order->tunnel = tunnel;
 	order->wire = wire;
+	order->has_remote = remote != NULL;
+	if (remote)
+		order->remote = *remote;
+	post(context, queue, order);
+}
+
+static void out_send_via_relay(void *context, uint32_t queue, struct tunnel_id tunnel,
+			       uint32_t index, const uint8_t *bytes, size_t length)
+{
+	struct order *order = make_order(ORDER_SEND_VIA_RELAY, bytes, length);
+
+	order->tunnel = tunnel;
+	order->relay_index = index;
 	post(context, queue, order);
 }
 
@@ -295,6 +309,7 @@ struct sim_node *sim_add(struct sim *sim)
 			       .interval_ns = 10 * SIM_S,
 			       .punch_delay_ns = SIM_S,
 			       .respond_delay_ns = 5 * SIM_S},
+		.relay.use_relays = true,
 		.udp_port = 4242,
 		.local_addrs = local_addrs,
 		.local_context = node,
@@ -306,6 +321,7 @@ struct sim_node *sim_add(struct sim *sim)
 		.random = out_random,
 		.send_udp = out_send_udp,
 		.send_in_tunnel = out_send_in_tunnel,
+		.send_via_relay = out_send_via_relay,
 		.resume = out_resume,
 		.resume_end = out_resume_end,
 		.resolve = out_resolve,
@@ -339,6 +355,13 @@ void sim_client(struct sim_node *node, struct sim_node *lighthouse)
 	sim_static(node, lighthouse->id, &lighthouse->endpoint);
 }
 
+void sim_relay(struct sim_node *node, struct sim_node *relay)
+{
+	relay->options.relay.am_relay = true;
+	node->options.relay.relays = node->relays;
+	node->relays[node->options.relay.relay_count++] = relay->addr;
+}
+
 void sim_behind_nat(struct sim_node *node)
 {
 	node->nat.on = true;
@@ -352,7 +375,7 @@ void sim_opened(struct sim_node *node, struct sim_node *peer, enum wire_type wir
 	struct tunnel *tunnel = sim_primary(node, peer->id);
 
 	cr_assert(tunnel);
-	node_on_opened(node->node, 0, tunnel->id, &tunnel->remote->to, wire, bytes, length);
+	node_on_opened(node->node, 0, tunnel->id, &tunnel->remote->to, 0, wire, bytes, length);
 	sim_node_reap(node);
 }
 
@@ -394,15 +417,15 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 
 	switch (punt->type) {
 	case PUNT_HANDSHAKE:
-		node_on_handshake(node->node, punt->queue, &punt->source, punt->bytes,
+		node_on_handshake(node->node, punt->queue, &punt->source, punt->via, punt->bytes,
 				  punt->length);
 		break;
 	case PUNT_RECV_ERROR:
 		node_on_recv_error(node->node, &punt->source, punt->bytes, punt->length);
 		break;
 	case PUNT_OPENED:
-		node_on_opened(node->node, punt->queue, punt->tunnel, &punt->source, punt->wire,
-			       punt->bytes, punt->length);
+		node_on_opened(node->node, punt->queue, punt->tunnel, &punt->source, punt->via,
+			       punt->wire, punt->bytes, punt->length);
 		break;
 	case PUNT_WAITING:
 		run = (struct waiting_run){punt->vnet, punt->bytes, punt->length};
@@ -464,24 +487,49 @@ static uint64_t coarse_now(const struct sim_node *node)
 	return node->sim->now_ns - node->sim->now_ns % (4 * SIM_MS);
 }
 
+static void is_used(struct sim_node *node, struct tunnel *tunnel)
+{
+	atomic_store(&tunnel->last_out_ns, coarse_now(node));
+	if (!atomic_exchange(&tunnel->watched, 1))
+		send_punt(node, &(struct punt){.type = PUNT_ACTIVE, .tunnel = tunnel->id}, NULL, 0);
+}
+
+/* A packet for the entry index of via's peer: a frame. */
+static void send_frame(struct sim_node *node, struct tunnel *via, uint32_t index,
+		       const uint8_t *packet, uint32_t length)
+{
+	uint8_t frame[DATAGRAM_MAX + WIRE_OVERHEAD];
+	uint64_t counter;
+
+	if (!via->remote || !seal_reserve(via, 1, &counter))
+		return;
+	memcpy(frame + WIRE_HEADER_BYTES, packet, length);
+	seal_frame(via, index, counter, frame, length);
+	sim_transmit(node->sim, &node->endpoint, &via->remote->to, frame, length + WIRE_OVERHEAD);
+}
+
 static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wire_type wire,
-			  const uint8_t *bytes, uint32_t length)
+			  const struct endpoint *to, const uint8_t *bytes, uint32_t length)
 {
 	uint8_t packet[DATAGRAM_MAX];
 	uint64_t counter;
 
 	cr_assert_leq(length + WIRE_OVERHEAD, sizeof(packet));
-	if (!seal_reserve(tunnel, 1, &counter))
+	if (!to && tunnel->remote)
+		to = &tunnel->remote->to;
+	if ((!to && !tunnel->path) || !seal_reserve(tunnel, 1, &counter))
 		return;
 	seal_packet(tunnel, wire, WIRE_LABEL_NONE, counter, bytes, length, packet);
 	if (wire != WIRE_TEST_REQUEST && wire != WIRE_TEST_REPLY && wire != WIRE_CLOSE_TUNNEL) {
-		atomic_store(&tunnel->last_out_ns, coarse_now(node));
-		if (!atomic_exchange(&tunnel->watched, 1))
-			send_punt(node, &(struct punt){.type = PUNT_ACTIVE, .tunnel = tunnel->id},
-				  NULL, 0);
+		is_used(node, tunnel);
+		if (!to)
+			is_used(node, tunnel->path->via);
 	}
-	sim_transmit(node->sim, &node->endpoint, &tunnel->remote->to, packet,
-		     length + WIRE_OVERHEAD);
+	if (to)
+		sim_transmit(node->sim, &node->endpoint, to, packet, length + WIRE_OVERHEAD);
+	else
+		send_frame(node, tunnel->path->via, tunnel->path->index, packet,
+			   length + WIRE_OVERHEAD);
 }
 
 void sim_node_order(struct sim_node *node, struct order *order)
@@ -492,11 +540,18 @@ void sim_node_order(struct sim_node *node, struct order *order)
 	switch (order->type) {
 	case ORDER_SEND_IN_TUNNEL:
 		if (tunnel)
-			seal_and_send(node, tunnel, order->wire, order->bytes, order->length);
+			seal_and_send(node, tunnel, order->wire,
+				      order->has_remote ? &order->remote : NULL, order->bytes,
+				      order->length);
+		break;
+	case ORDER_SEND_VIA_RELAY:
+		if (tunnel)
+			send_frame(node, tunnel, order->relay_index, order->bytes, order->length);
 		break;
 	case ORDER_RESUME:
 		if (tunnel)
-			seal_and_send(node, tunnel, WIRE_MESSAGE, order->bytes, order->length);
+			seal_and_send(node, tunnel, WIRE_MESSAGE, NULL, order->bytes,
+				      order->length);
 		break;
 	case ORDER_RESUME_END:
 		entry = hostmap_by_addr(node->map, &order->addr);
@@ -544,50 +599,132 @@ static void receive_inner(struct sim_node *node, const uint8_t *bytes, uint32_t 
 	memcpy(&received->number, bytes + 8, 8);
 }
 
-static void receive_sealed(struct sim_node *node, uint32_t queue, struct tunnel *tunnel,
-			   const struct endpoint *from, const uint8_t *bytes, uint32_t length)
+/* A lighthouse's workers answer plain questions; with every second seed control does. */
+static bool answer(struct sim_node *node, const struct tunnel *asker, const uint8_t *bytes,
+		   uint32_t length)
+{
+	struct query_answer answer;
+	struct query query;
+	uint8_t form;
+
+	if (!node->options.lighthouse.am_lighthouse || node->sim->seed % 2 ||
+	    !query_read(bytes, length, &query) ||
+	    !query_answer(node->map, asker, &query, coarse_now(node), &answer))
+		return false;
+	if (answer.about)
+		seal_and_send(node, (struct tunnel *)asker, WIRE_LIGHTHOUSE, NULL,
+			      card_reply(answer.about, query.form),
+			      answer.about->reply_bytes[query.form]);
+	if (answer.target) {
+		form = answer.about->punch_form;
+		seal_and_send(node, (struct tunnel *)answer.target, WIRE_LIGHTHOUSE, NULL,
+			      card_punch(answer.asker, form), answer.asker->punch_bytes[form]);
+	}
+	node->drops[DROP_PUNCH_LIMITED] += answer.limited;
+	return true;
+}
+
+/* Is the packet new, and opened as open says? Then the tunnel's peer has sent it just now. */
+static bool authenticate(struct sim_node *node, struct tunnel *tunnel, const uint8_t *bytes,
+			 uint32_t length, uint8_t *plain)
 {
 	uint64_t counter = wire_counter(bytes);
-	uint8_t plain[DATAGRAM_MAX];
-	bool fresh;
+	bool fresh, frame = wire_type_of(bytes) == WIRE_RELAY;
 
 	if (length < WIRE_OVERHEAD || replay_check(&tunnel->replay, &counter, 1, &fresh) == 0) {
 		node->drops[DROP_REPLAY]++;
-		return;
+		return false;
 	}
-	if (seal_open(tunnel, bytes, length, plain) != 0) {
+	if (frame ? seal_check_frame(tunnel, bytes, length) != 0
+		  : seal_open(tunnel, bytes, length, plain) != 0) {
 		node->drops[DROP_AUTHENTICATION]++;
-		return;
+		return false;
 	}
 	if (replay_commit(&tunnel->replay, &counter, 1, &fresh) == 0)
-		return;
+		return false;
 	atomic_store(&tunnel->last_in_ns, coarse_now(node));
+	return true;
+}
+
+/* What it says about the tunnel; via: the relay it came through, then nothing about its remote. */
+static void is_alive(struct sim_node *node, uint32_t queue, struct tunnel *tunnel,
+		     const struct endpoint *from, uint32_t via, bool message)
+{
+	static const struct endpoint nowhere;
+	bool moves = !via && (tunnel->remote || message);
+
 	if (atomic_load(&tunnel->state) == TUNNEL_UNCONFIRMED)
-		event_punt(node, tunnel, queue, PUNT_CONFIRMED, TUNNEL_EVENT_CONFIRMED, from);
-	if (!endpoint_equal(&tunnel->remote->to, from))
+		event_punt(node, tunnel, queue, PUNT_CONFIRMED, TUNNEL_EVENT_CONFIRMED,
+			   moves ? from : &nowhere);
+	if (moves && (!tunnel->remote || !endpoint_equal(&tunnel->remote->to, from)))
 		event_punt(node, tunnel, queue, PUNT_ROAM, TUNNEL_EVENT_ROAM, from);
-	if (wire_type_of(bytes) == WIRE_MESSAGE)
+}
+
+static void receive_sealed(struct sim_node *node, uint32_t queue, struct tunnel *tunnel,
+			   const struct endpoint *from, uint32_t via, const uint8_t *bytes,
+			   uint32_t length)
+{
+	bool message = wire_type_of(bytes) == WIRE_MESSAGE;
+	uint8_t plain[DATAGRAM_MAX];
+
+	if (!authenticate(node, tunnel, bytes, length, plain))
+		return;
+	is_alive(node, queue, tunnel, from, via, message);
+	if (message)
 		receive_inner(node, plain, length - WIRE_OVERHEAD);
-	else
+	else if (wire_type_of(bytes) != WIRE_LIGHTHOUSE ||
+		 !answer(node, tunnel, plain, length - WIRE_OVERHEAD))
 		send_punt(node,
 			  &(struct punt){.type = PUNT_OPENED,
 					 .queue = queue,
 					 .tunnel = tunnel->id,
 					 .source = *from,
+					 .via = via,
 					 .wire = (enum wire_type)wire_type_of(bytes)},
 			  plain, length - WIRE_OVERHEAD);
 }
 
-void sim_node_datagram(struct sim_node *node, const struct endpoint *from, const uint8_t *bytes,
-		       uint32_t length)
+static void receive(struct sim_node *node, const struct endpoint *from, uint32_t via,
+		    const uint8_t *bytes, uint32_t length);
+
+/* dataplane/relay.c, one frame at a time. */
+static void receive_frame(struct sim_node *node, uint32_t queue, struct index_entry *entry,
+			  const struct endpoint *from, const uint8_t *bytes, uint32_t length)
+{
+	static const struct endpoint nowhere;
+	const struct relay_entry *relay = entry->relay;
+
+	if (!relay) {
+		node->drops[DROP_RELAY_UNKNOWN]++;
+		return;
+	}
+	if (!authenticate(node, relay->in, bytes, length, NULL))
+		return;
+	is_alive(node, queue, relay->in, from, 0, false);
+	atomic_store(&entry->relay_used, 1);
+	bytes += WIRE_HEADER_BYTES;
+	length -= WIRE_OVERHEAD;
+	if (!relay->forwarding) {
+		receive(node, &nowhere, entry->index, bytes, length);
+	} else if (relay->out && relay->out->remote) {
+		send_frame(node, relay->out, relay->out_index, bytes, length);
+		is_used(node, relay->out);
+		node->forwarded++;
+	} else {
+		node->drops[DROP_RELAY_NO_PATH]++;
+	}
+}
+
+static void receive(struct sim_node *node, const struct endpoint *from, uint32_t via,
+		    const uint8_t *bytes, uint32_t length)
 {
 	uint32_t queue = (uint32_t)sim_random(node->sim, QUEUES);
-	struct punt punt = {.queue = queue, .source = *from};
+	struct punt punt = {.queue = queue, .source = *from, .via = via};
 	uint8_t error[WIRE_HEADER_BYTES];
 	struct index_entry *entry;
 	int type = length >= WIRE_HEADER_BYTES ? wire_type_of(bytes) : -1;
 
-	if (type < 0)
+	if (type < 0 || (via && type == WIRE_RELAY))
 		return;
 	if (type == WIRE_HANDSHAKE || type == WIRE_RECV_ERROR) {
 		punt.type = type == WIRE_HANDSHAKE ? PUNT_HANDSHAKE : PUNT_RECV_ERROR;
@@ -595,18 +732,25 @@ void sim_node_datagram(struct sim_node *node, const struct endpoint *from, const
 		return;
 	}
 	entry = hostmap_by_index(node->map, wire_remote_index(bytes));
-	if (!entry && !node->mute_recv_error) {
+	if (!entry && !via && !node->mute_recv_error) {
 		wire_write(error, WIRE_RECV_ERROR, wire_remote_index(bytes), 0);
 		node->recv_errors_sent++;
 		sim_transmit(node->sim, &node->endpoint, from, error, sizeof(error));
 	}
 	if (!entry)
 		return;
-	if (!entry->tunnel) {
+	if (type == WIRE_RELAY)
+		receive_frame(node, queue, entry, from, bytes, length);
+	else if (entry->tunnel)
+		receive_sealed(node, queue, entry->tunnel, from, via, bytes, length);
+	else
 		node->drops[DROP_INDEX_PENDING]++;
-		return;
-	}
-	receive_sealed(node, queue, entry->tunnel, from, bytes, length);
+}
+
+void sim_node_datagram(struct sim_node *node, const struct endpoint *from, const uint8_t *bytes,
+		       uint32_t length)
+{
+	receive(node, from, 0, bytes, length);
 }
 
 void sim_send(struct sim_node *node, uint32_t queue, uint32_t host, uint64_t number)
@@ -618,7 +762,7 @@ void sim_send(struct sim_node *node, uint32_t queue, uint32_t host, uint64_t num
 	memcpy(packet, &node->id, 4);
 	memcpy(packet + 8, &number, 8);
 	if (entry && entry->tunnel && !(atomic_load(&entry->held_queues) & 1ull << queue)) {
-		seal_and_send(node, entry->tunnel, WIRE_MESSAGE, packet, sizeof(packet));
+		seal_and_send(node, entry->tunnel, WIRE_MESSAGE, NULL, packet, sizeof(packet));
 		return;
 	}
 	node->waiting_sent[queue]++;

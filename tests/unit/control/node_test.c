@@ -184,7 +184,7 @@ static void peer_begins(struct bench *bench, uint64_t time)
 	cr_assert_eq(machine_begin(&bench->machine, &bench->peer_self, 77, time, e_private, packet,
 				   sizeof(packet), &length),
 		     MACHINE_OK);
-	node_on_handshake(bench->node, 0, &peer_at, packet, length);
+	node_on_handshake(bench->node, 0, &peer_at, 0, packet, length);
 }
 
 static void wait_run(struct bench *bench, uint32_t queue, uint8_t content)
@@ -454,30 +454,31 @@ Test(node, test_requests_are_answered)
 	tunnel = primary(bench);
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		bench->call_count = 0;
-		node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_TEST_REQUEST, payload,
+		node_on_opened(bench->node, 0, tunnel->id, &peer_at, 0, WIRE_TEST_REQUEST, payload,
 			       lengths[i]);
 		cr_assert_eq(only(bench, SEND_IN_TUNNEL)->wire, WIRE_TEST_REPLY);
 		cr_assert_eq(bench->calls[0].length, lengths[i]);
 		cr_assert_eq(tunnel->state, TUNNEL_CONFIRMED);
 	}
 	bench->call_count = 0;
-	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_TEST_REQUEST, payload,
+	node_on_opened(bench->node, 0, tunnel->id, &peer_at, 0, WIRE_TEST_REQUEST, payload,
 		       DATAGRAM_MAX - 63);
-	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_CONTROL, payload, 8);
-	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_TEST_REPLY, payload, 8);
+	node_on_opened(bench->node, 0, tunnel->id, &peer_at, 0, WIRE_CONTROL, payload, 8);
+	node_on_opened(bench->node, 0, tunnel->id, &peer_at, 0, WIRE_TEST_REPLY, payload, 8);
 	cr_assert_eq(bench->call_count, 0);
-	cr_assert_eq(bench->drops[DROP_MESSAGE_UNHANDLED], 2);
-	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_LIGHTHOUSE, payload, 8);
+	cr_assert_eq(bench->drops[DROP_MESSAGE_UNHANDLED], 1);
+	cr_assert_eq(bench->drops[DROP_RELAY_INVALID], 1);
+	node_on_opened(bench->node, 0, tunnel->id, &peer_at, 0, WIRE_LIGHTHOUSE, payload, 8);
 	cr_assert_eq(bench->drops[DROP_LIGHTHOUSE_INVALID], 1);
 	cr_assert_eq(bench->call_count, 0);
 
 	struct tunnel_id id = tunnel->id;
-	node_on_opened(bench->node, 0, id, &peer_at, WIRE_CLOSE_TUNNEL, payload, 0);
+	node_on_opened(bench->node, 0, id, &peer_at, 0, WIRE_CLOSE_TUNNEL, payload, 0);
 	cr_assert_eq(node_tunnel_count(bench->node), 0);
 	cr_assert_eq(only(bench, RESUME_END)->queue, 0, "a queue that stands for the host wakes");
 	/* What was on its way for the tunnel that has gone does nothing. */
 	bench->call_count = 0;
-	node_on_opened(bench->node, 0, id, &peer_at, WIRE_TEST_REQUEST, payload, 0);
+	node_on_opened(bench->node, 0, id, &peer_at, 0, WIRE_TEST_REQUEST, payload, 0);
 	node_on_roam(bench->node, id, &peer_at);
 	node_on_confirmed(bench->node, id, &peer_at);
 	node_on_counter(bench->node, id, COUNTER_REFUSE_AT);
@@ -514,7 +515,7 @@ Test(node, unconfirmed_takes_nothing_from_a_suspect_tunnel)
 	cr_assert_null(primary(bench));
 	peer_begins(bench, 11);
 	cr_assert_null(primary(bench));
-	node_on_opened(bench->node, 0, tunnel->id, &peer_at, WIRE_TEST_REPLY, error, 0);
+	node_on_opened(bench->node, 0, tunnel->id, &peer_at, 0, WIRE_TEST_REPLY, error, 0);
 	cr_assert_eq(primary(bench), tunnel, "it answered: nothing was lost");
 	bench_free(bench);
 }

@@ -120,7 +120,8 @@ Test(inbound_road, every_datagram_that_is_none_has_its_reason)
 		{{0x21}, 40, DROP_UDP_TYPE},    /* version 2 */
 		{{0x17}, 40, DROP_UDP_TYPE},    /* type 7 */
 		{{0x11, 2}, 40, DROP_UDP_TYPE}, /* subtype 2 */
-		{{0x11, 1, 0, 0, 1, 2, 3, 4}, 40, DROP_RELAY_UNKNOWN},
+		{{0x11, 1, 0, 0, 1, 2, 3, 4}, 40, DROP_INDEX_UNKNOWN},
+		{{0x11, 1, 0, 0, 0x11, 0x22, 0x33, 0x44}, 40, DROP_RELAY_UNKNOWN},
 		{{0x11, 0, 0, 0, 0x11, 0x22, 0x33, 0x44}, 31, DROP_UDP_SHORT}, /* no tag */
 		{{0x11, 0, 0, 0, 9, 9, 9, 9}, 16, DROP_INDEX_UNKNOWN},
 		{{0x11, 0, 0, 0, 9, 9, 9, 9}, 40, DROP_INDEX_UNKNOWN},
@@ -369,7 +370,7 @@ Test(inbound_road, flows_are_joined_apart_and_each_keeps_its_order)
 Test(inbound_road, what_is_not_a_message_goes_to_control)
 {
 	struct rig *rig = rig_create(true);
-	uint8_t hello[300] = {0x10};
+	uint8_t hello[300] = {[0] = 0x10, [15] = 1};
 	uint8_t payload[20] = "are you there";
 
 	rig_add_raw(rig, hello, sizeof(hello));
@@ -392,18 +393,83 @@ Test(inbound_road, what_is_not_a_message_goes_to_control)
 Test(inbound_road, a_flood_of_handshakes_is_counted_and_starves_no_other_class)
 {
 	struct rig *rig = rig_create(true);
-	uint8_t hello[300] = {0x10}, recv_error[16] = {0x12};
+	uint8_t hello[300] = {[0] = 0x10, [15] = 1}, recv_error[16] = {0x12};
 
 	for (uint32_t i = 0; i < POOL_HANDSHAKES + 10; i++) {
 		rig_add_raw(rig, hello, sizeof(hello));
 		rig_receive(rig);
 	}
 	cr_expect_eq(rig->io.punt_count, POOL_HANDSHAKES);
+	cr_expect_eq(rig_drops(rig, DROP_HANDSHAKE_OVERLOAD), 10);
+	for (uint32_t i = 0; i < POOL_RECV_ERRORS + 10; i++) {
+		rig_add_raw(rig, recv_error, sizeof(recv_error));
+		rig_receive(rig);
+	}
+	cr_expect_eq(rig->io.punts[rig->io.punt_count - 1]->type, PUNT_RECV_ERROR);
+	cr_expect_eq(rig->io.punt_count, POOL_HANDSHAKES + POOL_RECV_ERRORS);
 	cr_expect_eq(rig_drops(rig, DROP_PUNT_POOL), 10);
+	rig_destroy(rig);
+}
+
+/* As many recv_errors as come in a second are more than anybody means. */
+Test(inbound_road, recv_errors_are_heard_at_a_rate)
+{
+	struct rig *rig = rig_create(true);
+	uint8_t recv_error[16] = {0x12};
+
+	for (uint32_t i = 0; i < RECV_ERROR_HEARD_PER_SECOND + 10; i++) {
+		rig_add_raw(rig, recv_error, sizeof(recv_error));
+		rig_receive(rig);
+		while (rig->io.punt_count > 0)
+			punt_release(rig->io.punts[--rig->io.punt_count]);
+	}
+	cr_expect_eq(rig_drops(rig, DROP_RECV_ERROR_IGNORED), 10);
+	cr_expect_eq(rig_drops(rig, DROP_PUNT_POOL), 0);
+	rig->w.recv_error_heard_s--; /* another second */
 	rig_add_raw(rig, recv_error, sizeof(recv_error));
 	rig_receive(rig);
-	cr_expect_eq(rig->io.punts[rig->io.punt_count - 1]->type, PUNT_RECV_ERROR);
+	cr_expect_eq(rig->io.punt_count, 1);
 	rig_destroy(rig);
+}
+
+struct handshake_case {
+	const char *what;
+	uint32_t index, bytes;
+	uint64_t counter;
+	enum drop reason;
+};
+
+/* RIG_INDEX leads to a tunnel, 77 is pending. */
+static const struct handshake_case handshake_cases[] = {
+	{"stage 1", 0, 300, 1, DROP_NONE},
+	{"the shortest stage 1", 0, HANDSHAKE_BYTES_MIN + 1, 1, DROP_NONE},
+	{"stage 1 without a payload", 0, HANDSHAKE_BYTES_MIN, 1, DROP_HANDSHAKE_INVALID},
+	{"a bare header", 0, 16, 1, DROP_HANDSHAKE_INVALID},
+	{"stage 1 for an index", 77, 300, 1, DROP_HANDSHAKE_INVALID},
+	{"stage 2 for what is pending", 77, 300, 2, DROP_NONE},
+	{"a later stage", 77, 300, 3, DROP_NONE},
+	{"stage 2 for nothing", 78, 300, 2, DROP_HANDSHAKE_STALE},
+	{"stage 2 for no index", 0, 300, 2, DROP_HANDSHAKE_STALE},
+	{"stage 2 for a tunnel", RIG_INDEX, 300, 2, DROP_HANDSHAKE_STALE},
+};
+
+Test(inbound_road, handshakes_that_cannot_be_are_dropped_early)
+{
+	for (size_t i = 0; i < sizeof(handshake_cases) / sizeof(handshake_cases[0]); i++) {
+		const struct handshake_case *c = &handshake_cases[i];
+		struct rig *rig = rig_create(true);
+		uint8_t packet[300];
+
+		cr_assert_eq(hostmap_index_reserve(rig->map, 77), 0);
+		memset(packet, 0xa5, sizeof(packet));
+		wire_write(packet, WIRE_HANDSHAKE, c->index, c->counter);
+		rig_add_raw(rig, packet, c->bytes);
+		rig_receive(rig);
+		cr_expect_eq(rig->io.punt_count, c->reason == DROP_NONE, "%s", c->what);
+		if (c->reason != DROP_NONE)
+			cr_expect_eq(rig_drops(rig, c->reason), 1, "%s", c->what);
+		rig_destroy(rig);
+	}
 }
 
 Test(inbound_road, write_slots_run_out)

@@ -1,0 +1,269 @@
+/* relays.c - the table of relay entries and what workers see of it; see relays.h. */
+#include "peers/relays.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "peers/node_state.h"
+
+int relays_init(struct node *node)
+{
+	struct relays *relays = &node->relays;
+
+	relays->options = node->options.relay;
+	relays->requests = RATE(RELAY_REQUESTS_PER_SECOND, RELAY_REQUESTS_BURST);
+	relays->retry.fire = relays_fire_retry;
+	if (table_init(&relays->by_index) != 0)
+		return -ENOMEM;
+	if (table_init(&relays->by_peer) != 0)
+		goto err_index;
+	if (table_init(&relays->by_remote) != 0)
+		goto err_peer;
+	return 0;
+
+err_peer:
+	table_free(&relays->by_peer);
+err_index:
+	table_free(&relays->by_index);
+	return -ENOMEM;
+}
+
+void relays_release(struct node *node)
+{
+	table_free(&node->relays.by_remote);
+	table_free(&node->relays.by_peer);
+	table_free(&node->relays.by_index);
+}
+
+bool relays_is_self(const struct node *node, const struct addr *addr)
+{
+	const struct cert *own = pki_own_cert(node->pki);
+
+	for (size_t i = 0; i < own->network_count; i++)
+		if (addr_equal(&own->networks[i].addr, addr))
+			return true;
+	return false;
+}
+
+bool relays_record_has(const struct tunnel_record *record, const struct addr *addr)
+{
+	for (uint32_t i = 0; i < record->tunnel->addr_count; i++)
+		if (addr_equal(&record->tunnel->addrs[i], addr))
+			return true;
+	return false;
+}
+
+/* --- look-ups ----------------------------------------------------------------------------------
+ */
+
+struct relay *relays_find(const struct tunnel_record *record, const struct addr *peer)
+{
+	struct relay *relay = record->relays;
+
+	while (relay && !addr_equal(&relay->peer, peer))
+		relay = relay->next;
+	return relay;
+}
+
+struct relay *relays_by_index(const struct node *node, uint32_t index)
+{
+	struct table_node *at = table_first(&node->relays.by_index, index);
+
+	return at ? table_entry(at, struct relay, by_index) : NULL;
+}
+
+struct relay *relays_by_remote(const struct node *node, uint32_t index, const struct endpoint *from)
+{
+	struct table_node *at = table_first(&node->relays.by_remote, index);
+
+	for (; at; at = table_next(at)) {
+		struct relay *relay = table_entry(at, struct relay, by_remote);
+		const struct remote *remote = relay->record->tunnel->remote;
+
+		if (remote && endpoint_equal(&remote->to, from))
+			return relay;
+	}
+	return NULL;
+}
+
+void relays_each_of_peer(struct node *node, const struct addr *addr,
+			 void (*visit)(struct node *node, struct relay *relay))
+{
+	struct table_node *at = table_first(&node->relays.by_peer, addr_hash(addr)), *next;
+
+	for (; at; at = next) {
+		struct relay *relay = table_entry(at, struct relay, by_peer);
+
+		next = table_next(at);
+		if (addr_equal(&relay->peer, addr))
+			visit(node, relay);
+	}
+}
+
+void relays_set_remote(struct node *node, struct relay *relay, uint32_t remote_index)
+{
+	if (relay->remote_index == remote_index)
+		return;
+	if (relay->remote_index)
+		table_remove(&node->relays.by_remote, &relay->by_remote);
+	relay->remote_index = remote_index;
+	if (remote_index)
+		table_add(&node->relays.by_remote, &relay->by_remote, remote_index);
+}
+
+bool relays_was_used(const struct node *node, const struct relay *relay)
+{
+	struct index_entry *entry = hostmap_by_index(node->tunnels.map, relay->local_index);
+
+	return entry && atomic_exchange(&entry->relay_used, 0);
+}
+
+/* --- what workers see --------------------------------------------------------------------------
+ */
+
+static bool is_mate(const struct relay *relay, const struct relay *other)
+{
+	return relay->type == RELAY_FORWARDING && other->type == RELAY_FORWARDING &&
+	       relays_record_has(relay->record, &other->peer);
+}
+
+/* The entry on which leaves what comes on relay; the newest tunnel of the far end first. */
+static struct relay *mate_of(struct node *node, const struct relay *relay)
+{
+	const struct peer_host *host;
+
+	if (relay->type != RELAY_FORWARDING)
+		return NULL;
+	host = tunnels_find_host(&node->tunnels, &relay->peer);
+	for (struct host_link *link = host ? host->links : NULL; link; link = link->next) {
+		if (!link->record->tunnel->remote)
+			continue;
+		for (struct relay *other = link->record->relays; other; other = other->next)
+			if (is_mate(relay, other) && other->state == RELAY_ESTABLISHED)
+				return other;
+	}
+	return NULL;
+}
+
+static bool same_entry(const struct relay_entry *a, const struct relay_entry *b)
+{
+	return a->in == b->in && a->forwarding == b->forwarding && a->out == b->out &&
+	       a->out_index == b->out_index;
+}
+
+/* Without memory the index goes: what workers would see of the entry is not true any more. */
+static void publish(struct node *node, struct relay *relay)
+{
+	const struct relay *mate = mate_of(node, relay);
+	struct relay_entry entry = {
+		.in = relay->record->tunnel,
+		.forwarding = relay->type == RELAY_FORWARDING,
+		.out = mate ? mate->record->tunnel : NULL,
+		.out_index = mate ? mate->remote_index : 0,
+	};
+
+	if (relay->lost || (relay->entry.in && same_entry(&entry, &relay->entry)))
+		return;
+	relay->entry = entry;
+	if (hostmap_relay_publish(node->tunnels.map, relay->local_index, &entry) == 0)
+		return;
+	hostmap_index_remove(node->tunnels.map, relay->local_index);
+	relay->lost = true;
+}
+
+/* Publishes those that may have an entry of record for peer as their mate, or had it. */
+static void publish_mates(struct node *node, const struct tunnel_record *record,
+			  const struct addr *peer)
+{
+	const struct peer_host *host = tunnels_find_host(&node->tunnels, peer);
+
+	for (struct host_link *link = host ? host->links : NULL; link; link = link->next)
+		for (struct relay *other = link->record->relays; other; other = other->next)
+			if (other->type == RELAY_FORWARDING &&
+			    relays_record_has(record, &other->peer))
+				publish(node, other);
+}
+
+void relays_publish_pair(struct node *node, struct relay *relay)
+{
+	if (relay->type == RELAY_FORWARDING)
+		publish_mates(node, relay->record, &relay->peer);
+	publish(node, relay);
+}
+
+/* --- adding and removing -----------------------------------------------------------------------
+ */
+
+struct relay *relays_add(struct node *node, struct tunnel_record *record, const struct addr *peer,
+			 enum relay_type type, enum relay_state state)
+{
+	struct relays *relays = &node->relays;
+	struct relay *relay;
+	uint32_t index;
+
+	if (record->relay_count >= RELAYS_PER_TUNNEL_MAX || relays->count >= RELAYS_MAX ||
+	    node->shut_down)
+		return NULL;
+	if (node_index_allocate(node, record->queue, &index) != 0)
+		return NULL;
+	relay = calloc(1, sizeof(*relay));
+	if (!relay)
+		goto err_index;
+	relay->record = record;
+	relay->peer = *peer;
+	relay->type = type;
+	relay->state = state;
+	relay->local_index = index;
+	publish(node, relay);
+	if (relay->lost) {
+		free(relay);
+		return NULL;
+	}
+	relay->next = record->relays;
+	record->relays = relay;
+	record->relay_count++;
+	relays->count++;
+	table_add(&relays->by_index, &relay->by_index, index);
+	table_add(&relays->by_peer, &relay->by_peer, addr_hash(peer));
+	return relay;
+
+err_index:
+	hostmap_index_remove(node->tunnels.map, index);
+	return NULL;
+}
+
+static void unlink_asking(struct relays *relays, struct relay *relay)
+{
+	struct relay **at = &relays->asking;
+
+	if (!relay->asks)
+		return;
+	while (*at != relay)
+		at = &(*at)->next_asking;
+	*at = relay->next_asking;
+	relay->asks = 0;
+}
+
+void relays_remove(struct node *node, struct relay *relay)
+{
+	struct relays *relays = &node->relays;
+	struct tunnel_record *record = relay->record;
+	struct relay **at = &record->relays;
+
+	while (*at != relay)
+		at = &(*at)->next;
+	*at = relay->next;
+	record->relay_count--;
+	relays->count--;
+	relays_set_remote(node, relay, 0);
+	table_remove(&relays->by_index, &relay->by_index);
+	table_remove(&relays->by_peer, &relay->by_peer);
+	unlink_asking(relays, relay);
+	if (!relay->lost)
+		hostmap_index_remove(node->tunnels.map, relay->local_index);
+	if (relay->type == RELAY_FORWARDING)
+		publish_mates(node, record, &relay->peer);
+	else
+		relays_path_lost(node, relay);
+	free(relay);
+}

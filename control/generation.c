@@ -130,5 +130,6 @@ struct udp_options generation_udp(const struct generation *generation)
 		.mark = config->listen.so_mark,
 		.offloads = config->listen.udp_offloads,
 		.single = config->listen.batch <= 1,
+		.spread = config->spread_flows,
 	};
 }

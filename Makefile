@@ -147,11 +147,18 @@ $(B)/perf/udp_blast: perf/udp_blast.c $(B)/flags
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 # --- what measures: perf/README.md
-PERF_PROGRAMS := $(B)/perf/udp_blast $(B)/perf/floor $(B)/perf/microbench
+PERF_PROGRAMS := $(B)/perf/udp_blast $(B)/perf/floor $(B)/perf/microbench $(B)/perf/lighthouse_load
 $(B)/obj/perf/%.o: perf/%.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_dataplane) $(PKG_CFLAGS) -c -o $@ $<
 $(B)/perf/floor $(B)/perf/microbench: $(B)/perf/%: $(B)/obj/perf/%.o $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
+# A client of lighthouses: control's own handshake and messages.
+$(B)/obj/perf/lighthouse_load.o: perf/lighthouse_load.c $(B)/flags | $(PROTO_C)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_control) $(PKG_CFLAGS) -c -o $@ $<
+$(B)/perf/lighthouse_load: $(B)/obj/perf/lighthouse_load.o $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
 # Peers and floods that speak Nebula: both planes' code, but not a node.

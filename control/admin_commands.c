@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define ARGUMENTS_MAX 12 /* of one request; "why" with all its flags has 4 */
+#define ARGUMENTS_MAX 12 /* of one request; "why" with all its ports has 5 */
 
 static json_t *run_help(struct admin_world *world, const struct admin_arguments *arguments,
 			char error[ERROR_LINE_MAX])
@@ -61,7 +61,8 @@ const struct admin_command admin_commands[] = {
 	 admin_run_query},
 	{"status", "", "this node in one page", 0, 0, 0, admin_run_status},
 	{"version", "", "version of the daemon", 0, 0, 0, admin_run_version},
-	{"why", "ADDRESS [PROTO PORT]", "why a host is reachable, or is not", 0, 1, 3, admin_why},
+	{"why", "ADDRESS [PROTO PORT [FROM]]", "why a host is reachable, or is not", 0, 1, 4,
+	 admin_why},
 };
 const size_t admin_commands_count = sizeof(admin_commands) / sizeof(admin_commands[0]);
 /* --- requests ----------------------------------------------------------------------------------

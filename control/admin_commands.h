@@ -25,7 +25,7 @@ struct admin_world {
 	uint64_t started_ns; /* monotonic */
 };
 
-#define ADMIN_POSITIONALS_MAX 3
+#define ADMIN_POSITIONALS_MAX 4
 
 /* The arguments of one request, as its command takes them. Strings are borrowed. */
 struct admin_arguments {

@@ -22,11 +22,13 @@ struct page {
 	struct admin_world *world;
 	struct node *node;
 	struct addr target, hop; /* the host asked for; the overlay host that leads to it */
+	struct next_hop route;   /* how */
 	json_t *lines;
 	char first_no[LINE_MAX_BYTES], first_unknown[LINE_MAX_BYTES];
 	bool has_port;
 	uint8_t protocol; /* 0: not asked for */
 	uint16_t port;
+	uint16_t from_port; /* ours; 0: not asked for, and any */
 };
 
 static const char *const drop_help[DROPS] = {
@@ -93,25 +95,87 @@ static bool is_own(const struct cert *own, const struct addr *addr)
 	return false;
 }
 
+/* Our address that the host would see: of the same family. */
+static struct addr own_addr(const struct page *page)
+{
+	const struct cert *own = pki_own_cert(page->world->pki);
+
+	for (uint16_t i = 0; i < own->network_count; i++)
+		if (addr_is_v4(&own->networks[i].addr) == addr_is_v4(&page->target))
+			return own->networks[i].addr;
+	return own->networks[0].addr;
+}
+
+/* The flow that is asked about, as far as it is known. */
+static struct flow page_flow(const struct page *page, enum direction direction)
+{
+	struct flow flow = {
+		.local = own_addr(page),
+		.remote = page->target,
+		.protocol = page->protocol,
+	};
+
+	if (page->has_port && direction == OUTBOUND)
+		flow.remote_port = page->port;
+	else if (page->has_port)
+		flow.local_port = page->port;
+	if (direction == OUTBOUND)
+		flow.local_port = page->from_port;
+	return flow;
+}
+
+/*
+ * The route's gateways. With a source port the flow is known, and the one it takes is named; else
+ * the rest of the page is about the first that is ready, in the order in which the workers look.
+ */
+static void check_gateways(struct page *page)
+{
+	const struct next_hop *route = &page->route;
+	char text[PREFIX_TEXT_MAX], hop[ADDR_TEXT_MAX];
+	uint32_t count = route->gateway_count, taken = count;
+	struct node_host_view view;
+
+	for (uint32_t i = 0; i < count && taken == count; i++) {
+		uint32_t at = (route->chosen + i) % count;
+
+		node_query_host(page->node, &route->gateways[at].to.addr, &view);
+		if (view.usable)
+			taken = at;
+	}
+	page->hop = route->gateways[taken < count ? taken : route->chosen].to.addr;
+	line(page, "ok", "route", "%s is behind %s%s", prefix_format(&route->route->to, text),
+	     count > 1 ? "several gateways; looked at is " : "the gateway ",
+	     addr_format(&page->hop, hop));
+	for (uint32_t i = 0; count > 1 && i < count; i++) {
+		node_query_host(page->node, &route->gateways[i].to.addr, &view);
+		line(page, "-", "gateway", "%s, weight %u, %s a tunnel%s%s",
+		     addr_format(&route->gateways[i].to.addr, hop), route->gateways[i].to.weight,
+		     view.usable ? "with" : "without",
+		     page->from_port && i == route->chosen ? "; the flow's own choice" : "",
+		     page->from_port && i == taken ? "; takes the flow now" : "");
+	}
+}
+
 /* False: there is nothing behind that is worth a line. */
 static bool check_route(struct page *page)
 {
 	const struct cert *own = pki_own_cert(page->world->pki);
-	char text[PREFIX_TEXT_MAX], hop[ADDR_TEXT_MAX];
+	struct flow flow = page_flow(page, OUTBOUND);
+	char text[PREFIX_TEXT_MAX];
 	enum drop reason;
 
 	if (is_own(own, &page->target)) {
 		line(page, "-", "route", "the address is this host's own");
 		return false;
 	}
-	reason = dataplane_route(page->world->control->dataplane, &page->target, &page->hop);
+	reason = dataplane_route(page->world->control->dataplane, &flow, &page->route);
 	if (reason != DROP_NONE) {
 		line(page, "no", "route", "%s", drop_help[reason]);
 		return false;
 	}
-	if (!addr_equal(&page->target, &page->hop)) {
-		line(page, "ok", "route", "behind the gateway %s (tun.unsafe_routes)",
-		     addr_format(&page->hop, hop));
+	page->hop = page->route.addr;
+	if (page->route.route) {
+		check_gateways(page);
 		return true;
 	}
 	for (uint16_t i = 0; i < own->network_count; i++)
@@ -265,33 +329,14 @@ static void check_peer_cert(struct page *page, const struct cert *cert)
 
 static const char *const direction_names[] = {[OUTBOUND] = "outbound", [INBOUND] = "inbound"};
 
-/* Our address that the host would see: of the same family. */
-static struct addr own_addr(const struct page *page)
-{
-	const struct cert *own = pki_own_cert(page->world->pki);
-
-	for (uint16_t i = 0; i < own->network_count; i++)
-		if (addr_is_v4(&own->networks[i].addr) == addr_is_v4(&page->target))
-			return own->networks[i].addr;
-	return own->networks[0].addr;
-}
-
 static void check_flow(struct page *page, const struct tunnel *tunnel, enum direction direction)
 {
 	const struct firewall_rules *rules = &page->world->config->firewall.rules[direction];
-	struct flow flow = {
-		.local = own_addr(page),
-		.remote = page->target,
-		.protocol = page->protocol,
-	};
+	struct flow flow = page_flow(page, direction);
 	const char *name = direction_names[direction];
 	uint32_t rule = 0;
 	enum drop reason;
 
-	if (page->has_port && direction == OUTBOUND)
-		flow.remote_port = page->port;
-	else if (page->has_port)
-		flow.local_port = page->port;
 	reason = dataplane_judge(page->world->control->dataplane, tunnel, &flow, direction, &rule);
 	if (reason == DROP_NONE && rule < rules->count)
 		line(page, "ok", name, "allowed by rule %u of firewall.%s, line %u", rule + 1, name,
@@ -353,14 +398,21 @@ static void check_firewall(struct page *page, const struct node_tunnel_view *vie
 /* --- arguments and answer ----------------------------------------------------------------------
  */
 
+static bool port_read(const char *text, uint16_t *port)
+{
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+
+	*port = (uint16_t)number;
+	return *end == '\0' && text[0] >= '0' && text[0] <= '9' && number > 0 && number <= 65535;
+}
+
 static bool protocol_read(struct page *page, const struct admin_arguments *arguments)
 {
 	static const struct {
 		const char *name;
 		uint8_t number;
 	} names[] = {{"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP}, {"icmp", IPPROTO_ICMP}};
-	char *end;
-	unsigned long port;
 
 	if (arguments->count < 2)
 		return true;
@@ -374,11 +426,9 @@ static bool protocol_read(struct page *page, const struct admin_arguments *argum
 	}
 	if (!page->protocol || arguments->count < 3)
 		return false;
-	port = strtoul(arguments->positional[2], &end, 10);
 	page->has_port = true;
-	page->port = (uint16_t)port;
-	return *end == '\0' && end != arguments->positional[2] &&
-	       arguments->positional[2][0] != '-' && port > 0 && port <= 65535;
+	return port_read(arguments->positional[2], &page->port) &&
+	       (arguments->count < 4 || port_read(arguments->positional[3], &page->from_port));
 }
 
 static json_t *page_answer(struct page *page, bool own)
@@ -412,7 +462,8 @@ json_t *admin_why(struct admin_world *world, const struct admin_arguments *argum
 	}
 	if (!protocol_read(&page, arguments)) {
 		snprintf(error, ERROR_LINE_MAX,
-			 "usage: why ADDRESS [tcp PORT | udp PORT | icmp], PORT from 1 to 65535");
+			 "usage: why ADDRESS [tcp PORT [FROM] | udp PORT [FROM] | icmp], ports "
+			 "from 1 to 65535");
 		return NULL;
 	}
 	page.lines = json_array();

@@ -19,8 +19,8 @@
 #include "config/snapshot_build.h"
 #include "control.h"
 #include "log.h"
+#include "routes.h"
 #include "system/cpu_topology.h"
-#include "system/interface.h"
 #include "system/local_addrs.h"
 #include "system/notify.h"
 #include "system/resolver.h"
@@ -36,6 +36,7 @@ struct daemon {
 	const struct pki *pki;
 	enum io_tier tier;
 	struct tun_device tun;
+	struct routes *routes;
 	struct udp_sockets udp;
 	struct snapshot *snapshot; /* until it is published, and again once the workers are gone */
 	struct control control;
@@ -133,68 +134,32 @@ static int sockets_make(struct daemon *daemon)
 	return 0;
 }
 
-/* tun.routes, and the tun.unsafe_routes that are to be installed. *count of them, malloc'ed. */
-static struct interface_route *routes_collect(const struct config *config, uint32_t *count)
-{
-	struct interface_route *routes = calloc(
-		config->tun.route_count + config->tun.unsafe_route_count + 1, sizeof(*routes));
-
-	*count = 0;
-	if (!routes)
-		return NULL;
-	for (uint32_t i = 0; i < config->tun.route_count; i++) {
-		const struct config_route *route = &config->tun.routes[i];
-
-		routes[(*count)++] = (struct interface_route){
-			.to = route->to, .mtu = route->mtu, .line = route->where.line};
-	}
-	for (uint32_t i = 0; i < config->tun.unsafe_route_count; i++) {
-		const struct config_unsafe_route *route = &config->tun.unsafe_routes[i];
-
-		if (route->install)
-			routes[(*count)++] = (struct interface_route){.to = route->to,
-								      .mtu = route->mtu,
-								      .metric = route->metric,
-								      .line = route->where.line};
-	}
-	return routes;
-}
-
 static int tun_make(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
-	const struct cert *own = pki_own_cert(daemon->pki);
 	struct tun_options options = {.name = config->tun.dev,
 				      .queues = config->routines,
 				      .offloads = config->tun.use_offloads};
 	char error[ERROR_LINE_MAX] = "";
-	uint32_t route_count;
-	struct interface_route *routes;
-	int result;
 
 	if (config->tun.disabled)
 		return 0;
 	if (tun_open(&daemon->tun, &options, error) != 0)
 		return fail_at(error, config->tun.dev_where);
-	routes = routes_collect(config, &route_count);
-	if (!routes)
-		return fail_errno("Cannot collect the routes", ENOMEM);
+	return 0;
+}
 
-	struct interface_plan plan = {
-		.name = daemon->tun.name,
-		.index = daemon->tun.index,
-		.mtu = config->tun.mtu,
-		.tx_queue = config->tun.tx_queue,
-		.offloads = daemon->tun.tso,
-		.network_count = own->network_count,
-		.networks = own->networks,
-		.route_count = route_count,
-		.routes = routes,
-	};
+/* Addresses and routes of the device. */
+static int routes_make(struct daemon *daemon)
+{
+	char error[ERROR_LINE_MAX] = "";
 
-	result = interface_configure(&plan, error);
-	free(routes);
-	return result ? fail(error) : 0;
+	daemon->routes = routes_create(daemon->tun.name, daemon->tun.index, daemon->tun.tso);
+	if (!daemon->routes)
+		return fail_errno("Cannot make the routes", ENOMEM);
+	if (routes_install(daemon->routes, daemon->config, pki_own_cert(daemon->pki), error) != 0)
+		return fail(error);
+	return 0;
 }
 
 static struct peer_rules *peer_rules_build(void *context, const struct cert *peer,
@@ -518,6 +483,7 @@ static void daemon_close(struct daemon *daemon)
 		garbage_release_all(control);
 		hostmap_destroy(control->map);
 	}
+	routes_destroy(daemon->routes);
 	tun_close(&daemon->tun);
 	udp_close(&daemon->udp);
 	if (daemon->has_control)
@@ -544,7 +510,7 @@ int daemon_run(const struct config *config, const struct pki *pki, const struct 
 	daemon->control.addrs_fd = -1;
 
 	if (tables_make(daemon) == 0 && sockets_make(daemon) == 0 && tun_make(daemon) == 0 &&
-	    node_make(daemon) == 0 && dataplane_make(daemon) == 0) {
+	    routes_make(daemon) == 0 && node_make(daemon) == 0 && dataplane_make(daemon) == 0) {
 		started_log(daemon);
 		admin_make(daemon, findings);
 		status = control_run(&daemon->control);

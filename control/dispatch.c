@@ -101,6 +101,9 @@ void dispatch_punt(struct control *control, struct punt *punt)
 	case PUNT_ACTIVE:
 		node_on_active(node, punt->tunnel);
 		break;
+	case PUNT_WANTED:
+		node_on_wanted(node, punt->queue, &punt->addr);
+		break;
 	case PUNT_NOTE:
 		note(control, punt);
 		break;

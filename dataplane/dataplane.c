@@ -40,6 +40,12 @@ static int fifo_create(struct event_fifo *fifo, uint32_t size)
 	return fifo->events ? 0 : -ENOMEM;
 }
 
+static int answers_create(struct answer_ring *ring)
+{
+	ring->list = calloc(ANSWERS_MAX, sizeof(*ring->list));
+	return ring->list ? 0 : -ENOMEM;
+}
+
 static int worker_create(struct dataplane *d, uint32_t queue, const struct dataplane_options *o,
 			 char error[256])
 {
@@ -65,7 +71,8 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 	w->tso = o->tun_tso;
 	w->uso = o->tun_uso;
 	if (punt_pools_create(w) || fifo_create(&w->tun_runs, FIFO_TUN) ||
-	    fifo_create(&w->udp_trains, FIFO_UDP)) {
+	    fifo_create(&w->udp_trains, FIFO_UDP) || answers_create(&w->replies) ||
+	    answers_create(&w->punches)) {
 		snprintf(error, 256, "queue %u: no memory for its pools", queue);
 		return -ENOMEM;
 	}
@@ -107,10 +114,14 @@ struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapsho
 	return before;
 }
 
-enum drop dataplane_route(const struct dataplane *d, const struct addr *destination,
-			  struct addr *next_hop)
+const struct snapshot *dataplane_snapshot(const struct dataplane *d)
 {
-	return next_hop_lookup(d->snapshot, destination, next_hop);
+	return d->snapshot;
+}
+
+enum drop dataplane_route(const struct dataplane *d, const struct flow *flow, struct next_hop *hop)
+{
+	return next_hop_lookup(d->snapshot, flow, hop);
 }
 
 enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel,
@@ -222,6 +233,8 @@ void dataplane_destroy(struct dataplane *d)
 		punt_pools_destroy(w);
 		free(w->tun_runs.events);
 		free(w->udp_trains.events);
+		free(w->replies.list);
+		free(w->punches.list);
 	}
 	post_destroy(d->post);
 	if (d->conntrack)

@@ -22,6 +22,7 @@
 #include "crypto/replay.h"
 #include "crypto/seal.h"
 #include "filter/firewall.h"
+#include "lookup/query.h"
 
 struct inbound_run {
 	struct tunnel *tunnel;
@@ -311,6 +312,48 @@ static void punted(struct worker *w, struct inbound_run *run, uint32_t i, enum w
 	punt_send(w, punt);
 }
 
+static void hand_over(struct worker *w, const struct inbound_run *run, const uint8_t *plain,
+		      uint32_t length)
+{
+	struct punt *punt = punt_take(w, POOL_CLASS_OPENED, PUNT_OPENED);
+
+	if (!punt) {
+		count_drop(w->counters, DROP_PUNT_POOL, 1);
+		return;
+	}
+	memcpy(punt->bytes, plain, length);
+	punt->wire = WIRE_LIGHTHOUSE;
+	punt->tunnel = run->tunnel->id;
+	punt->source = *run->source;
+	punt->via = run->via;
+	punt->length = length;
+	punt_send(w, punt);
+}
+
+/* A lighthouse's: plain questions are answered here, all else is for control. */
+static void lighthouse_messages(struct worker *w, struct inbound_run *run)
+{
+	uint8_t plain[RUN_MAX][QUERY_BYTES_MAX];
+
+	for (uint32_t i = 0; i < run->count; i++) {
+		if (!run->fresh[i])
+			continue;
+		if (run->bytes[i] > QUERY_BYTES_MAX + WIRE_OVERHEAD)
+			punted(w, run, i, WIRE_LIGHTHOUSE);
+		else
+			open_datagram(w, run, i, plain[i]);
+	}
+	settle(w, run, run->count);
+	for (uint32_t i = 0; i < run->count; i++) {
+		uint32_t length = run->bytes[i] - WIRE_OVERHEAD;
+
+		if (!run->fresh[i] || length > QUERY_BYTES_MAX)
+			continue;
+		if (!answer_query(w, run->tunnel, plain[i], length))
+			hand_over(w, run, plain[i], length);
+	}
+}
+
 /* ---- runs ------------------------------------------------------------------------------------ */
 
 static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t index)
@@ -336,6 +379,10 @@ static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t inde
 	run->tail = w->chains.last;
 	if (run->tail)
 		run->mark = run->tail->chain;
+	if (type == WIRE_LIGHTHOUSE && w->snapshot->am_lighthouse) {
+		lighthouse_messages(w, run);
+		return;
+	}
 	for (uint32_t i = 0; i < run->count; i++) {
 		if (!run->fresh[i])
 			continue;

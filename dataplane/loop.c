@@ -4,12 +4,14 @@
  * One turn: collect what has completed; orders of control; inbound trains, then outbound runs, as
  * far as there are slots for what they become; close what is open; one io_uring_enter that submits
  * all of it and, when nothing is left to do, waits. Nothing is held back for a later turn to make a
- * batch fuller.
+ * batch fuller, with one exception: while small packets come faster than they can be handled one
+ * by one, a turn waits a moment for more of them (gather_learn).
  *
  *   io_next --> udp_trains --> inbound.c --> chains.c --> io_write   (tun)
  *          |        \-> relay.c --> io_send, the same buffer          (UDP)
  *          \--> tun_runs ----> outbound.c --> train.c --> io_send    (UDP)
  *          \--> orders ------> inbox.c
+ *                 questions to a lighthouse: inbound.c --> answer.c --> train.c
  *
  * RCU: the worker is a registered reader, offline while it is inside io_turn(). Pointers that came
  * from tables do not live longer than a turn.
@@ -52,6 +54,40 @@ static void fifo_drop_first(struct event_fifo *fifo)
 	fifo->count--;
 }
 
+/*
+ * A small packet costs a read and a completion of its own; the send or write that it shares is paid
+ * once per turn. A worker that comes back too soon finds few each time, and has no time for more:
+ * with seven packets a turn it spent 2.6 us of CPU on each, with thirty-five 1.8. So it gathers:
+ * GATHER_RUNS events or GATHER_NS, whichever is first. It begins when turns bring several runs
+ * each, all small, and ends when gathering brings few. A lone packet never waits, nor does one
+ * beside a bulk flow.
+ */
+#define GATHER_BEGIN     4 /* runs per turn, mean of about 16 turns */
+#define GATHER_GO_ON     16
+#define GATHER_RUN_BYTES 2048 /* larger runs are worth a turn of their own */
+
+static void gather_see(struct worker *w, const struct io_event *event)
+{
+	w->gather.runs++;
+	w->gather.bytes += event->length;
+}
+
+static void gather_learn(struct worker *w)
+{
+	struct gather *g = &w->gather;
+
+	if (g->runs == 0 || g->bytes > g->runs * GATHER_RUN_BYTES)
+		g->mean16 = 0;
+	else
+		g->mean16 += g->runs - g->mean16 / 16;
+	if (!g->on && g->mean16 >= 16 * GATHER_BEGIN) {
+		g->on = true;
+		g->mean16 = 16 * GATHER_RUNS; /* it gets some turns to show that it pays */
+	}
+	g->on = g->on && g->mean16 >= 16 * GATHER_GO_ON;
+	g->runs = g->bytes = 0;
+}
+
 static void noted(struct worker *w, const struct io_event *event)
 {
 	if (event->note == NOTE_TSO_OFF)
@@ -74,9 +110,11 @@ static void collect(struct worker *w)
 	while (io_next(w->io, &event)) {
 		switch (event.type) {
 		case IO_TUN_RUN:
+			gather_see(w, &event);
 			fifo_put(&w->tun_runs, &event);
 			break;
 		case IO_UDP_TRAIN:
+			gather_see(w, &event);
 			fifo_put(&w->udp_trains, &event);
 			break;
 		case IO_ORDER:
@@ -150,8 +188,26 @@ static bool has_work(const struct worker *w)
 	bool trains = w->udp_trains.count > 0, blocked = io_send_blocked(w->io);
 	bool runs = w->tun_runs.count > 0 && !w->outbound_held;
 
-	return (trains && ((w->has_tun && !w->inbound_held) || !blocked)) || io_ready(w->io) ||
-	       ((runs || w->order_count > 0) && !blocked);
+	return (trains && ((w->has_tun && !w->inbound_held) || !blocked)) ||
+	       ((runs || w->order_count > 0 || w->replies.count + w->punches.count > 0) &&
+		!blocked);
+}
+
+/* The one system call: submits, and waits as long as nothing is lost by it. */
+static void enter(struct worker *w)
+{
+	bool busy = w->stopping || has_work(w);
+
+	gather_learn(w);
+	if (!busy && w->gather.on) {
+		count_stat(w->counters, STAT_GATHERS, 1);
+		io_gather(w->io);
+		return;
+	}
+	bool sleep = !busy && !io_ready(w->io);
+	if (sleep)
+		count_stat(w->counters, STAT_WAITS, 1);
+	io_turn(w->io, sleep);
 }
 
 static void turn(struct worker *w)
@@ -166,13 +222,11 @@ static void turn(struct worker *w)
 
 	inbox_work(w);
 	inbound(w);
+	answers_work(w);
 	outbound(w);
 
-	bool sleep = !w->stopping && !has_work(w);
-	if (sleep)
-		count_stat(w->counters, STAT_WAITS, 1);
 	rcu_worker_offline();
-	io_turn(w->io, sleep);
+	enter(w);
 	rcu_worker_online();
 }
 

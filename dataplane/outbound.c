@@ -108,25 +108,52 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 	return DROP_NONE;
 }
 
+/*
+ * Where the flow goes: to hop->addr, but of several gateways the chosen one may have no tunnel or
+ * one that does not answer; then to the next one that is ready, and when none is, to one that at
+ * least has a tunnel. Control is asked for the tunnels that were missed on the way. NULL: no
+ * gateway has a tunnel, so the run waits for the chosen one's.
+ */
+static struct host_entry *gateway_host(struct worker *w, const struct next_hop *hop)
+{
+	struct host_entry *silent = NULL;
+
+	for (uint32_t i = 0; i < hop->gateway_count; i++) {
+		struct route_gateway *gateway =
+			&hop->gateways[(hop->chosen + i) % hop->gateway_count];
+		struct host_entry *host = hostmap_by_addr(w->map, &gateway->to.addr);
+		const struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;
+
+		if (tunnel && atomic_load_explicit(&tunnel->unanswered, memory_order_relaxed) == 0)
+			return host;
+		if (!tunnel)
+			punt_wanted(w, gateway);
+		else if (!silent)
+			silent = host;
+	}
+	return silent;
+}
+
 static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t length,
 				const struct virtio_net_hdr *vnet, bool *held)
 {
 	struct inner inner;
-	struct addr next_hop;
+	struct next_hop hop;
 
 	enum drop reason = inner_parse(packet, length, OUTBOUND, &inner);
 	if (reason != DROP_NONE)
 		return reason;
-	reason = next_hop_lookup(w->snapshot, &inner.flow.remote, &next_hop);
+	reason = next_hop_lookup(w->snapshot, &inner.flow, &hop);
 	if (reason != DROP_NONE) {
 		refuse_outbound(w, NULL, packet, &inner, reason);
 		return reason;
 	}
 
-	struct host_entry *host = hostmap_by_addr(w->map, &next_hop);
+	struct host_entry *host =
+		hop.gateway_count > 1 ? gateway_host(w, &hop) : hostmap_by_addr(w->map, &hop.addr);
 	struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;
 	if (!tunnel)
-		return punt_waiting(w, &next_hop, packet, length, vnet);
+		return punt_waiting(w, &hop.addr, packet, length, vnet);
 	/*
 	 * Older runs of this queue are still on their way back from control. Following them there
 	 * would never end while packets keep coming; so the queue stands still until
@@ -174,4 +201,25 @@ int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type typ
 		outbound_used(w, tunnel);
 	return train_send_single(w, to ? to : &way.remote->to, way.via ? way.via->id : tunnel->id,
 				 sealed, length + way.overhead);
+}
+
+int outbound_in_train(struct worker *w, struct tunnel *tunnel, enum wire_type type,
+		      const uint8_t *bytes, uint32_t length)
+{
+	const struct remote *remote = RCU_READ(tunnel->remote);
+	uint64_t counter;
+	uint8_t *out;
+
+	if (!remote)
+		return -EHOSTUNREACH;
+	if (!outbound_reserve(w, tunnel, 1, &counter))
+		return -EKEYEXPIRED;
+	out = train_room(w, tunnel, remote, length + WIRE_OVERHEAD);
+	if (!out) {
+		count_drop(w->counters, DROP_SEND_ERROR, 1);
+		return -ENOBUFS;
+	}
+	seal_packet(tunnel, type, WIRE_LABEL_NONE, counter, bytes, length, out);
+	outbound_used(w, tunnel);
+	return 0;
 }

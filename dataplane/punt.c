@@ -104,6 +104,17 @@ void punt_active(struct worker *w, struct tunnel *tunnel)
 	punt_send(w, punt);
 }
 
+void punt_wanted(struct worker *w, struct route_gateway *gateway)
+{
+	if (atomic_exchange_explicit(&gateway->asked_s, w->now_s, memory_order_relaxed) == w->now_s)
+		return;
+	struct punt *punt = punt_take(w, POOL_CLASS_EVENT, PUNT_WANTED);
+	if (!punt)
+		return; /* asked again in the next second */
+	punt->addr = gateway->to.addr;
+	punt_send(w, punt);
+}
+
 enum drop punt_waiting(struct worker *w, const struct addr *host, const uint8_t *packet,
 		       uint32_t length, const struct virtio_net_hdr *vnet)
 {

@@ -97,6 +97,25 @@ struct judged {
 	struct flow flow;
 };
 
+/* A message of answer.c that waits for a send slot. */
+struct answer {
+	struct tunnel_id to;
+	struct addr about; /* whose card */
+	uint8_t form;      /* enum card_form */
+};
+
+struct answer_ring {
+	uint32_t head, count;
+	struct answer *list; /* ANSWERS_MAX; pages are touched when a lighthouse is asked */
+};
+
+/* Whether a turn waits for more small packets (loop.c). */
+struct gather {
+	uint32_t runs, bytes; /* that this turn has taken in */
+	uint32_t mean16;      /* runs per turn, times 16 */
+	bool on;
+};
+
 /* Answers that one direction may still give in this second. */
 struct reject_bucket {
 	uint32_t tokens, refill_s;
@@ -124,6 +143,7 @@ struct worker {
 
 	/* --- between turns --- */
 	struct event_fifo tun_runs, udp_trains;
+	struct gather gather;
 	struct train train;
 	struct chains chains;
 	bool tso, uso; /* the tun takes joined TCP, UDP */
@@ -138,7 +158,8 @@ struct worker {
 	uint32_t recv_error_refill_s;
 	uint32_t recv_errors_heard; /* in the second recv_error_heard_s */
 	uint32_t recv_error_heard_s;
-	struct reject_bucket rejects[2]; /* by enum direction of what was refused */
+	struct answer_ring replies, punches; /* of a lighthouse */
+	struct reject_bucket rejects[2];     /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];
 };
@@ -159,6 +180,8 @@ void punt_active(struct worker *w, struct tunnel *tunnel);
  */
 bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_event_bit bit,
 		       enum punt_type type, const struct endpoint *source, uint64_t value);
+/* Traffic would go to a gateway that has no tunnel: says so once a second. */
+void punt_wanted(struct worker *w, struct route_gateway *gateway);
 /* A tun run that has no tunnel yet goes to control by copy. */
 enum drop punt_waiting(struct worker *w, const struct addr *host, const uint8_t *packet,
 		       uint32_t length, const struct virtio_net_hdr *vnet);
@@ -192,6 +215,9 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 int outbound_message(struct worker *w, struct tunnel *tunnel, enum wire_type type,
 		     const struct endpoint *remote, const uint8_t *bytes, uint32_t length);
 
+/* The same without an override, behind others to the same peer. */
+int outbound_in_train(struct worker *w, struct tunnel *tunnel, enum wire_type type,
+		      const uint8_t *bytes, uint32_t length);
 /* Counters for count packets of tunnel; false: they are used up. Says so to control near the end.
  */
 bool outbound_reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uint64_t *first);
@@ -222,6 +248,14 @@ int relay_send(struct worker *w, struct tunnel *via, uint32_t index, const uint8
  */
 enum drop echo_answer(struct worker *w, struct tunnel *tunnel, uint8_t *packet,
 		      const struct inner *inner);
+
+/* answer.c */
+/* bytes came from asker: true when they are a question that a worker may answer, and it is seen to.
+ */
+bool answer_query(struct worker *w, const struct tunnel *asker, const uint8_t *bytes,
+		  uint32_t length);
+/* Sends what there are slots for. */
+void answers_work(struct worker *w);
 
 /* refuse.c */
 /*

@@ -56,14 +56,16 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
  * free after a grace period. */
 struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapshot);
 
+/* The one that workers read now; control thread. */
+const struct snapshot *dataplane_snapshot(const struct dataplane *d);
+
 /*
  * For "why", by the published snapshot; control thread, nothing is counted or tracked.
- * dataplane_route: the overlay host that a packet to destination goes to, in *next_hop; DROP_NONE
- * or why there is none. dataplane_judge: may the first packet of flow pass on tunnel, conntrack
+ * dataplane_route: the overlay host that a packet of flow goes to, in *hop; DROP_NONE or why there
+ * is none. dataplane_judge: may the first packet of flow pass on tunnel, conntrack
  * aside? DROP_NONE, with the index of the rule of direction that lets it in *rule, or the reason.
  */
-enum drop dataplane_route(const struct dataplane *d, const struct addr *destination,
-			  struct addr *next_hop);
+enum drop dataplane_route(const struct dataplane *d, const struct flow *flow, struct next_hop *hop);
 enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel,
 			  const struct flow *flow, enum direction direction, uint32_t *rule);
 

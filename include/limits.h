@@ -102,6 +102,7 @@
 #define PUNCH_ORDERS_PER_SECOND                                                                    \
 	200 /* that a lighthouse sends to one host; burst for a host that came back */
 #define PUNCH_ORDERS_BURST 1000
+#define ANSWERS_MAX        2048 /* of a worker, and orders to punch: wait for room to send them */
 #define MOVE_TESTS_MAX     1024 /* tunnels that are tested when our addresses change */
 
 /* --- relays (PROTOCOL.md 7) --------------------------------------------------------------------
@@ -143,6 +144,13 @@
 	61000 /* link limit, so that one tun read plus tunnel headers fits one send */
 #define RUN_SEGMENTS_MAX                                                                           \
 	1024 /* of one tun read: all must fit the send slots at once; Linux makes 64 */
+/*
+ * Under a flood of small packets a worker lets this many gather before its next turn, and no longer
+ * than that (loop.c). 64 fill a train; 100 us are what two nodes and a ping take on an idle
+ * machine.
+ */
+#define GATHER_RUNS       64
+#define GATHER_NS         100000u
 #define JOIN_BYTES_MAX    65535 /* IP total length of one joined packet */
 #define JOIN_SEGMENTS_MAX 64
 /*
@@ -178,7 +186,13 @@
 	     */
 #define REJECT_BYTES_MAX                                                                           \
 	1048 /* of such an answer: ICMPv6 error with 1000 bytes of the packet (PROTOCOL.md 5.6) */
-#define ROUTES_MAX 4096 /* overlay and unsafe routes together */
+/*
+ * Routes of each kind: tun.routes, tun.unsafe_routes, and what is learned from the kernel. A host
+ * that takes the routes of a large network by BGP has a few thousand; all of them cost 1 MB, and
+ * each change of the kernel's table makes the workers' table anew, in about 4 ms.
+ */
+#define ROUTES_MAX   16384
+#define GATEWAYS_MAX 16 /* of one route; routers spread over no more */
 
 /* --- m57ctl ------------------------------------------------------------------------------------
  */

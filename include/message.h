@@ -20,16 +20,17 @@
 #include "wire.h"
 
 enum punt_type {
-	PUNT_READY,        /* the worker has enabled its ring; orders may be posted from now on */
-	PUNT_HANDSHAKE,    /* bytes: the whole datagram, header included, as it came */
-	PUNT_RECV_ERROR,   /* bytes: the whole datagram */
-	PUNT_OPENED,       /* bytes: authenticated payload; wire, tunnel and source say of what */
-	PUNT_WAITING,      /* bytes: a tun run for host addr that has no tunnel; vnet as read */
-	PUNT_ROAM,         /* an authenticated packet of tunnel came from source */
-	PUNT_CONFIRMED,    /* first authenticated packet on an unconfirmed tunnel, from source */
-	PUNT_COUNTER,      /* the tunnel's send counter has reached a limit (value) */
-	PUNT_ACTIVE,       /* traffic leaves on tunnel, which was quiet (tunnel.watched) */
-	PUNT_NOTE,         /* something to say once: enum note, value = errno */
+	PUNT_READY,      /* the worker has enabled its ring; orders may be posted from now on */
+	PUNT_HANDSHAKE,  /* bytes: the whole datagram, header included, as it came */
+	PUNT_RECV_ERROR, /* bytes: the whole datagram */
+	PUNT_OPENED,     /* bytes: authenticated payload; wire, tunnel and source say of what */
+	PUNT_WAITING,    /* bytes: a tun run for host addr that has no tunnel; vnet as read */
+	PUNT_ROAM,       /* an authenticated packet of tunnel came from source */
+	PUNT_CONFIRMED,  /* first authenticated packet on an unconfirmed tunnel, from source */
+	PUNT_COUNTER,    /* the tunnel's send counter has reached a limit (value) */
+	PUNT_ACTIVE,     /* traffic leaves on tunnel, which was quiet (tunnel.watched) */
+	PUNT_WANTED, /* flows would take the gateway addr, which has no tunnel; others carry them */
+	PUNT_NOTE,   /* something to say once: enum note, value = errno */
 	PUNT_RESUME_AGAIN, /* ORDER_RESUME_END of addr came too early: send another after the runs
 			      behind it; order is control's again */
 	PUNT_ORDER_DONE, /* order: carried out (or impossible: result = -errno); control's again */
@@ -54,7 +55,7 @@ struct punt {
 	struct endpoint source; /* underlay; zero when it came through a relay */
 	uint32_t via;           /* our index of that relay; 0: it came directly */
 	struct tunnel_id tunnel;
-	struct addr addr;    /* PUNT_WAITING: overlay next hop */
+	struct addr addr;    /* PUNT_WAITING, PUNT_WANTED: overlay next hop */
 	enum wire_type wire; /* PUNT_OPENED */
 	enum note note;
 	int result;

@@ -21,7 +21,7 @@ struct snapshot {
 	uint32_t unsafe_count;
 	struct prefix unsafe_networks[PEER_PREFIXES_MAX];
 
-	struct route_table routes; /* unsafe routes */
+	struct route_table *routes; /* to networks behind gateways; owned. NULL: none */
 	bool drop_local_broadcast;
 	bool drop_multicast;
 
@@ -32,6 +32,7 @@ struct snapshot {
 	uint32_t tcp_timeout_s, udp_timeout_s, default_timeout_s;
 
 	enum recv_error_policy send_recv_error;
+	bool am_lighthouse; /* workers answer HostQuery (answer.c) */
 };
 
 #endif

@@ -75,6 +75,8 @@ struct tunnel {
 	struct relay_path *path;            /* counts while remote is NULL; NULL: no path at all */
 	struct peer_rules *rules;
 	_Atomic uint32_t state; /* enum tunnel_state */
+	_Atomic uint32_t
+		unanswered; /* 1: the peer does not answer; flows with another gateway take that */
 
 	/* --- workers write --- */
 	_Alignas(64) _Atomic uint64_t counter; /* last one used; reserve n: fetch_add(n) + 1 */

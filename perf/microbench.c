@@ -192,7 +192,8 @@ static struct conntrack *conntrack;
 static struct tunnel *tunnel; /* of the first host */
 static struct peer_rules peer_rules;
 static struct counters counters;
-static struct addr destinations[BATCH], routed[BATCH];
+static struct addr destinations[BATCH];
+static struct flow routed[BATCH];
 static uint32_t indexes[BATCH];
 static struct flow flows[FLOWS];
 
@@ -201,32 +202,25 @@ static struct prefix prefix_v4(uint32_t v4, unsigned bits)
 	return (struct prefix){addr_from_v4(v4), (uint8_t)(ADDR_V4_BITS + bits)};
 }
 
-static int route_compare(const void *a, const void *b)
-{
-	return addr_compare(&((const struct route *)a)->to.addr,
-			    &((const struct route *)b)->to.addr);
-}
-
-/* Two lengths of routes; half of the lookups are in the longer one, half fall through. */
+/* ROUTES of 24 bits and ROUTES of 16; half of the flows go to the former, half to the latter. */
 static void routes_prepare(void)
 {
-	static struct route routes[2][ROUTES];
-	static struct route_length lengths[2] = {{ADDR_V4_BITS + 24, ROUTES, routes[0]},
-						 {ADDR_V4_BITS + 16, ROUTES, routes[1]}};
+	static struct gateway gateways[ROUTES];
+	static struct route routes[2 * ROUTES];
 
 	for (uint32_t i = 0; i < ROUTES; i++) {
-		routes[0][i] = (struct route){prefix_v4(0xc0a80000u + (i << 8), 24),
-					      addr_from_v4(0x0a2a0000u + i)};
-		routes[1][i] = (struct route){prefix_v4(0x14000000u + (i << 16), 16),
-					      addr_from_v4(0x0a2a0000u + i)};
+		gateways[i] = (struct gateway){addr_from_v4(0x0a2a0000u + i), 1};
+		routes[i] = (struct route){prefix_v4(0xc0a80000u + (i << 8), 24), 1, &gateways[i]};
+		routes[ROUTES + i] =
+			(struct route){prefix_v4(0x14000000u + (i << 16), 16), 1, &gateways[i]};
 	}
-	for (int i = 0; i < 2; i++)
-		qsort(routes[i], ROUTES, sizeof(routes[i][0]), route_compare);
-	snapshot.routes = (struct route_table){2, lengths};
+	snapshot.routes = route_table_create(routes, 2 * ROUTES);
+	if (!snapshot.routes)
+		abort();
 	for (uint32_t i = 0; i < BATCH; i++) {
 		uint32_t base = i % 2 ? 0xc0a80000u + (random_below(ROUTES) << 8)
 				      : 0x14000000u + (random_below(ROUTES) << 16);
-		routed[i] = addr_from_v4(base + 1 + random_below(200));
+		routed[i].remote = addr_from_v4(base + 1 + random_below(200));
 	}
 }
 
@@ -295,12 +289,12 @@ static void filter_prepare(void)
 
 static void run_next_hop(void)
 {
-	struct addr hop;
+	struct next_hop hop;
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; i < BATCH; i++) {
 		sum += next_hop_lookup(&snapshot, &routed[i], &hop);
-		sum += hop.bytes[15];
+		sum += hop.addr.bytes[15];
 	}
 	wasted = sum;
 }

@@ -155,18 +155,19 @@ static void check_routes(const struct config *config, const struct cert *own,
 		const struct config_unsafe_route *route = &config->tun.unsafe_routes[i];
 
 		prefix_format(&route->to, text);
-		addr_format(&route->gateway, via);
 		if (in_own_networks(own, &route->to.addr))
 			finding_error(findings, route->where,
 				      "tun.unsafe_routes: %s begins inside the networks of this "
 				      "host's certificate, which are reached without a route; "
 				      "remove it",
 				      text);
-		if (!in_own_networks(own, &route->gateway))
-			finding_warning(findings, route->where,
+		for (uint32_t j = 0; j < route->gateway_count; j++)
+			if (!in_own_networks(own, &route->gateways[j].addr))
+				finding_warning(
+					findings, route->where,
 					"tun.unsafe_routes: via %s is not in the networks of this "
 					"host's certificate, so %s cannot be reached; correct via",
-					via, text);
+					addr_format(&route->gateways[j].addr, via), text);
 	}
 }
 

@@ -26,6 +26,7 @@
 #include "peers/lighthouse_options.h"
 #include "peers/name_options.h"
 #include "peers/relay_options.h"
+#include "route.h"
 #include "snapshot.h" /* enum recv_error_policy */
 
 /* A text and where it stands. text is NULL when the key is absent. */
@@ -60,11 +61,12 @@ struct config_route {
 
 /* One entry of tun.unsafe_routes. */
 struct config_unsafe_route {
-	struct prefix to;    /* masked */
-	struct addr gateway; /* overlay address */
-	uint32_t mtu;        /* bytes; 0: the device's */
-	uint32_t metric;     /* 0: the kernel's default */
-	bool install;        /* into the kernel's routing table too */
+	struct prefix to;       /* masked */
+	uint32_t gateway_count; /* 1..GATEWAYS_MAX */
+	struct gateway *gateways;
+	uint32_t mtu;    /* bytes; 0: the device's */
+	uint32_t metric; /* 0: the kernel's default */
+	bool install;    /* into the kernel's routing table too */
 	struct where where;
 };
 
@@ -118,6 +120,9 @@ struct config {
 		struct config_route *routes;
 		uint32_t unsafe_route_count;
 		struct config_unsafe_route *unsafe_routes;
+		bool use_system_routes;        /* tun.use_system_route_table */
+		uint32_t system_routes_buffer; /* bytes of its socket's buffer; 0 leaves the
+						  system's */
 	} tun;
 
 	/* lighthouse.*, preferred_ranges, punchy.*; arrays are the configuration's */

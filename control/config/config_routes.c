@@ -114,7 +114,7 @@ void read_routes(struct config_reader *r)
 
 /* --- tun.unsafe_routes ------------------------------------------------------------------------ */
 
-static bool entry_gateway(struct entry *e, const struct yaml_node *node, struct addr *out)
+static bool gateway_addr(struct entry *e, const struct yaml_node *node, struct addr *out)
 {
 	char quote[FINDING_QUOTE_MAX];
 
@@ -126,30 +126,45 @@ static bool entry_gateway(struct entry *e, const struct yaml_node *node, struct 
 	return true;
 }
 
-/* via is an address, or a list of {gateway, weight}, of which one entry is supported. */
-static bool entry_via(struct entry *e, struct addr *out)
+/* One {gateway, weight} of a list. */
+static bool gateway_item(struct entry *e, const struct yaml_node *item, struct gateway *out)
 {
-	const struct yaml_node *node = yaml_get(e->item, "via"), *gateway;
+	const struct yaml_node *addr = yaml_get(item, "gateway"), *weight;
+	char quote[FINDING_QUOTE_MAX];
+	int64_t value = 1;
+
+	if (item->kind != NODE_MAP || addr == NULL)
+		return ENTRY_ERROR(e, item, "no gateway; add gateway: ADDRESS");
+	weight = yaml_get(item, "weight");
+	if (weight != NULL && (yaml_int(weight, &value) != 0 || value < 1 || value > INT32_MAX))
+		return ENTRY_ERROR(e, weight, "weight \"%s\" is not a number from 1 to %d",
+				   quoted(e, weight, quote), INT32_MAX);
+	out->weight = (uint32_t)value;
+	return gateway_addr(e, addr, &out->addr);
+}
+
+/* via is an address, or a list of {gateway, weight}. */
+static bool entry_via(struct entry *e, struct config_unsafe_route *route)
+{
+	const struct yaml_node *node = yaml_get(e->item, "via");
+	bool good = true;
 
 	if (yaml_is_null(node))
 		return ENTRY_ERROR(e, e->item, "no via; add via: the gateway's overlay address");
-	if (node->kind != NODE_LIST)
-		return entry_gateway(e, node, out);
-	if (node->count == 0)
+	route->gateway_count = node->kind == NODE_LIST ? node->count : 1;
+	if (route->gateway_count == 0)
 		return ENTRY_ERROR(e, node, "via is an empty list; name a gateway");
-	if (node->count > 1 && !e->r->config->allow_incomplete)
-		return ENTRY_ERROR(e, node,
-				   "several gateways are not supported yet: all traffic would take "
-				   "the first; leave one, or set m57.allow_incomplete: true");
-	if (node->count > 1)
-		finding_warning(e->r->findings, node->where,
-				"entry %u of %s: all traffic takes the first gateway "
-				"(m57.allow_incomplete)",
-				e->number, e->path);
-	gateway = yaml_get(node->items[0], "gateway");
-	if (gateway == NULL)
-		return ENTRY_ERROR(e, node->items[0], "no gateway; add gateway: ADDRESS");
-	return entry_gateway(e, gateway, out);
+	if (route->gateway_count > GATEWAYS_MAX)
+		return ENTRY_ERROR(e, node, "via has %u gateways, more than %d", node->count,
+				   GATEWAYS_MAX);
+	route->gateways = arena_alloc(e->r->arena, route->gateway_count * sizeof(*route->gateways));
+	if (node->kind != NODE_LIST) {
+		route->gateways[0].weight = 1;
+		return gateway_addr(e, node, &route->gateways[0].addr);
+	}
+	for (uint32_t i = 0; i < node->count; i++)
+		good &= gateway_item(e, node->items[i], &route->gateways[i]);
+	return good;
 }
 
 static bool entry_metric(struct entry *e, uint32_t *out)
@@ -196,7 +211,7 @@ void read_unsafe_routes(struct config_reader *r)
 		route->where = e.item->where;
 		/* & and not &&: every mistake of an entry is reported */
 		if (entry_mtu(&e, false, &route->mtu) & entry_metric(&e, &route->metric) &
-		    entry_via(&e, &route->gateway) & entry_install(&e, &route->install) &
+		    entry_via(&e, route) & entry_install(&e, &route->install) &
 		    entry_route(&e, &route->to))
 			config->tun.unsafe_route_count++;
 	}

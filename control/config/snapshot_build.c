@@ -4,77 +4,24 @@
 #include "config/snapshot_build.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-/* Longest prefixes first, then by address; equal ones in the order of the file. */
-struct sortable {
-	struct route route;
-	uint32_t position;
-};
-
-static int compare(const void *a, const void *b)
-{
-	const struct sortable *x = a, *y = b;
-	int order;
-
-	if (x->route.to.bits != y->route.to.bits)
-		return x->route.to.bits > y->route.to.bits ? -1 : 1;
-	order = addr_compare(&x->route.to.addr, &y->route.to.addr);
-	if (order != 0)
-		return order;
-	return x->position < y->position ? -1 : x->position > y->position;
-}
-
-static bool same_route(const struct route *a, const struct route *b)
-{
-	return a->to.bits == b->to.bits && addr_equal(&a->to.addr, &b->to.addr);
-}
-
-/* Cuts the sorted routes into one table per length. Of equal routes the last one counts. */
-static int fill_table(struct route_table *table, const struct sortable *sorted, uint32_t count)
-{
-	table->by_length = calloc(129, sizeof(*table->by_length));
-	if (table->by_length == NULL)
-		return -1;
-	for (uint32_t i = 0; i < count; i++) {
-		struct route_length *length;
-
-		if (i + 1 < count && same_route(&sorted[i].route, &sorted[i + 1].route))
-			continue;
-		length = table->lengths > 0 ? &table->by_length[table->lengths - 1] : NULL;
-		if (length == NULL || length->bits != sorted[i].route.to.bits) {
-			length = &table->by_length[table->lengths];
-			length->bits = sorted[i].route.to.bits;
-			length->routes = calloc(count - i, sizeof(*length->routes));
-			if (length->routes == NULL)
-				return -1;
-			table->lengths++;
-		}
-		length->routes[length->count++] = sorted[i].route;
-	}
-	return 0;
-}
-
-static int build_routes(const struct config *config, struct route_table *table)
+/* tun.unsafe_routes. */
+static struct route_table *build_routes(const struct config *config)
 {
 	uint32_t count = config->tun.unsafe_route_count;
-	struct sortable *sorted;
-	int err;
+	struct route *routes = calloc(count + 1, sizeof(*routes));
+	struct route_table *table = NULL;
 
-	if (count == 0)
-		return 0;
-	sorted = calloc(count, sizeof(*sorted));
-	if (sorted == NULL)
-		return -1;
-	for (uint32_t i = 0; i < count; i++)
-		sorted[i] = (struct sortable){
-			.route = {.to = config->tun.unsafe_routes[i].to,
-				  .gateway = config->tun.unsafe_routes[i].gateway},
-			.position = i,
-		};
-	qsort(sorted, count, sizeof(*sorted), compare);
-	err = fill_table(table, sorted, count);
-	free(sorted);
-	return err;
+	for (uint32_t i = 0; routes && i < count; i++) {
+		const struct config_unsafe_route *from = &config->tun.unsafe_routes[i];
+
+		routes[i] = (struct route){from->to, from->gateway_count, from->gateways};
+	}
+	if (routes)
+		table = route_table_create(routes, count);
+	free(routes);
+	return table;
 }
 
 static void copy_identity(struct snapshot *snapshot, const struct cert *own)
@@ -103,7 +50,9 @@ struct snapshot *snapshot_build(const struct config *config, const struct cert *
 	snapshot->udp_timeout_s = config->firewall.udp_timeout_s;
 	snapshot->default_timeout_s = config->firewall.default_timeout_s;
 	snapshot->send_recv_error = config->listen.send_recv_error;
-	if (build_routes(config, &snapshot->routes) != 0)
+	snapshot->am_lighthouse = config->lighthouse.am_lighthouse;
+	snapshot->routes = build_routes(config);
+	if (snapshot->routes == NULL)
 		goto err_free;
 	for (int direction = 0; direction < 2; direction++)
 		if (rules_compile(&config->firewall.rules[direction], own->unsafe_network_count > 0,
@@ -117,13 +66,49 @@ err_free:
 	return NULL;
 }
 
+void snapshot_set_routes(struct snapshot *snapshot, struct route_table *routes)
+{
+	route_table_destroy(snapshot->routes);
+	snapshot->routes = routes;
+}
+
+static bool copy_rules(struct snapshot *snapshot, const struct snapshot *from)
+{
+	for (int direction = 0; direction < 2; direction++) {
+		const struct ruleset *rules = &from->rules[direction];
+		struct rule *copy = calloc(rules->count + 1, sizeof(*copy));
+
+		snapshot->rules[direction].rules = copy;
+		if (copy == NULL)
+			return false;
+		memcpy(copy, rules->rules, rules->count * sizeof(*copy));
+	}
+	return true;
+}
+
+struct snapshot *snapshot_reroute(const struct snapshot *from, struct route_table *routes)
+{
+	struct snapshot *snapshot = malloc(sizeof(*snapshot));
+
+	if (snapshot == NULL)
+		return NULL;
+	*snapshot = *from;
+	snapshot->routes = NULL;
+	for (int direction = 0; direction < 2; direction++)
+		snapshot->rules[direction].rules = NULL;
+	if (!copy_rules(snapshot, from)) {
+		snapshot_free(snapshot);
+		return NULL;
+	}
+	snapshot->routes = routes;
+	return snapshot;
+}
+
 void snapshot_free(struct snapshot *snapshot)
 {
 	if (snapshot == NULL)
 		return;
-	for (uint32_t i = 0; i < snapshot->routes.lengths; i++)
-		free(snapshot->routes.by_length[i].routes);
-	free(snapshot->routes.by_length);
+	route_table_destroy(snapshot->routes);
 	for (int direction = 0; direction < 2; direction++)
 		free(snapshot->rules[direction].rules);
 	free(snapshot);

@@ -15,6 +15,15 @@
  */
 struct snapshot *snapshot_build(const struct config *config, const struct cert *own,
 				uint16_t rules_version);
+
+/* Puts another table in the place of the one that snapshot_build() made of tun.unsafe_routes, and
+ * takes it over. Only before the snapshot is published. */
+void snapshot_set_routes(struct snapshot *snapshot, struct route_table *routes);
+
+/* A copy of a published snapshot, rules and their version included, with other routes, which it
+ * takes over. NULL: no memory; routes stay the caller's. */
+struct snapshot *snapshot_reroute(const struct snapshot *from, struct route_table *routes);
+
 void snapshot_free(struct snapshot *snapshot); /* NULL is allowed */
 
 #endif

@@ -371,6 +371,8 @@ void lighthouse_learn(struct node *node, const struct tunnel_record *record)
 		return; /* nobody asks for it */
 	for (uint32_t i = 0; record->tunnel->remote && i < record->link_count; i++)
 		initiator_learn(node, record->links[i].host, &record->tunnel->remote->to);
+	for (uint32_t i = 0; i < record->link_count; i++)
+		lighthouse_publish(node, record->links[i].host);
 }
 
 void lighthouse_greet(struct node *node, const struct tunnel_record *record)

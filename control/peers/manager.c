@@ -185,10 +185,16 @@ static uint32_t gather(const struct node *node, const struct tunnel_record *reco
 /* --- actions -----------------------------------------------------------------------------------
  */
 
+static void test_over(struct tunnel_record *record)
+{
+	record->live.test_ns = 0;
+	atomic_store(&record->tunnel->unanswered, 0);
+}
+
 /* The tunnel answers: what was begun because it did not is not needed any more. */
 static void answered(struct node *node, struct tunnel_record *record)
 {
-	record->live.test_ns = 0;
+	test_over(record);
 	if (!record->live.healing)
 		return;
 	record->live.healing = false;
@@ -278,6 +284,7 @@ static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 	const struct host_pending *pending = record->links[0].host->pending;
 
 	manager_check_at(&node->tunnels, record, next < expiry ? next : expiry);
+	atomic_store(&record->tunnel->unanswered, 1);
 	if (sibling) {
 		tunnels_lead(&node->tunnels, sibling);
 		return;
@@ -434,6 +441,7 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 	struct node *node = node_of(tunnels);
 	uint64_t now = node_now_ns(node), answer = 0;
 
+	lighthouse_publish(node, host);
 	for (struct host_link *link = host->links; link; link = link->next)
 		answer = max_ns(answer, link->record->live.answer_ns);
 	for (struct host_link *link = host->links; link; link = link->next) {
@@ -444,12 +452,12 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 		atomic_store(&record->tunnel->watched, 1);
 		if (record != host->primary) {
 			if (in_ns(record) > record->live.test_ns)
-				record->live.test_ns = 0;
+				test_over(record);
 			record->live.healing = false;
 			manager_check_at(tunnels, record, now + node->options.alive_interval_ns);
 			continue;
 		}
-		record->live.test_ns = 0;
+		test_over(record);
 		record->live.ask = host->links->next != NULL;
 		record->live.answer_ns = answer; /* the same path, most likely */
 		record->live.healing = false;

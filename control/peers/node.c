@@ -292,6 +292,17 @@ void node_on_waiting(struct node *node, uint32_t queue, const struct addr *addr,
 	tunnels_put_host(&node->tunnels, host);
 }
 
+void node_on_wanted(struct node *node, uint32_t queue, const struct addr *addr)
+{
+	struct peer_host *host = tunnels_obtain_host(&node->tunnels, addr);
+
+	if (!host)
+		return;
+	if (!host->primary)
+		initiator_begin(node, host, queue);
+	tunnels_put_host(&node->tunnels, host);
+}
+
 void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *addr)
 {
 	struct peer_host *host = tunnels_find_host(&node->tunnels, addr);

@@ -10,7 +10,7 @@
  *	PUNT_RECV_ERROR    node_on_recv_error	PUNT_CONFIRMED	   node_on_confirmed
  *	PUNT_OPENED	   node_on_opened	PUNT_COUNTER	   node_on_counter
  *	PUNT_WAITING	   node_on_waiting	PUNT_RESUME_AGAIN  node_on_resume_again
- *	PUNT_ACTIVE	   node_on_active
+ *	PUNT_ACTIVE	   node_on_active	PUNT_WANTED	   node_on_wanted
  *
  * After each batch of calls: arm a timer for node_next_deadline(), and hand the hostmap's garbage
  *to the reaper (hostmap_garbage_take).
@@ -94,6 +94,8 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id tunnel,
 /* A run for overlay next hop host, which had no tunnel or has runs before it that still wait. */
 void node_on_waiting(struct node *node, uint32_t queue, const struct addr *host,
 		     const struct waiting_run *run);
+/* Flows would go to the gateway host, which has no tunnel; nothing waits for it. */
+void node_on_wanted(struct node *node, uint32_t queue, const struct addr *host);
 /* ORDER_RESUME_END came too early on that worker. */
 void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *host);
 /* An authenticated packet of tunnel came from source. Clears TUNNEL_EVENT_ROAM. */

@@ -9,6 +9,7 @@
 
 #include "addr.h"
 #include "limits.h"
+#include "system/netlink.h"
 
 /* One row of tun.routes or tun.unsafe_routes. */
 struct interface_route {
@@ -32,6 +33,40 @@ struct interface_plan {
 
 /* Largest of tun.mtu and all routes' MTUs: the device must be able to carry each. */
 uint32_t interface_device_mtu(const struct interface_plan *plan);
+
+enum interface_action { INTERFACE_MTU, INTERFACE_REMOVE, INTERFACE_SET };
+
+/* One request to the kernel. */
+struct interface_step {
+	enum interface_action action;
+	uint32_t mtu;               /* INTERFACE_MTU: of the device */
+	struct netlink_route route; /* INTERFACE_REMOVE, INTERFACE_SET */
+	uint32_t line;              /* of the config file; 0: none */
+};
+
+/* Room that interface_difference() needs. */
+static inline size_t interface_steps_max(const struct interface_plan *before,
+					 const struct interface_plan *after)
+{
+	return 2 + (size_t)before->network_count + before->route_count + after->network_count +
+	       after->route_count;
+}
+
+/*
+ * What leads the kernel's routes and the device's MTU from one plan for the same device to another:
+ * a larger MTU first, then routes that go, then those that are new or differ, then a smaller MTU. A
+ * route is known by prefix and metric; of equal ones in a plan the last one counts. *count of
+ * steps. 0 or -ENOMEM. Touches nothing.
+ */
+int interface_difference(const struct interface_plan *before, const struct interface_plan *after,
+			 struct interface_step *steps, size_t *count);
+
+/*
+ * Carries steps out, blocking. A step that fails does not keep the others from being done. 0, or
+ * -errno of the first that failed with one line in error.
+ */
+int interface_change(const char *name, unsigned index, const struct interface_step *steps,
+		     size_t count, char error[ERROR_LINE_MAX]);
 
 /* Applies plan and brings the device up. 0, or -errno with one line in error. */
 int interface_configure(const struct interface_plan *plan, char error[ERROR_LINE_MAX]);

@@ -97,7 +97,8 @@ size_t netlink_build_link(void *buffer, const struct netlink_link *link)
 	struct nlmsghdr *header = link_begin(buffer, link->index, 0);
 
 	mnl_attr_put_u32(header, IFLA_MTU, link->mtu);
-	mnl_attr_put_u32(header, IFLA_TXQLEN, link->tx_queue);
+	if (link->tx_queue)
+		mnl_attr_put_u32(header, IFLA_TXQLEN, link->tx_queue);
 	return header->nlmsg_len;
 }
 
@@ -157,9 +158,11 @@ size_t netlink_build_address(void *buffer, unsigned index, const struct prefix *
 	return header->nlmsg_len;
 }
 
-size_t netlink_build_route(void *buffer, const struct netlink_route *route)
+/* What a route is known by. Returns the header with room behind it. */
+static struct nlmsghdr *route_begin(void *buffer, uint16_t type, uint16_t flags,
+				    const struct netlink_route *route)
 {
-	struct nlmsghdr *header = request_begin(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+	struct nlmsghdr *header = request_begin(buffer, type, flags);
 	struct rtmsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 	struct prefix to = prefix_masked(route->to);
 
@@ -172,10 +175,19 @@ size_t netlink_build_route(void *buffer, const struct netlink_route *route)
 	if (info->rtm_dst_len)
 		put_addr(header, RTA_DST, &to.addr);
 	mnl_attr_put_u32(header, RTA_OIF, route->index);
-	if (!addr_is_zero(&route->source) && family_of(&route->source) == info->rtm_family)
-		put_addr(header, RTA_PREFSRC, &route->source);
 	if (route->metric)
 		mnl_attr_put_u32(header, RTA_PRIORITY, route->metric);
+	return header;
+}
+
+size_t netlink_build_route(void *buffer, const struct netlink_route *route)
+{
+	struct nlmsghdr *header =
+		route_begin(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route);
+
+	if (!addr_is_zero(&route->source) &&
+	    addr_is_v4(&route->source) == addr_is_v4(&route->to.addr))
+		put_addr(header, RTA_PREFSRC, &route->source);
 	if (route->mtu) {
 		struct nlattr *metrics = mnl_attr_nest_start(header, RTA_METRICS);
 
@@ -184,6 +196,11 @@ size_t netlink_build_route(void *buffer, const struct netlink_route *route)
 		mnl_attr_nest_end(header, metrics);
 	}
 	return header->nlmsg_len;
+}
+
+size_t netlink_build_route_removal(void *buffer, const struct netlink_route *route)
+{
+	return route_begin(buffer, RTM_DELROUTE, 0, route)->nlmsg_len;
 }
 
 int netlink_link_set(struct netlink *netlink, const struct netlink_link *link)
@@ -225,5 +242,11 @@ int netlink_address_add(struct netlink *netlink, unsigned index, const struct pr
 int netlink_route_set(struct netlink *netlink, const struct netlink_route *route)
 {
 	netlink_build_route(netlink->request, route);
+	return request_send(netlink);
+}
+
+int netlink_route_remove(struct netlink *netlink, const struct netlink_route *route)
+{
+	netlink_build_route_removal(netlink->request, route);
 	return request_send(netlink);
 }

@@ -1,6 +1,6 @@
 /*
  * netlink.h - the rtnetlink requests that setting up a tun device takes, each sent and
- * acknowledged at once. Used at start only; blocking.
+ * acknowledged at once: a blocking call of some ten microseconds. Used at start and by a reload.
  *
  * Addresses are IPv4 or IPv6 (addr.h); a prefix counts its bits in the 128-bit space.
  */
@@ -36,7 +36,8 @@ struct netlink_route {
 struct netlink *netlink_open(void);
 void netlink_close(struct netlink *netlink);
 
-/* MTU and queue length of the link. 0 or -errno, as all that follow. */
+/* MTU and queue length of the link; a queue length of 0 is left. 0 or -errno, as all that follow.
+ */
 int netlink_link_set(struct netlink *netlink, const struct netlink_link *link);
 /* Size of a super-packet. Apart from the rest: a kernel that refuses it still makes a working link.
  */
@@ -48,6 +49,8 @@ int netlink_link_up(struct netlink *netlink, unsigned index);
 int netlink_address_add(struct netlink *netlink, unsigned index, const struct prefix *address);
 /* Scope link, main table, no gateway; replaces a route of the same key. */
 int netlink_route_set(struct netlink *netlink, const struct netlink_route *route);
+/* Removes the route of the same device, prefix and metric. -ESRCH: there was none. */
+int netlink_route_remove(struct netlink *netlink, const struct netlink_route *route);
 
 /*
  * The requests as bytes, for tests: each fills buffer (NETLINK_REQUEST_BYTES) and returns its
@@ -57,5 +60,6 @@ size_t netlink_build_link(void *buffer, const struct netlink_link *link);
 size_t netlink_build_gso(void *buffer, const struct netlink_link *link);
 size_t netlink_build_address(void *buffer, unsigned index, const struct prefix *address);
 size_t netlink_build_route(void *buffer, const struct netlink_route *route);
+size_t netlink_build_route_removal(void *buffer, const struct netlink_route *route);
 
 #endif

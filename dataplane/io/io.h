@@ -78,6 +78,8 @@ struct io_event {
  * come in; otherwise it returns at once. Errors of single operations become events or counters.
  */
 void io_turn(struct io *io, bool sleep);
+/* The same, but waits until GATHER_RUNS operations have completed, and at most GATHER_NS. */
+void io_gather(struct io *io);
 /* The next event, in order of completion; false when there is none left. */
 bool io_next(struct io *io, struct io_event *event);
 /* Is there work that io_turn() must not sleep on? (completions already here) */

@@ -125,7 +125,7 @@ bool io_ready(const struct io *io)
 	       (io->unsent.head && !io->send_blocked && io->sends_in_flight == 0);
 }
 
-void io_turn(struct io *io, bool sleep)
+static void prepare_turn(struct io *io)
 {
 	if (!io->stopping) {
 		buffers_refill(&io->tun_buffers);
@@ -136,10 +136,26 @@ void io_turn(struct io *io, bool sleep)
 	udp_io_prepare_sends(io);
 	if (__builtin_expect(io->faults != NULL, 0))
 		io->faults->submitting(io->faults->context, &io->ring);
+}
+
+void io_turn(struct io *io, bool sleep)
+{
+	prepare_turn(io);
 	if (sleep)
 		io_uring_submit_and_wait(&io->ring, io->inline_pending + 1);
 	else
 		io_uring_submit_and_get_events(&io->ring);
+}
+
+void io_gather(struct io *io)
+{
+	struct __kernel_timespec most = {.tv_nsec = GATHER_NS};
+	struct io_uring_cqe *cqe;
+
+	prepare_turn(io);
+	/* Linux 5.11: the wait takes a time-out of its own */
+	io_uring_submit_and_wait_timeout(&io->ring, &cqe, io->inline_pending + GATHER_RUNS, &most,
+					 NULL);
 }
 
 void uring_note(struct io *io, const struct io_event *note)

@@ -160,6 +160,14 @@ static void release_relay(struct hostmap *map, void *object)
 
 static void release_host_entry(struct hostmap *map, void *object)
 {
+	struct host_entry *entry = object;
+
+	free(entry->card);
+	free(entry);
+}
+
+static void release_card(struct hostmap *map, void *object)
+{
 	free(object);
 }
 
@@ -314,6 +322,17 @@ void hostmap_host_remove(struct hostmap *map, const struct addr *addr)
 		return;
 	cds_lfht_del(map->by_addr, &entry->node);
 	hostmap_defer(map, release_host_entry, entry);
+}
+
+void hostmap_card_publish(struct hostmap *map, const struct addr *addr, struct host_card *card)
+{
+	struct host_entry *entry = hostmap_by_addr(map, addr);
+	struct host_card *before = entry ? entry->card : card;
+
+	if (entry)
+		RCU_PUBLISH(entry->card, card);
+	if (before)
+		hostmap_defer(map, release_card, before);
 }
 
 /* --- garbage -----------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
  */
 #include "lookup/next_hop.h"
 
+#include <endian.h>
+
 /* IPv4 only: the address with every host bit set. */
 static bool is_broadcast_of(const struct prefix *network, const struct addr *destination)
 {
@@ -21,44 +23,57 @@ static bool is_multicast(const struct addr *a)
 	return addr_is_v4(a) ? addr_v4(a) >> 28 == 0xe : a->bytes[0] == 0xff;
 }
 
-/* The route of exactly this prefix, by binary search; NULL when there is none. */
-static const struct route *find(const struct route_length *length, const struct prefix *key)
+/* The last range that does not begin behind the destination. */
+static uint32_t find_v4(const struct route_table *table, uint32_t destination)
 {
-	uint32_t low = 0, high = length->count;
+	const uint32_t *base = table->v4_starts;
 
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		int order = addr_compare(&key->addr, &length->routes[middle].to.addr);
-
-		if (order == 0)
-			return &length->routes[middle];
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	for (uint32_t left = table->v4_ranges; left > 1; left -= left / 2)
+		base += base[left / 2] <= destination ? left / 2 : 0;
+	return table->v4_entries[base - table->v4_starts];
 }
 
-static const struct route *longest_match(const struct route_table *table,
-					 const struct addr *destination)
+static uint32_t find_v6(const struct route_table *table, const struct addr *destination)
 {
-	for (uint32_t i = 0; i < table->lengths; i++) {
-		const struct route_length *length = &table->by_length[i];
-		struct prefix key = prefix_masked((struct prefix){*destination, length->bits});
-		const struct route *route = find(length, &key);
+	const unsigned __int128 *base = table->v6_starts;
+	unsigned __int128 value;
+	uint64_t half[2];
 
-		/* A short IPv6 prefix must not take an IPv4 destination: ::/0 masks to the same. */
-		if (route && prefix_contains(&route->to, destination))
-			return route;
-	}
-	return NULL;
+	memcpy(half, destination->bytes, sizeof(half));
+	value = (unsigned __int128)be64toh(half[0]) << 64 | be64toh(half[1]);
+	for (uint32_t left = table->v6_ranges; left > 1; left -= left / 2)
+		base += base[left / 2] <= value ? left / 2 : 0;
+	return table->v6_entries[base - table->v6_starts];
 }
 
-enum drop next_hop_lookup(const struct snapshot *snapshot, const struct addr *destination,
-			  struct addr *next_hop)
+static const struct route_entry *longest_match(const struct route_table *table,
+					       const struct addr *destination)
 {
-	const struct route *route;
+	bool v4 = addr_is_v4(destination);
+	uint32_t entry;
+
+	if (!table || (v4 ? table->v4_ranges : table->v6_ranges) == 0)
+		return NULL;
+	entry = v4 ? find_v4(table, addr_v4(destination)) : find_v6(table, destination);
+	return entry == ROUTE_NONE ? NULL : &table->entries[entry];
+}
+
+/* The gateway whose bucket the flow falls into. */
+static uint32_t choose(const struct route_gateway *gateways, const struct flow *flow)
+{
+	int32_t hash = route_flow_hash(flow->local_port, flow->remote_port);
+	uint32_t i = 0;
+
+	while (gateways[i].bound < hash) /* the last bound is INT32_MAX */
+		i++;
+	return i;
+}
+
+enum drop next_hop_lookup(const struct snapshot *snapshot, const struct flow *flow,
+			  struct next_hop *hop)
+{
+	const struct addr *destination = &flow->remote;
+	const struct route_entry *route;
 	bool inside = false;
 
 	for (uint32_t i = 0; i < snapshot->network_count; i++) {
@@ -74,12 +89,16 @@ enum drop next_hop_lookup(const struct snapshot *snapshot, const struct addr *de
 	if (snapshot->drop_multicast && is_multicast(destination))
 		return DROP_TUN_MULTICAST;
 	if (inside) {
-		*next_hop = *destination;
+		*hop = (struct next_hop){.addr = *destination};
 		return DROP_NONE;
 	}
-	route = longest_match(&snapshot->routes, destination);
+	route = longest_match(snapshot->routes, destination);
 	if (!route)
 		return DROP_TUN_NO_ROUTE;
-	*next_hop = route->gateway;
+	hop->route = route;
+	hop->gateways = &snapshot->routes->gateways[route->gateway_first];
+	hop->gateway_count = route->gateway_count;
+	hop->chosen = route->gateway_count > 1 ? choose(hop->gateways, flow) : 0;
+	hop->addr = hop->gateways[hop->chosen].to.addr;
 	return DROP_NONE;
 }

@@ -8,11 +8,12 @@
 #include "snapshot.h"
 
 /*
- * *next_hop: the destination itself inside our networks, else the gateway of the longest unsafe
- * route. Returns DROP_NONE, DROP_TUN_SELF, DROP_TUN_BROADCAST, DROP_TUN_MULTICAST or
- * DROP_TUN_NO_ROUTE.
+ * *hop: the flow's remote address itself inside our networks, else the gateway of the longest
+ * route; of several, the one that the ports of the flow choose. Whether it can be reached is not
+ * looked at. Returns DROP_NONE, DROP_TUN_SELF, DROP_TUN_BROADCAST, DROP_TUN_MULTICAST or
+ * DROP_TUN_NO_ROUTE; hop is filled in with DROP_NONE alone.
  */
-enum drop next_hop_lookup(const struct snapshot *snapshot, const struct addr *destination,
-			  struct addr *next_hop);
+enum drop next_hop_lookup(const struct snapshot *snapshot, const struct flow *flow,
+			  struct next_hop *hop);
 
 #endif

@@ -5,6 +5,7 @@
 #include "crypto/replay.h"
 #include "crypto/seal.h"
 #include "identity/pem.h"
+#include "lookup/query.h"
 #include "message.h"
 #include "sim.h"
 
@@ -598,6 +599,31 @@ static void receive_inner(struct sim_node *node, const uint8_t *bytes, uint32_t 
 	memcpy(&received->number, bytes + 8, 8);
 }
 
+/* A lighthouse's workers answer plain questions; with every second seed control does. */
+static bool answer(struct sim_node *node, const struct tunnel *asker, const uint8_t *bytes,
+		   uint32_t length)
+{
+	struct query_answer answer;
+	struct query query;
+	uint8_t form;
+
+	if (!node->options.lighthouse.am_lighthouse || node->sim->seed % 2 ||
+	    !query_read(bytes, length, &query) ||
+	    !query_answer(node->map, asker, &query, coarse_now(node), &answer))
+		return false;
+	if (answer.about)
+		seal_and_send(node, (struct tunnel *)asker, WIRE_LIGHTHOUSE, NULL,
+			      card_reply(answer.about, query.form),
+			      answer.about->reply_bytes[query.form]);
+	if (answer.target) {
+		form = answer.about->punch_form;
+		seal_and_send(node, (struct tunnel *)answer.target, WIRE_LIGHTHOUSE, NULL,
+			      card_punch(answer.asker, form), answer.asker->punch_bytes[form]);
+	}
+	node->drops[DROP_PUNCH_LIMITED] += answer.limited;
+	return true;
+}
+
 /* Is the packet new, and opened as open says? Then the tunnel's peer has sent it just now. */
 static bool authenticate(struct sim_node *node, struct tunnel *tunnel, const uint8_t *bytes,
 			 uint32_t length, uint8_t *plain)
@@ -646,7 +672,8 @@ static void receive_sealed(struct sim_node *node, uint32_t queue, struct tunnel 
 	is_alive(node, queue, tunnel, from, via, message);
 	if (message)
 		receive_inner(node, plain, length - WIRE_OVERHEAD);
-	else
+	else if (wire_type_of(bytes) != WIRE_LIGHTHOUSE ||
+		 !answer(node, tunnel, plain, length - WIRE_OVERHEAD))
 		send_punt(node,
 			  &(struct punt){.type = PUNT_OPENED,
 					 .queue = queue,

@@ -396,13 +396,21 @@ Test(check, snapshot)
 	cr_assert_eq(snapshot->rules[INBOUND].rules[1].local_kind, RULE_LOCAL_ANY);
 	cr_assert_eq(snapshot->rules[INBOUND].rules[0].line, 6);
 
-	cr_assert_eq(snapshot->routes.lengths, 3);
-	cr_assert_eq(snapshot->routes.by_length[0].bits, 96 + 16);
-	cr_assert_eq(snapshot->routes.by_length[1].bits, 96 + 8);
-	cr_assert_eq(snapshot->routes.by_length[2].bits, 96);
-	cr_assert_eq(snapshot->routes.by_length[1].count, 2, "the last of equal routes counts");
-	cr_assert_eq(snapshot->routes.by_length[1].routes[0].to.addr.bytes[12], 7);
-	cr_assert_eq(snapshot->routes.by_length[1].routes[1].gateway.bytes[15], 6);
+	static const struct {
+		const char *to;
+		uint8_t gateway;
+	} routes[] = {{"0.0.0.0/0", 3}, {"7.0.0.0/8", 4}, {"8.0.0.0/8", 6}, {"8.8.0.0/16", 5}};
+	const struct route_table *table = snapshot->routes;
+
+	cr_assert_eq(table->entry_count, 4, "the last of equal routes counts");
+	for (uint32_t i = 0; i < 4; i++) {
+		const struct route_entry *entry = &table->entries[i];
+
+		cr_assert_str_eq(prefix_format(&entry->to, text), routes[i].to);
+		cr_assert_eq(entry->gateway_count, 1);
+		cr_assert_eq(table->gateways[entry->gateway_first].to.addr.bytes[15],
+			     routes[i].gateway);
+	}
 	snapshot_free(snapshot);
 	snapshot_free(NULL);
 }

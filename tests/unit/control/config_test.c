@@ -285,9 +285,21 @@ Test(config, findings, .fini = fini)
 		 SEVERITY_ERROR, 2, "metric"},
 		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: 10.0.0.1, install: 7}]}",
 		 SEVERITY_ERROR, 2, "install"},
+		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: []}]}", SEVERITY_ERROR, 2,
+		 "empty list"},
+		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [{weight: 3}]}]}", SEVERITY_ERROR,
+		 2, "no gateway"},
+		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [10.0.0.1]}]}", SEVERITY_ERROR, 2,
+		 "no gateway"},
 		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [{gateway: 10.0.0.1}, {gateway: "
-		 "10.0.0.2}]}]}",
-		 SEVERITY_ERROR, 2, "several gateways"},
+		 "x}]}]}",
+		 SEVERITY_ERROR, 2, "via \"x\" is no address"},
+		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [{gateway: 10.0.0.1, weight: "
+		 "0}]}]}",
+		 SEVERITY_ERROR, 2, "weight \"0\" is not a number from 1 to 2147483647"},
+		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [{gateway: 10.0.0.1, weight: "
+		 "x}]}]}",
+		 SEVERITY_ERROR, 2, "weight \"x\""},
 		{"static_host_map: {x: ['192.0.2.1:1']}", SEVERITY_ERROR, 2, "\"x\" is no address"},
 		{"static_host_map:\n  10.0.0.2:\n  - 192.0.2.1", SEVERITY_ERROR, 4,
 		 "not ADDRESS:PORT"},
@@ -387,19 +399,39 @@ Test(config, suggestions, .fini = fini)
 	cr_assert(found(SEVERITY_WARNING, 4, "unknown key \"frobnicate\""));
 }
 
-Test(config, names_with_allow_incomplete, .fini = fini)
+Test(config, static_hosts_by_name, .fini = fini)
 {
-	load("m57: {allow_incomplete: true}\n"
-	     "static_host_map: {10.0.0.2: ['a.example:4242', '192.0.2.1:4242']}\n"
-	     "tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [{gateway: 10.0.0.7}, {gateway: "
-	     "10.0.0.8}]}]}\n");
+	load("static_host_map: {10.0.0.2: ['a.example:4242', '192.0.2.1:4242']}\n");
 	cr_assert_eq(findings.errors, 0, "%s", first());
-	cr_assert_eq(findings.warnings, 1);
+	cr_assert_eq(findings.warnings, 0);
 	cr_assert_eq(config->static_hosts[0].remote_count, 1);
 	cr_assert_eq(config->static_hosts[0].name_count, 1);
 	cr_assert_str_eq(config->static_hosts[0].names[0].text, "a.example");
 	cr_assert_eq(config->static_hosts[0].names[0].port, 4242);
-	cr_assert_eq(config->tun.unsafe_routes[0].gateway.bytes[15], 7);
+}
+
+Test(config, gateways, .fini = fini)
+{
+	char text[1024] = "tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [";
+
+	load("tun:\n  unsafe_routes:\n  - route: 1.0.0.0/8\n    via:\n"
+	     "    - {gateway: 10.0.0.7, weight: 3}\n    - {gateway: 10.0.0.8}\n"
+	     "  - {route: 2.0.0.0/8, via: fd42::1}\n");
+	cr_assert_eq(findings.count, 0, "%s", first());
+	cr_assert_eq(config->tun.unsafe_routes[0].gateway_count, 2);
+	cr_assert_eq(config->tun.unsafe_routes[0].gateways[0].addr.bytes[15], 7);
+	cr_assert_eq(config->tun.unsafe_routes[0].gateways[0].weight, 3);
+	cr_assert_eq(config->tun.unsafe_routes[0].gateways[1].addr.bytes[15], 8);
+	cr_assert_eq(config->tun.unsafe_routes[0].gateways[1].weight, 1);
+	cr_assert_eq(config->tun.unsafe_routes[1].gateway_count, 1);
+	cr_assert_eq(config->tun.unsafe_routes[1].gateways[0].weight, 1);
+
+	for (int i = 0; i <= GATEWAYS_MAX; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "{gateway: 10.0.0.%d},",
+			 i + 1);
+	strcat(text, "]}]}\n");
+	load(text);
+	cr_assert(found(SEVERITY_ERROR, 2, "via has 17 gateways, more than 16"), "%s", first());
 }
 
 Test(config, missing_identity, .fini = fini)

@@ -496,3 +496,38 @@ Test(outbound_road, a_worker_from_start_to_end)
 	free(stop);
 	rig_destroy(rig);
 }
+
+/* Turns that waited for more, when each turn finds per_turn packets of bytes. */
+static uint32_t gathered(uint32_t per_turn, uint32_t bytes)
+{
+	struct rig *rig = rig_create(true);
+	static uint8_t packet[4096];
+	struct order *stop = order(ORDER_STOP, NULL, 0);
+	struct virtio_net_hdr vnet = plain;
+	uint32_t length = bytes > 2000 ? super(packet, bytes) : udp(packet, 1, 99, bytes);
+	uint32_t result;
+
+	if (bytes > 2000)
+		vnet = packet_vnet(packet, 1300);
+	for (uint32_t i = 0; i < 200; i++)
+		rig->io.events[i] = (struct io_event){
+			.type = IO_TUN_RUN, .packet = packet, .length = length, .vnet = vnet};
+	rig->io.events[200] = (struct io_event){.type = IO_ORDER, .order = stop};
+	rig->io.event_count = 201;
+	rig->io.per_turn = per_turn;
+	worker_main(&rig->w);
+	cr_expect_eq(rig_stat(rig, STAT_GATHERS), rig->io.gathered);
+	cr_expect_eq(rig->io.released, 200);
+	result = rig->io.gathered;
+	free(stop);
+	rig_destroy(rig);
+	return result;
+}
+
+Test(outbound_road, only_a_flood_of_small_packets_is_waited_for)
+{
+	cr_expect_gt(gathered(8, 64), 0);
+	cr_expect_eq(gathered(1, 64), 0, "a packet a turn is no flood");
+	cr_expect_eq(gathered(3, 64), 0);
+	cr_expect_eq(gathered(8, 3000), 0, "super-packets are worth a turn each");
+}

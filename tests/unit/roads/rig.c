@@ -26,15 +26,23 @@ int io_enable(struct io *io)
 void io_turn(struct io *io, bool sleep)
 {
 	io->slept += sleep;
+	io->taken = 0;
 	io->held_over |= io->free_write_count != WRITE_SLOTS;
 }
 
 bool io_next(struct io *io, struct io_event *event)
 {
-	if (io->event_head == io->event_count)
+	if (io->event_head == io->event_count || (io->per_turn && io->taken == io->per_turn))
 		return false;
+	io->taken++;
 	*event = io->events[io->event_head++];
 	return true;
+}
+
+void io_gather(struct io *io)
+{
+	io->gathered++;
+	io_turn(io, false);
 }
 
 bool io_ready(const struct io *io)
@@ -250,6 +258,8 @@ struct rig *rig_create(bool has_tun)
 	w->tun_runs.size = w->udp_trains.size = 64;
 	w->tun_runs.events = calloc(64, sizeof(struct io_event));
 	w->udp_trains.events = calloc(64, sizeof(struct io_event));
+	w->replies.list = calloc(ANSWERS_MAX, sizeof(struct answer));
+	w->punches.list = calloc(ANSWERS_MAX, sizeof(struct answer));
 	cr_assert_eq(punt_pools_create(w), 0);
 	for (uint32_t i = 0; i < WRITE_SLOTS; i++)
 		rig->io.free_writes[rig->io.free_write_count++] = &rig->io.write_slots[i];
@@ -282,6 +292,8 @@ void rig_destroy(struct rig *rig)
 	conntrack_destroy(rig->w.conntrack);
 	free(rig->w.tun_runs.events);
 	free(rig->w.udp_trains.events);
+	free(rig->w.replies.list);
+	free(rig->w.punches.list);
 	for (uint32_t slot = 0; slot < TUNNELS_MAX; slot++) {
 		struct tunnel *t = hostmap_by_id(rig->map, (struct tunnel_id){slot, 1});
 		if (!t)

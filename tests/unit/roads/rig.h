@@ -44,9 +44,11 @@ struct io {
 	struct punt *punts[RIG_KEPT_MAX];
 	uint32_t punt_count;
 
-	struct io_event events[64]; /* what io_next() hands out, for worker_main() */
+	struct io_event events[256]; /* what io_next() hands out, for worker_main() */
 	uint32_t event_head, event_count;
-	uint32_t slept, released;
+	uint32_t per_turn; /* at most so many a turn; 0: all */
+	uint32_t taken;    /* in this turn */
+	uint32_t slept, gathered, released;
 	bool held_over; /* a turn has ended with a write slot still held */
 };
 

@@ -1,0 +1,172 @@
+/* routes.c - see routes.h. */
+#include "routes.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "system/interface.h"
+
+struct routes {
+	char name[IFNAMSIZ];
+	unsigned index;
+	bool offloads;
+};
+
+struct routes_change {
+	struct route_table *table; /* NULL: handed out */
+	size_t count;
+	struct interface_step *steps;
+};
+
+struct routes *routes_create(const char *name, unsigned index, bool offloads)
+{
+	struct routes *routes = calloc(1, sizeof(*routes));
+
+	if (!routes)
+		return NULL;
+	snprintf(routes->name, sizeof(routes->name), "%s", name);
+	routes->index = index;
+	routes->offloads = offloads;
+	return routes;
+}
+
+void routes_destroy(struct routes *routes)
+{
+	free(routes);
+}
+
+/* --- the kernel's table ------------------------------------------------------------------------
+ */
+
+/* tun.routes, and the tun.unsafe_routes that are to be installed: plan->routes, malloc'ed. */
+static bool plan_make(const struct routes *routes, const struct config *config,
+		      const struct cert *own, struct interface_plan *plan)
+{
+	struct interface_route *list =
+		calloc(config->tun.route_count + config->tun.unsafe_route_count + 1, sizeof(*list));
+	uint32_t count = 0;
+
+	*plan = (struct interface_plan){
+		.name = routes->name,
+		.index = routes->index,
+		.mtu = config->tun.mtu,
+		.tx_queue = config->tun.tx_queue,
+		.offloads = routes->offloads,
+		.network_count = own->network_count,
+		.networks = own->networks,
+		.routes = list,
+	};
+	if (!list)
+		return false;
+	for (uint32_t i = 0; i < config->tun.route_count; i++) {
+		const struct config_route *route = &config->tun.routes[i];
+
+		list[count++] = (struct interface_route){
+			.to = route->to, .mtu = route->mtu, .line = route->where.line};
+	}
+	for (uint32_t i = 0; i < config->tun.unsafe_route_count; i++) {
+		const struct config_unsafe_route *route = &config->tun.unsafe_routes[i];
+
+		if (route->install)
+			list[count++] = (struct interface_route){.to = route->to,
+								 .mtu = route->mtu,
+								 .metric = route->metric,
+								 .line = route->where.line};
+	}
+	plan->route_count = count;
+	return true;
+}
+
+int routes_install(struct routes *routes, const struct config *config, const struct cert *own,
+		   char error[ERROR_LINE_MAX])
+{
+	struct interface_plan plan;
+	int result = -ENOMEM;
+
+	if (routes->index == 0)
+		return 0;
+	if (plan_make(routes, config, own, &plan))
+		result = interface_configure(&plan, error);
+	else
+		snprintf(error, ERROR_LINE_MAX, "cannot collect the routes: no memory");
+	free((void *)plan.routes);
+	return result;
+}
+
+/* --- the workers' table ------------------------------------------------------------------------
+ */
+
+struct route_table *routes_table(const struct routes *routes, const struct config *config)
+{
+	uint32_t count = config->tun.unsafe_route_count;
+	struct route *list = calloc(count + 1, sizeof(*list));
+	struct route_table *table = NULL;
+
+	for (uint32_t i = 0; list && i < count; i++) {
+		const struct config_unsafe_route *from = &config->tun.unsafe_routes[i];
+
+		list[i] = (struct route){from->to, from->gateway_count, from->gateways};
+	}
+	if (list)
+		table = route_table_create(list, count);
+	free(list);
+	return table;
+}
+
+/* --- reload ------------------------------------------------------------------------------------
+ */
+
+static bool steps_make(const struct routes *routes, const struct interface_plan *before,
+		       const struct interface_plan *after, struct routes_change *change)
+{
+	if (routes->index == 0)
+		return true;
+	change->steps = calloc(interface_steps_max(before, after), sizeof(*change->steps));
+	return change->steps &&
+	       interface_difference(before, after, change->steps, &change->count) == 0;
+}
+
+struct routes_change *routes_reconfigure(struct routes *routes, const struct config *old_config,
+					 const struct cert *old_own, const struct config *config,
+					 const struct cert *own)
+{
+	struct routes_change *change = calloc(1, sizeof(*change));
+	struct interface_plan before, after;
+	bool made = plan_make(routes, old_config, old_own, &before);
+
+	made &= plan_make(routes, config, own, &after);
+	if (change) {
+		made = made && steps_make(routes, &before, &after, change);
+		change->table = routes_table(routes, config);
+	}
+	free((void *)before.routes);
+	free((void *)after.routes);
+	if (change && made && change->table)
+		return change;
+	routes_change_free(change);
+	return NULL;
+}
+
+struct route_table *routes_change_table(struct routes_change *change)
+{
+	struct route_table *table = change->table;
+
+	change->table = NULL;
+	return table;
+}
+
+int routes_apply(struct routes *routes, struct routes_change *change, char error[ERROR_LINE_MAX])
+{
+	return interface_change(routes->name, routes->index, change->steps, change->count, error);
+}
+
+void routes_change_free(struct routes_change *change)
+{
+	if (!change)
+		return;
+	route_table_destroy(change->table);
+	free(change->steps);
+	free(change);
+}

@@ -1,0 +1,62 @@
+/*
+ * routes.h - all routes that the node has to do with: those of the configuration, of which some are
+ * installed into the kernel's table, those that are learned from there
+ * (tun.use_system_route_table), and the workers' table made of both (PROTOCOL.md 4.2, 9.4).
+ *
+ * Everything here belongs to the control thread.
+ *
+ * A reload calls, when the new configuration has been checked and nothing can be refused any more:
+ *
+ *	change = routes_reconfigure(routes, old_config, old_own, config, own);
+ *		NULL: no memory, and nothing has happened. What the kernel must be told, and the
+ *		workers' new table, are ready.
+ *	snapshot = snapshot_build(config, own, version);
+ *	snapshot_set_routes(snapshot, routes_change_table(change));
+ *		The table is the snapshot's now.
+ *	dataplane_publish(dataplane, snapshot);
+ *		Workers know the new routes before the kernel sends packets for them.
+ *	routes_apply(routes, change, error);
+ *		Tells the kernel: MTU of the device, routes. Blocks for some ten microseconds a
+ *		step. What it refuses is one line in error, a warning: the rest is done all the
+ *		same.
+ *	routes_change_free(change);
+ *		To give up at any point before: this alone.
+ */
+#ifndef M57_ROUTES_H
+#define M57_ROUTES_H
+
+#include "config/config.h"
+#include "identity/cert.h"
+#include "limits.h"
+#include "route.h"
+
+struct routes;
+
+/* What a reload changes. */
+struct routes_change;
+
+/*
+ * For the device of that name and index; index 0: there is none (tun.disabled), and the kernel is
+ * told nothing. offloads: super-packets come. NULL: no memory.
+ */
+struct routes *routes_create(const char *name, unsigned index, bool offloads);
+void routes_destroy(struct routes *routes); /* NULL is allowed */
+
+/* Start: addresses, MTU, limits and routes of the device. 0, or -errno with one line in error. */
+int routes_install(struct routes *routes, const struct config *config, const struct cert *own,
+		   char error[ERROR_LINE_MAX]);
+
+/* The workers' table: tun.unsafe_routes of config, and what is learned. The caller owns it. NULL:
+ * no memory. */
+struct route_table *routes_table(const struct routes *routes, const struct config *config);
+
+/* See above. Both configurations and certificates must live until routes_apply() is over. */
+struct routes_change *routes_reconfigure(struct routes *routes, const struct config *old_config,
+					 const struct cert *old_own, const struct config *config,
+					 const struct cert *own);
+/* Once: hands the workers' new table to the caller. */
+struct route_table *routes_change_table(struct routes_change *change);
+int routes_apply(struct routes *routes, struct routes_change *change, char error[ERROR_LINE_MAX]);
+void routes_change_free(struct routes_change *change); /* NULL is allowed */
+
+#endif

@@ -1,0 +1,298 @@
+/*
+ * routes_test.c - what a reload changes in the kernel's table and in the workers': as steps, and
+ * carried out in a network namespace of its own (needs root and /dev/net/tun).
+ */
+#include "routes.h"
+
+#include <criterion/criterion.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "addr_text.h"
+#include "config/snapshot_build.h"
+#include "system/interface.h"
+#include "system/tun_setup.h"
+
+TestSuite(routes);
+
+#define STEPS_MAX 64
+
+static struct prefix prefix(const char *text)
+{
+	struct prefix p;
+
+	cr_assert_eq(prefix_parse(text, &p), 0, "%s", text);
+	return p;
+}
+
+/* --- the difference of two plans ---------------------------------------------------------------
+ */
+
+static struct prefix networks[2];
+
+static struct interface_plan plan_of(uint32_t mtu, const struct interface_route *routes)
+{
+	struct interface_plan plan = {
+		.index = 3, .mtu = mtu, .network_count = 2, .networks = networks, .routes = routes};
+
+	networks[0] = prefix("10.42.0.1/16");
+	networks[1] = prefix("fd42::1/64");
+	while (routes[plan.route_count].to.bits)
+		plan.route_count++;
+	return plan;
+}
+
+/* "mtu 1400", "- 10.0.0.0/8 metric 5", "+ 10.0.0.0/8 metric 0 mtu 1200", joined by ", ". */
+static const char *difference(const struct interface_plan *before,
+			      const struct interface_plan *after)
+{
+	static char all[4096];
+	struct interface_step steps[STEPS_MAX];
+	char text[PREFIX_TEXT_MAX];
+	size_t count, at = 0;
+
+	cr_assert_leq(interface_steps_max(before, after), STEPS_MAX);
+	cr_assert_eq(interface_difference(before, after, steps, &count), 0);
+	all[0] = '\0';
+	for (size_t i = 0; i < count; i++) {
+		const struct interface_step *step = &steps[i];
+
+		prefix_format(&step->route.to, text);
+		at += (size_t)snprintf(all + at, sizeof(all) - at, "%s", i ? ", " : "");
+		if (step->action == INTERFACE_MTU)
+			at += (size_t)snprintf(all + at, sizeof(all) - at, "mtu %u", step->mtu);
+		else
+			at += (size_t)snprintf(all + at, sizeof(all) - at, "%c %s metric %u mtu %u",
+					       step->action == INTERFACE_SET ? '+' : '-', text,
+					       step->route.metric, step->route.mtu);
+		cr_assert(step->action == INTERFACE_MTU || step->route.index == 3);
+	}
+	return all;
+}
+
+#define END                                                                                        \
+	{                                                                                          \
+		.to = {.bits = 0 }                                                                 \
+	}
+
+Test(routes, difference)
+{
+	const struct interface_route one[] = {{.to = prefix("192.168.1.0/24")}, END};
+	const struct interface_route two[] = {{.to = prefix("192.168.1.0/24")},
+					      {.to = prefix("192.168.2.0/24"), .metric = 5},
+					      END};
+	const struct interface_route other_metric[] = {
+		{.to = prefix("192.168.1.0/24"), .metric = 7}, END};
+	const struct interface_route with_mtu[] = {{.to = prefix("192.168.1.0/24"), .mtu = 1200},
+						   END};
+	const struct interface_route large[] = {{.to = prefix("192.168.1.0/24"), .mtu = 1400}, END};
+	const struct interface_route twice[] = {{.to = prefix("192.168.1.0/24"), .mtu = 1200},
+						{.to = prefix("192.168.1.0/24")},
+						END};
+	const struct interface_route v6[] = {{.to = prefix("fd99::/48")}, END};
+	const struct interface_route v6_same[] = {{.to = prefix("fd99::/48"), .metric = 1024}, END};
+	const struct interface_route none[] = {END};
+	const struct {
+		const struct interface_route *before;
+		uint32_t mtu_before;
+		const struct interface_route *after;
+		uint32_t mtu_after;
+		const char *steps;
+	} rows[] = {
+		{one, 1300, one, 1300, ""},
+		{one, 1300, two, 1300, "+ 192.168.2.0/24 metric 5 mtu 0"},
+		{two, 1300, one, 1300, "- 192.168.2.0/24 metric 5 mtu 0"},
+		{one, 1300, other_metric, 1300,
+		 "- 192.168.1.0/24 metric 0 mtu 0, + 192.168.1.0/24 metric 7 mtu 0"},
+		{one, 1300, with_mtu, 1300, "+ 192.168.1.0/24 metric 0 mtu 1200"},
+		{with_mtu, 1300, one, 1300, "+ 192.168.1.0/24 metric 0 mtu 0"},
+		{twice, 1300, one, 1300, ""}, /* the last one counts */
+		{one, 1300, one, 1400, "mtu 1400"},
+		{one, 1400, one, 1300, "mtu 1300"},
+		/* the device grows first and shrinks last; routes to our networks keep tun.mtu */
+		{one, 1300, large, 1300,
+		 "mtu 1400, + 10.42.0.1/16 metric 0 mtu 1300, + fd42::1/64 metric 256 mtu 1300"},
+		{large, 1300, none, 1300,
+		 "- 192.168.1.0/24 metric 0 mtu 0, + 10.42.0.1/16 metric 0 mtu 0, "
+		 "+ fd42::1/64 metric 256 mtu 0, mtu 1300"},
+		{v6, 1300, v6_same, 1300, ""},
+		{v6, 1300, none, 1300, "- fd99::/48 metric 1024 mtu 0"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct interface_plan before = plan_of(rows[i].mtu_before, rows[i].before);
+		struct interface_plan after = plan_of(rows[i].mtu_after, rows[i].after);
+
+		cr_expect_str_eq(difference(&before, &after), rows[i].steps, "row %zu: %s", i,
+				 difference(&before, &after));
+	}
+}
+
+/* --- a reload ----------------------------------------------------------------------------------
+ */
+
+static struct findings findings;
+
+static struct config *load(const char *tun)
+{
+	char path[] = "/tmp/m57-routes-XXXXXX", text[4096];
+	int fd = mkstemp(path);
+	struct config *config;
+
+	cr_assert_geq(fd, 0);
+	snprintf(text, sizeof(text), "pki: {ca: a, cert: b, key: c}\ntun: {%s}\n", tun);
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	config = config_load(path, &findings);
+	unlink(path);
+	cr_assert_eq(findings.errors, 0, "%s", findings.count ? findings.list[0].text : "");
+	return config;
+}
+
+/* Output of a command in this network namespace. */
+static const char *shell(const char *command)
+{
+	static char text[8192];
+	FILE *pipe = popen(command, "r");
+	size_t got = pipe ? fread(text, 1, sizeof(text) - 1, pipe) : 0;
+
+	text[got] = '\0';
+	if (pipe)
+		pclose(pipe);
+	return text;
+}
+
+static void has(const char *text, const char *part)
+{
+	cr_assert(strstr(text, part), "no \"%s\" in:\n%s", part, text);
+}
+
+static void hasnt(const char *text, const char *part)
+{
+	cr_assert_not(strstr(text, part), "\"%s\" in:\n%s", part, text);
+}
+
+static struct prefix own_network;
+static struct cert own = {.network_count = 1, .networks = &own_network};
+
+/* The change from one configuration to another, with its table. */
+static struct routes_change *change_make(struct routes *routes, const struct config *before,
+					 const struct config *after, struct route_table **table)
+{
+	struct routes_change *change = routes_reconfigure(routes, before, &own, after, &own);
+
+	cr_assert_not_null(change);
+	*table = routes_change_table(change);
+	cr_assert_not_null(*table);
+	cr_assert_null(routes_change_table(change), "handed out once");
+	return change;
+}
+
+Test(routes, reload_makes_the_workers_table)
+{
+	struct config *before = load("unsafe_routes: [{route: 10.1.0.0/16, via: 10.42.0.2}]");
+	struct config *after = load("unsafe_routes: [{route: 10.2.0.0/16, via: [{gateway: "
+				    "10.42.0.3}, {gateway: 10.42.0.4}]}]");
+	struct routes *routes = routes_create("", 0, false);
+	struct route_table *table;
+	struct routes_change *change;
+	char error[ERROR_LINE_MAX] = "";
+
+	own_network = prefix("10.42.0.1/16");
+	change = change_make(routes, before, after, &table);
+	cr_expect_eq(table->entry_count, 1);
+	cr_expect_eq(table->entries[0].gateway_count, 2);
+	cr_expect_eq(table->gateways[1].to.addr.bytes[15], 4);
+	cr_expect_eq(routes_apply(routes, change, error), 0, "without a device there is nothing");
+	route_table_destroy(table);
+	routes_change_free(change);
+	routes_change_free(routes_reconfigure(routes, before, &own, after, &own)); /* given up */
+	routes_change_free(NULL);
+	routes_destroy(routes);
+	routes_destroy(NULL);
+	config_free(before);
+	config_free(after);
+}
+
+Test(routes, reload_tells_the_kernel)
+{
+	if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) != 0 ||
+	    unshare(CLONE_NEWNET) != 0)
+		cr_skip("needs root, /dev/net/tun and network namespaces");
+
+	struct config *before = load("routes: [{route: 10.42.7.0/24, mtu: 1200}], unsafe_routes: ["
+				     "{route: 10.1.0.0/16, via: 10.42.0.2, mtu: 1250},"
+				     "{route: 10.2.0.0/16, via: 10.42.0.2, metric: 9},"
+				     "{route: 10.3.0.0/16, via: 10.42.0.2, install: false},"
+				     "{route: 10.4.0.0/16, via: 10.42.0.2}]");
+	struct config *after = load("mtu: 1200, unsafe_routes: ["
+				    "{route: 10.1.0.0/16, via: 10.42.0.2, mtu: 1400},"
+				    "{route: 10.3.0.0/16, via: 10.42.0.2},"
+				    "{route: 10.4.0.0/16, via: 10.42.0.3}]");
+	struct tun_options options = {.name = "m57r", .queues = 1, .offloads = true};
+	struct tun_device device;
+	struct routes_change *change;
+	struct route_table *table;
+	struct routes *routes;
+	char error[ERROR_LINE_MAX] = "";
+	const char *text;
+
+	own_network = prefix("10.42.0.1/16");
+	cr_assert_eq(tun_open(&device, &options, error), 0, "%s", error);
+	routes = routes_create(device.name, device.index, device.tso);
+	cr_assert_eq(routes_install(routes, before, &own, error), 0, "%s", error);
+	text = shell("ip route");
+	has(text, "10.42.7.0/24 dev m57r proto static scope link mtu 1200 advmss 1160");
+	has(text, "10.1.0.0/16 dev m57r proto static scope link mtu 1250");
+	has(text, "10.2.0.0/16 dev m57r proto static scope link metric 9");
+	hasnt(text, "10.3.0.0");
+	has(shell("ip route get 10.1.2.3"), "mtu 1250");
+	shell("ip route del 10.2.0.0/16"); /* that somebody else removed it is no error */
+
+	change = change_make(routes, before, after, &table);
+	cr_assert_eq(routes_apply(routes, change, error), 0, "%s", error);
+	text = shell("ip route");
+	hasnt(text, "10.42.7.0/24");
+	has(text, "10.42.0.0/16 dev m57r proto static scope link src 10.42.0.1 mtu 1200");
+	has(text, "10.1.0.0/16 dev m57r proto static scope link");
+	hasnt(text, "10.2.0.0");
+	has(text, "10.3.0.0/16 dev m57r proto static scope link mtu 1200");
+	has(shell("ip link show m57r"), "mtu 1400");
+	route_table_destroy(table);
+	routes_change_free(change);
+
+	/* One route that the kernel refuses keeps the others not from being set. */
+	change = change_make(routes, after, before, &table);
+	shell("ip link set m57r down");
+	cr_assert_lt(routes_apply(routes, change, error), 0);
+	has(error, "route to");
+	hasnt(shell("ip route show table all"), "10.3.0.0");
+	route_table_destroy(table);
+	routes_change_free(change);
+	routes_destroy(routes);
+	tun_close(&device);
+	config_free(before);
+	config_free(after);
+}
+
+Test(routes, a_snapshot_with_other_routes_keeps_its_rules)
+{
+	struct config *config = load("unsafe_routes: [{route: 10.1.0.0/16, via: 10.42.0.2}]");
+	struct snapshot *first, *second;
+
+	own_network = prefix("10.42.0.1/16");
+	first = snapshot_build(config, &own, 7);
+	cr_assert_not_null(first);
+	second = snapshot_reroute(first, route_table_create(NULL, 0));
+	cr_assert_not_null(second);
+	snapshot_set_routes(first, NULL);
+	cr_expect_eq(second->rules_version, 7);
+	cr_expect_eq(second->rules[INBOUND].count, first->rules[INBOUND].count);
+	cr_expect_eq(second->routes->entry_count, 0);
+	snapshot_free(first);
+	snapshot_free(second);
+	config_free(config);
+}

@@ -98,7 +98,9 @@
 #define CALCULATED_MAX       256 /* lighthouse.calculated_remotes, masks of all prefixes together */
 #define PREFERRED_RANGES_MAX 256
 #define PUNCHES_MAX          512 /* hole punches, and tests, ordered and not yet due */
-#define PUNCHES_PER_SECOND   200 /* a lighthouse, or who reports to it, must not aim us at others */
+#define PUNCH_CALLER_ADDRS_MAX                                                                     \
+	8 /* of a host that calls us, kept until punchy.respond_delay is over */
+#define PUNCHES_PER_SECOND 200 /* a lighthouse, or who reports to it, must not aim us at others */
 #define PUNCH_ORDERS_PER_SECOND                                                                    \
 	200 /* that a lighthouse sends to one host; burst for a host that came back */
 #define PUNCH_ORDERS_BURST 1000

@@ -345,6 +345,8 @@ int control_run(struct control *control)
 		admin_poll_arm(control);
 	if (control->resolver)
 		resolver_poll_arm(control);
+	if (routes_fd(control->routes) >= 0)
+		routes_poll_arm(control);
 
 	while (control->state != CONTROL_ENDED) {
 		turn_wait(control, next_deadline(control));

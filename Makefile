@@ -147,11 +147,18 @@ $(B)/perf/udp_blast: perf/udp_blast.c $(B)/flags
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 # --- what measures: perf/README.md
-PERF_PROGRAMS := $(B)/perf/udp_blast $(B)/perf/floor $(B)/perf/microbench
+PERF_PROGRAMS := $(B)/perf/udp_blast $(B)/perf/floor $(B)/perf/microbench $(B)/perf/lighthouse_load
 $(B)/obj/perf/%.o: perf/%.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_dataplane) $(PKG_CFLAGS) -c -o $@ $<
 $(B)/perf/floor $(B)/perf/microbench: $(B)/perf/%: $(B)/obj/perf/%.o $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
+# A client of lighthouses: control's own handshake and messages.
+$(B)/obj/perf/lighthouse_load.o: perf/lighthouse_load.c $(B)/flags | $(PROTO_C)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_control) $(PKG_CFLAGS) -c -o $@ $<
+$(B)/perf/lighthouse_load: $(B)/obj/perf/lighthouse_load.o $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
 # Peers and floods that speak Nebula: both planes' code, but not a node.
@@ -178,7 +185,7 @@ $(B)/fuzz/%: tests/fuzz/%_fuzz.c $(wildcard dataplane/crypto/*.c) $(B)/flags
 	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined $(INC_dataplane) $(PKG_CFLAGS) -o $@ $(filter %.c,$^) $(PKG_LIBS)
 
-$(B)/fuzz/lighthouse: tests/fuzz/lighthouse_fuzz.c control/peers/lighthouse_wire.c $(B)/flags
+$(B)/fuzz/lighthouse $(B)/fuzz/relay: $(B)/fuzz/%: tests/fuzz/%_fuzz.c control/peers/%_wire.c $(B)/flags
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined -Iinclude -Icontrol -o $@ $(filter %.c,$^)

@@ -8,6 +8,7 @@
 #ifndef M57_HOSTMAP_H
 #define M57_HOSTMAP_H
 
+#include "card.h"
 #include "rcu.h"
 #include "tunnel.h"
 
@@ -47,6 +48,8 @@ struct host_entry {
 	 * leaves its tun queue standing. Control sets it, worker i clears it on ORDER_RESUME_END.
 	 */
 	_Atomic uint64_t held_queues;
+	struct host_card *card; /* RCU; lighthouse: what is said about the host; NULL: nothing */
+	_Atomic uint64_t punch_full_ns; /* workers: orders to punch that it got, see query.c */
 };
 _Static_assert(QUEUES_MAX <= 64, "host_entry.held_queues has a bit per queue");
 
@@ -88,6 +91,11 @@ void hostmap_index_remove(struct hostmap *map, uint32_t index);
 /* The entry of addr, made when absent. NULL: no memory. Stays valid until hostmap_host_remove. */
 struct host_entry *hostmap_host_obtain(struct hostmap *map, const struct addr *addr);
 void hostmap_host_remove(struct hostmap *map, const struct addr *addr);
+/* How many indexes, pending ones included, and hosts workers can find. */
+void hostmap_counts(const struct hostmap *map, size_t *indexes, size_t *hosts);
+/* The host's card from now on: one block of malloc, taken over; NULL: none. The old one is freed
+ * after a grace period. Without an entry of addr there is nowhere to hang it, and it is freed. */
+void hostmap_card_publish(struct hostmap *map, const struct addr *addr, struct host_card *card);
 
 /*
  * Hands garbage (removed entries, closed tunnels, replaced remotes, rules, snapshots) over:

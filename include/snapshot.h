@@ -32,6 +32,7 @@ struct snapshot {
 	uint32_t tcp_timeout_s, udp_timeout_s, default_timeout_s;
 
 	enum recv_error_policy send_recv_error;
+	bool am_lighthouse; /* workers answer HostQuery (answer.c) */
 };
 
 #endif

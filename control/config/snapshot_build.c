@@ -50,6 +50,7 @@ struct snapshot *snapshot_build(const struct config *config, const struct cert *
 	snapshot->udp_timeout_s = config->firewall.udp_timeout_s;
 	snapshot->default_timeout_s = config->firewall.default_timeout_s;
 	snapshot->send_recv_error = config->listen.send_recv_error;
+	snapshot->am_lighthouse = config->lighthouse.am_lighthouse;
 	snapshot->routes = build_routes(config);
 	if (snapshot->routes == NULL)
 		goto err_free;

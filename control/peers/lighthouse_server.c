@@ -1,11 +1,14 @@
 /*
  * lighthouse_server.c - being a lighthouse (PROTOCOL.md 6.3, 6.4): hosts report where they are, and
- * are told who looks for whom.
+ * are told who looks for whom. Most questions never come here: workers answer them (lighthouse.h).
  *
  * Only what a host itself has said, and where its packets come from, is handed out: static entries
  * of ours are not. A host without a tunnel to us is unknown, and questions about it get no answer.
  */
 #include "peers/lighthouse.h"
+
+#include <stdlib.h>
+
 #include "peers/node_state.h"
 
 /* The host's own words, or NULL when it has said nothing. */
@@ -81,7 +84,83 @@ static void order_punch(struct node *node, const struct tunnel_record *asker,
 	};
 
 	say_words(&order, owner);
+	node_count(node, STAT_LIGHTHOUSE_PUNCHES, 1);
 	lighthouse_send(node, target->primary, &order);
+}
+
+static size_t encode_words(const struct peer_host *host, const struct remotes_owner *owner,
+			   enum lighthouse_type type, enum lighthouse_form form,
+			   uint8_t bytes[LIGHTHOUSE_BYTES_MAX])
+{
+	struct lighthouse_message message = {
+		.type = type,
+		.form = form,
+		.has_addr = true,
+		.addr = host->addr,
+	};
+
+	say_words(&message, owner);
+	if (type == LIGHTHOUSE_REPLY)
+		say_relays(&message, owner);
+	return lighthouse_encode(&message, bytes, LIGHTHOUSE_BYTES_MAX);
+}
+
+_Static_assert((int)CARD_V1 == LIGHTHOUSE_V1 && (int)CARD_V2 == LIGHTHOUSE_V2, "one meaning");
+
+/* NULL: the host has said nothing, or no memory. *size: of the block. */
+static struct host_card *make_card(const struct peer_host *host, size_t *size)
+{
+	const struct remotes_owner *owner = own_words(host);
+	uint8_t bytes[2 * CARD_FORMS * LIGHTHOUSE_BYTES_MAX];
+	struct host_card head = {0}, *card;
+	size_t used = 0;
+
+	if (!owner || !host->primary)
+		return NULL;
+	head.punch_form = (uint8_t)lighthouse_form_of(host->primary);
+	for (int form = 0; form < CARD_FORMS; form++) {
+		head.reply_bytes[form] = (uint16_t)encode_words(
+			host, owner, LIGHTHOUSE_REPLY, (enum lighthouse_form)form, bytes + used);
+		used += head.reply_bytes[form];
+	}
+	for (int form = 0; form < CARD_FORMS; form++) {
+		head.punch_bytes[form] = (uint16_t)encode_words(
+			host, owner, LIGHTHOUSE_PUNCH, (enum lighthouse_form)form, bytes + used);
+		used += head.punch_bytes[form];
+	}
+	*size = sizeof(*card) + used;
+	card = malloc(*size);
+	if (!card)
+		return NULL;
+	*card = head;
+	memcpy(card->bytes, bytes, used);
+	return card;
+}
+
+static size_t card_size(const struct host_card *card)
+{
+	return sizeof(*card) + card->reply_bytes[0] + card->reply_bytes[1] + card->punch_bytes[0] +
+	       card->punch_bytes[1];
+}
+
+void lighthouse_publish(struct node *node, struct peer_host *host)
+{
+	struct hostmap *map = node->tunnels.map;
+	struct host_entry *entry;
+	struct host_card *card;
+	size_t size = 0;
+
+	if (!node->lighthouse.options.am_lighthouse)
+		return;
+	entry = hostmap_by_addr(map, &host->addr);
+	if (!entry)
+		return; /* no tunnel carries its traffic: published when one does */
+	card = make_card(host, &size);
+	if (card && entry->card && card_size(entry->card) == size &&
+	    memcmp(card, entry->card, size) == 0)
+		free(card);
+	else if (card || entry->card)
+		hostmap_card_publish(map, &host->addr, card);
 }
 
 void lighthouse_on_query(struct node *node, const struct tunnel_record *record,
@@ -102,8 +181,10 @@ void lighthouse_on_query(struct node *node, const struct tunnel_record *record,
 	}
 	host = tunnels_find_host(&node->tunnels, &message->addr);
 	owner = host ? own_words(host) : NULL;
+	node_count(node, STAT_LIGHTHOUSE_QUERIES, 1);
 	if (!owner)
 		return;
+	node_count(node, STAT_LIGHTHOUSE_REPLIES, 1);
 	say_words(&reply, owner);
 	say_relays(&reply, owner);
 	lighthouse_send(node, record, &reply);
@@ -133,6 +214,7 @@ void lighthouse_on_update(struct node *node, const struct tunnel_record *record,
 
 		if (lighthouse_keep(node, host, &host->addr, message) != 0)
 			return;
+		lighthouse_publish(node, host);
 	}
 	if (ack.form == LIGHTHOUSE_V1) {
 		ack.has_addr = true;

@@ -441,6 +441,7 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 	struct node *node = node_of(tunnels);
 	uint64_t now = node_now_ns(node), answer = 0;
 
+	lighthouse_publish(node, host);
 	for (struct host_link *link = host->links; link; link = link->next)
 		answer = max_ns(answer, link->record->live.answer_ns);
 	for (struct host_link *link = host->links; link; link = link->next) {

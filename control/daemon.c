@@ -36,7 +36,6 @@ struct daemon {
 	struct reload reload; /* holds the configuration in use */
 	enum io_tier tier;
 	struct tun_device tun;
-	struct routes *routes;
 	struct udp_sockets udp;
 	struct snapshot *snapshot; /* until it is published, and again once the workers are gone */
 	struct control control;
@@ -151,12 +150,13 @@ static int routes_make(struct daemon *daemon)
 {
 	char error[ERROR_LINE_MAX] = "";
 
-	daemon->routes = routes_create(daemon->tun.name, daemon->tun.index, daemon->tun.tso);
-	if (!daemon->routes)
+	struct routes *routes = routes_create(daemon->tun.name, daemon->tun.index, daemon->tun.tso);
+
+	daemon->control.routes = routes;
+	if (!routes)
 		return fail_errno("Cannot make the routes", ENOMEM);
-	daemon->reload.routes = daemon->routes;
-	if (routes_install(daemon->routes, config_of(daemon),
-			   pki_own_cert(&daemon->reload.now->pki), error) != 0)
+	if (routes_install(routes, config_of(daemon), pki_own_cert(&daemon->reload.now->pki),
+			   error) != 0)
 		return fail(error);
 	return 0;
 }
@@ -417,7 +417,7 @@ static void daemon_close(struct daemon *daemon)
 		garbage_release_all(control);
 		hostmap_destroy(control->map);
 	}
-	routes_destroy(daemon->routes);
+	routes_destroy(control->routes);
 	tun_close(&daemon->tun);
 	udp_close(&daemon->udp);
 	if (daemon->has_control)

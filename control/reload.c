@@ -139,9 +139,9 @@ static int build(struct reload *reload, struct step *step)
 
 	next->rules_version = version;
 	step->snapshot = snapshot_build(next->config, pki_own_cert(&next->pki), version);
-	step->routes =
-		routes_reconfigure(reload->routes, step->old->config, pki_own_cert(&step->old->pki),
-				   next->config, pki_own_cert(&next->pki));
+	step->routes = routes_reconfigure(reload->control->routes, step->old->config,
+					  pki_own_cert(&step->old->pki), next->config,
+					  pki_own_cert(&next->pki));
 	if (generation_node_options(next, &step->options) != 0 || !step->snapshot || !step->routes)
 		return -ENOMEM;
 	snapshot_set_routes(step->snapshot, routes_change_table(step->routes));
@@ -191,7 +191,7 @@ static void routes_tell(struct reload *reload, struct step *step)
 {
 	char error[ERROR_LINE_MAX] = "";
 
-	if (routes_apply(reload->routes, step->routes, error) == 0)
+	if (routes_apply(reload->control->routes, step->routes, error) == 0)
 		return;
 	log_error(error);
 	note(&reload->last, error);

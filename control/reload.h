@@ -14,7 +14,6 @@
 
 struct admin_world;
 struct control;
-struct routes;
 
 /* How the last one ended. */
 struct reload_outcome {
@@ -34,7 +33,6 @@ struct reload {
 	const char *path; /* of the configuration */
 	bool strict;
 	struct udp_sockets *udp;
-	struct routes *routes;
 	struct admin_world *world;
 
 	struct generation *now; /* in use; owned */

@@ -211,7 +211,7 @@ test-debug:
 FUZZ     := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 fuzz: T := $(or $(T),aead)
 fuzz:
-	+@$(SUB) B=$(B)/fuzz CC=clang LIBFUZZER=1 CFLAGS='-O1 -g -fsanitize=fuzzer-no-link $(FUZZ)' \
+	+@$(if $(AS_ROOT),scripts/install-deps fuzz,:) && $(SUB) B=$(B)/fuzz CC=clang LIBFUZZER=1 CFLAGS='-O1 -g -fsanitize=fuzzer-no-link $(FUZZ)' \
 	LDFLAGS='-fsanitize=fuzzer $(FUZZ)' $(B)/fuzz/tests/fuzz/$(T)
 	@mkdir -p $(B)/fuzz/$(T).corpus && cd $(B)/fuzz && ./tests/fuzz/$(T) -max_len=9300 \
 	-max_total_time=$(or $(SECS),60) -print_final_stats=1 $(T).corpus $(wildcard $(CURDIR)/tests/fuzz/corpus/$(T))

@@ -19,12 +19,21 @@
 #include <string.h>
 #include <time.h>
 
+#include "config/snapshot_build.h"
 #include "log.h"
 #include "system/local_addrs.h"
 #include "system/resolver.h"
 #include "system/signals.h"
 
-enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_ADDRS, TAG_ADMIN, TAG_RESOLVER, TAG_END };
+enum poll_tag {
+	TAG_SIGNAL = 1,
+	TAG_REAPER,
+	TAG_ADDRS,
+	TAG_ADMIN,
+	TAG_ROUTES,
+	TAG_RESOLVER,
+	TAG_END
+};
 
 /* READY, STOPPED and a note of each kind per worker come beside what the pools hold. */
 #define PUNTS_PER_QUEUE                                                                            \
@@ -102,6 +111,37 @@ static void resolver_poll_arm(struct control *control)
 	io_uring_sqe_set_data64(sqe, TAG_RESOLVER);
 }
 
+/* One shot, for the same reason. */
+static void routes_poll_arm(struct control *control)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&control->ring);
+
+	io_uring_prep_poll_add(sqe, routes_fd(control->routes), POLLIN);
+	io_uring_sqe_set_data64(sqe, TAG_ROUTES);
+}
+
+static void snapshot_release(struct hostmap *map, void *object)
+{
+	snapshot_free(object);
+}
+
+/* The workers' snapshot with the routes that the kernel has now: nothing else of it changes. */
+static void routes_publish(struct control *control)
+{
+	struct route_table *table = routes_due(control->routes, control->outside.now_ns(control));
+	struct snapshot *snapshot;
+
+	if (!table)
+		return;
+	snapshot = snapshot_reroute(dataplane_snapshot(control->dataplane), table);
+	if (!snapshot) {
+		route_table_destroy(table); /* no memory: the next change tries again */
+		return;
+	}
+	hostmap_defer(control->map, snapshot_release,
+		      dataplane_publish(control->dataplane, snapshot));
+}
+
 static void close_begin(struct control *control)
 {
 	control->state = CONTROL_CLOSING;
@@ -118,7 +158,7 @@ static void signals_take(struct control *control)
 	while ((number = signals_next(control->signal_fd)) != 0) {
 		switch (number) {
 		case SIGHUP:
-			log_warning("SIGHUP: reloading is not supported, restart to apply changes");
+			control->reload_asked = true; /* several at once are one */
 			break;
 		case SIGUSR1:
 			control_stats(control, &stats);
@@ -169,6 +209,9 @@ static void completion_take(struct control *control, uint64_t tag, uint32_t flag
 		node_on_local_addrs(control->node);
 		if (!(flags & IORING_CQE_F_MORE))
 			poll_arm(control, control->addrs_fd, TAG_ADDRS);
+	} else if (tag == TAG_ROUTES) {
+		routes_turn(control->routes, control->outside.now_ns(control));
+		routes_poll_arm(control);
 	} else if (tag == TAG_ADMIN) {
 		admin_turn(control->admin, control->outside.now_ns(control));
 		admin_poll_arm(control);
@@ -256,6 +299,8 @@ static uint64_t next_deadline(const struct control *control)
 {
 	uint64_t deadline = node_next_deadline(control->node);
 
+	if (routes_next_deadline(control->routes) < deadline)
+		deadline = routes_next_deadline(control->routes);
 	if (handshake_queue_deadline(&control->handshakes) < deadline)
 		deadline = handshake_queue_deadline(&control->handshakes);
 	if (control->admin && admin_next_deadline(control->admin) < deadline)
@@ -300,16 +345,24 @@ int control_run(struct control *control)
 		admin_poll_arm(control);
 	if (control->resolver)
 		resolver_poll_arm(control);
+	if (routes_fd(control->routes) >= 0)
+		routes_poll_arm(control);
 
 	while (control->state != CONTROL_ENDED) {
 		turn_wait(control, next_deadline(control));
 		completions_take(control);
 		if (control->state == CONTROL_ENDED)
 			break;
+		if (control->reload_asked && control->state == CONTROL_RUNNING) {
+			control->reload_asked = false;
+			log_info("Caught HUP, reloading config");
+			control->on_reload(control);
+		}
 		handshakes_work(control);
 		if (control->resolver)
 			resolver_tick(control->resolver, control->outside.now_ns(control));
 		node_tick(control->node);
+		routes_publish(control);
 		if (control->admin)
 			admin_tick(control->admin, control->outside.now_ns(control));
 		garbage_turn(control);

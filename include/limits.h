@@ -98,7 +98,9 @@
 #define CALCULATED_MAX       256 /* lighthouse.calculated_remotes, masks of all prefixes together */
 #define PREFERRED_RANGES_MAX 256
 #define PUNCHES_MAX          512 /* hole punches, and tests, ordered and not yet due */
-#define PUNCHES_PER_SECOND   200 /* a lighthouse, or who reports to it, must not aim us at others */
+#define PUNCH_CALLER_ADDRS_MAX                                                                     \
+	8 /* of a host that calls us, kept until punchy.respond_delay is over */
+#define PUNCHES_PER_SECOND 200 /* a lighthouse, or who reports to it, must not aim us at others */
 #define PUNCH_ORDERS_PER_SECOND                                                                    \
 	200 /* that a lighthouse sends to one host; burst for a host that came back */
 #define PUNCH_ORDERS_BURST 1000
@@ -203,8 +205,10 @@
  * that takes the routes of a large network by BGP has a few thousand; all of them cost 1 MB, and
  * each change of the kernel's table makes the workers' table anew, in about 4 ms.
  */
-#define ROUTES_MAX   16384
-#define GATEWAYS_MAX 16 /* of one route; routers spread over no more */
+#define ROUTES_MAX               16384
+#define SYSTEM_ROUTES_BUFFER_MAX (64 << 20) /* bytes; an overrun costs a dump, nothing is lost */
+#define ROUTES_PUBLISH_NS        100000000u /* between workers' tables made of learned routes */
+#define GATEWAYS_MAX             16         /* of one route; routers spread over no more */
 
 /* --- m57ctl ------------------------------------------------------------------------------------
  */

@@ -190,6 +190,11 @@ $(B)/fuzz/lighthouse: tests/fuzz/lighthouse_fuzz.c control/peers/lighthouse_wire
 	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined -Iinclude -Icontrol -o $@ $(filter %.c,$^)
 
+$(B)/fuzz/dns: tests/fuzz/dns_fuzz.c control/dns_wire.c $(B)/flags
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
+	-fno-sanitize-recover=undefined -Iinclude -Icontrol -o $@ $(filter %.c,$^)
+
 # --- what is run rather than built. pkg-config is asked when make starts: so libraries that
 # --- install-deps has just brought are seen by a make below this one.
 SUB       = $(MAKE) --no-print-directory B=$(B)

@@ -37,6 +37,7 @@ struct control {
 	bool udp_v6;
 	int signal_fd;
 	struct admin *admin;                       /* NULL: no control socket */
+	struct dns *dns;                           /* NULL: this is no lighthouse */
 	struct resolver *resolver;                 /* NULL: no host name is looked up */
 	int addrs_fd;                              /* local_addrs_watch(); -1: not watched */
 	void (*on_ready)(struct control *control); /* every worker runs */

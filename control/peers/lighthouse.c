@@ -24,6 +24,14 @@ int lighthouse_init(struct node *node)
 	/* Ours: updates, moves, holes, tests; later reservations count them too. */
 	if (timers_reserve(&node->tunnels.timers, NODE_TIMERS) != 0)
 		return -ENOMEM;
+	if (lighthouse->options.am_lighthouse) {
+		uint8_t key[DNS_KEY_BYTES];
+
+		node->outside->random(node->outside->context, key, sizeof(key));
+		if (dns_names_init(&node->dns_names, key) != 0)
+			return -ENOMEM;
+		dns_names_learn(&node->dns_names, pki_own_cert(node->pki));
+	}
 	if (!lighthouse->options.am_lighthouse && lighthouse->options.host_count > 0)
 		timer_arm(&node->tunnels.timers, &lighthouse->update, node_now_ns(node));
 	return 0;
@@ -380,6 +388,8 @@ void lighthouse_greet(struct node *node, const struct tunnel_record *record)
 	const struct table *hosts = &node->tunnels.by_addr;
 
 	lighthouse_learn(node, record);
+	if (node->lighthouse.options.am_lighthouse)
+		dns_names_learn(&node->dns_names, record->cert);
 	if (node->lighthouse.options.am_lighthouse || node->shut_down ||
 	    !is_lighthouse_record(node, record))
 		return;

@@ -185,7 +185,7 @@ $(B)/fuzz/%: tests/fuzz/%_fuzz.c $(wildcard dataplane/crypto/*.c) $(B)/flags
 	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined $(INC_dataplane) $(PKG_CFLAGS) -o $@ $(filter %.c,$^) $(PKG_LIBS)
 
-$(B)/fuzz/lighthouse: tests/fuzz/lighthouse_fuzz.c control/peers/lighthouse_wire.c $(B)/flags
+$(B)/fuzz/lighthouse $(B)/fuzz/relay: $(B)/fuzz/%: tests/fuzz/%_fuzz.c control/peers/%_wire.c $(B)/flags
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined -Iinclude -Icontrol -o $@ $(filter %.c,$^)

@@ -84,6 +84,7 @@ admin_run_fn admin_run_version;
 admin_run_fn admin_run_status;
 admin_run_fn admin_run_drops;
 admin_run_fn admin_run_counters;
+admin_run_fn admin_run_queues;
 admin_run_fn admin_run_log_level;
 admin_run_fn admin_run_device_info;
 

@@ -64,12 +64,13 @@ json_t *admin_run_status(struct admin_world *world, const struct admin_arguments
 	struct control *control = world->control;
 
 	return json_pack(
-		"{s:s,s:o,s:s,s:o,s:i,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,s:o}",
+		"{s:s,s:o,s:s,s:o,s:i,s:s,s:b,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,s:o}",
 		"version", M57_VERSION, "uptimeSeconds",
 		admin_seconds(control->outside.now_ns(control) - world->started_ns), "interface",
 		world->device[0] ? world->device : "disabled", "udpAddr",
-		admin_text_endpoint(&world->bound), "queues", (int)control->queues, "ioUring",
-		dataplane_tier_name(world->tier), "cipher",
+		admin_text_endpoint(&world->bound), "queues", (int)control->queues, "steering",
+		steering_name(control->steering), "spreadFlows", (int)world->config->spread_flows,
+		"ioUring", dataplane_tier_name(world->tier), "cipher",
 		world->config->cipher == AEAD_AES256GCM ? "aes" : "chachapoly", "aead", aead->name,
 		"aeadArchitecture", aead->architecture ? aead->architecture : "",
 		"aeadMegabytesPerSecond", (json_int_t)aead_chosen_speed(world->config->cipher),
@@ -135,6 +136,38 @@ json_t *admin_run_counters(struct admin_world *world, const struct admin_argumen
 			rows, counter_row(stat_rows[i].name, stats.stats[i], stat_rows[i].help));
 	return counter_answer(world, rows);
 }
+
+/* What each worker has done: how a tunnel's flows are spread shows here. */
+static json_t *queue_row(struct control *control, uint32_t queue)
+{
+	static const enum statistic shown[] = {
+		STAT_TUN_PACKETS,  STAT_UDP_SENT,    STAT_UDP_RECEIVED,
+		STAT_TUN_WRITTEN,  STAT_HANDED_OVER, STAT_HANDED_TAKEN,
+		STAT_COPIED_BYTES, STAT_LOOPS,       STAT_WAITS,
+	};
+	json_t *row = json_pack("{s:i}", "queue", (int)queue);
+	uint64_t drops[DROPS] = {0}, stats[STATS] = {0}, dropped = 0;
+
+	dataplane_read_queue(control->dataplane, queue, drops, stats);
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		json_object_set_new(row, stat_rows[shown[i]].name,
+				    json_integer((json_int_t)stats[shown[i]]));
+	for (size_t i = DROP_NONE + 1; i < DROPS; i++)
+		dropped += drops[i];
+	json_object_set_new(row, "dropped", json_integer((json_int_t)dropped));
+	return row;
+}
+
+json_t *admin_run_queues(struct admin_world *world, const struct admin_arguments *arguments,
+			 char error[ERROR_LINE_MAX])
+{
+	json_t *rows = json_array();
+
+	for (uint32_t queue = 0; queue < world->control->queues; queue++)
+		json_array_append_new(rows, queue_row(world->control, queue));
+	return rows;
+}
+
 /* --- log and device ----------------------------------------------------------------------------
  */
 

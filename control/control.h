@@ -18,6 +18,7 @@
 #include "peers/node.h"
 #include "reaper.h"
 #include "stats.h"
+#include "system/steer.h"
 
 enum control_state {
 	CONTROL_STARTING, /* not every worker has said PUNT_READY */
@@ -34,6 +35,7 @@ struct control {
 	struct reaper *reaper;
 	uint32_t queues;
 	int udp_fd; /* socket 0: raw UDP leaves here */
+	enum steering steering;
 	bool udp_v6;
 	int signal_fd;
 	struct admin *admin;                       /* NULL: no control socket */

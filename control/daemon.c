@@ -117,6 +117,7 @@ static int sockets_make(struct daemon *daemon)
 		.mark = config->listen.so_mark,
 		.offloads = config->listen.udp_offloads,
 		.single = config->listen.batch <= 1,
+		.spread = config->spread_flows,
 	};
 	char error[ERROR_LINE_MAX] = "";
 
@@ -124,6 +125,7 @@ static int sockets_make(struct daemon *daemon)
 		return fail_at(error, strstr(error, "listen.port") ? config->listen.port_where
 								   : config->listen.host_where);
 	daemon->control.udp_fd = daemon->udp.fds[0];
+	daemon->control.steering = daemon->udp.steering;
 	daemon->control.udp_v6 = daemon->udp.v6;
 	/* The kernel reports twice what it was asked for; half counts as what an operator asked. */
 	if ((options.read_buffer && daemon->udp.read_buffer / 2 < options.read_buffer) ||
@@ -340,6 +342,7 @@ static int dataplane_make(struct daemon *daemon)
 		.map = daemon->control.map,
 		.tier = daemon->tier,
 		.cpus = chosen ? cpus : NULL,
+		.spread_flows = daemon->config->spread_flows,
 	};
 	char error[ERROR_LINE_MAX] = "";
 	int result;
@@ -453,8 +456,13 @@ static void started_log(const struct daemon *daemon)
 		 LOG_STR("firewallHashes", rules_hash(daemon->config->firewall.rules, hash)));
 	if (daemon->config->routines > 1)
 		log_info("Using multiple routines", LOG_U64("routines", daemon->config->routines),
-			 LOG_STR("steering",
-				 daemon->udp.steer_error ? "hash of the addresses" : "index"));
+			 LOG_STR("steering", steering_name(daemon->udp.steering)),
+			 LOG_STR("spreadFlows", daemon->config->spread_flows ? "yes" : "no"));
+	if (daemon->udp.steer_error)
+		log_warning("No program may be attached to the sockets: the kernel chooses one for "
+			    "each peer by its addresses, and workers share out its flows if "
+			    "m57.spread_flows is on; run with CAP_NET_ADMIN",
+			    LOG_STR("error", strerror(-daemon->udp.steer_error)));
 }
 
 /* --- the end -----------------------------------------------------------------------------------

@@ -46,6 +46,21 @@ static void note(struct control *control, const struct punt *punt)
 	}
 }
 
+/*
+ * The kernel joins flows to trains before it steers them, so they reach their workers in part by
+ * the socket and in part from another worker: out of order. All of a tunnel by one socket, and the
+ * workers pass on what is not theirs, in order.
+ */
+static void trains_mixed(struct control *control)
+{
+	if (control->steering != STEER_LABEL ||
+	    steer_by(STEER_INDEX, control->udp_fd, control->queues) != 0)
+		return;
+	control->steering = STEER_INDEX;
+	log_info("The network joins flows of a tunnel to trains: its socket gets them all, and "
+		 "workers share them out");
+}
+
 static void worker_ready(struct control *control, const struct punt *punt)
 {
 	control->workers_ready |= 1ull << punt->queue;
@@ -105,7 +120,10 @@ void dispatch_punt(struct control *control, struct punt *punt)
 		node_on_wanted(node, punt->queue, &punt->addr);
 		break;
 	case PUNT_NOTE:
-		note(control, punt);
+		if (punt->note == NOTE_TRAINS_MIXED)
+			trains_mixed(control);
+		else
+			note(control, punt);
 		break;
 	case PUNT_RESUME_AGAIN:
 		node_on_resume_again(node, punt->queue, &punt->addr);

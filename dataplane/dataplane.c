@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@ struct dataplane {
 	pthread_t threads[QUEUES_MAX];
 	uint64_t posted[QUEUES_MAX]; /* orders, to each worker */
 	struct order stop[QUEUES_MAX];
+	int rings[QUEUES_MAX];
+	struct label_key label_key;
 };
 
 static int fifo_create(struct event_fifo *fifo, uint32_t size)
@@ -38,6 +41,19 @@ static int fifo_create(struct event_fifo *fifo, uint32_t size)
 	fifo->size = size;
 	fifo->events = calloc(size, sizeof(*fifo->events));
 	return fifo->events ? 0 : -ENOMEM;
+}
+
+/*
+ * Why a bound. A counter is drawn when a packet is sealed; deployed peers forget counters that are
+ * 1024 behind the newest. While one worker fills its batch the others, at about its pace, send
+ * batches of their own, so a packet may be overtaken by as many as all batches hold together.
+ */
+static uint32_t unsent_max(uint32_t queues)
+{
+	if (queues == 1)
+		return UINT32_MAX;
+	return SKEW_PACKETS_MAX / queues > GSO_SEGMENTS_MAX ? SKEW_PACKETS_MAX / queues
+							    : GSO_SEGMENTS_MAX;
 }
 
 static int answers_create(struct answer_ring *ring)
@@ -62,6 +78,10 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 	};
 
 	w->queue = queue;
+	w->queues = d->queues;
+	w->spread = o->spread_flows && d->queues > 1;
+	w->label_key = o->spread_flows ? &d->label_key : NULL;
+	w->unsent_max = unsent_max(d->queues);
 	w->counters = &d->counters[queue];
 	w->map = o->map;
 	w->conntrack = d->conntrack;
@@ -71,8 +91,9 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 	w->tso = o->tun_tso;
 	w->uso = o->tun_uso;
 	if (punt_pools_create(w) || fifo_create(&w->tun_runs, FIFO_TUN) ||
-	    fifo_create(&w->udp_trains, FIFO_UDP) || answers_create(&w->replies) ||
-	    answers_create(&w->punches)) {
+	    fifo_create(&w->udp_trains, FIFO_UDP) ||
+	    fifo_create(&w->handed, d->queues * HANDOVERS_MAX) || handovers_create(&w->handovers) ||
+	    answers_create(&w->replies) || answers_create(&w->punches)) {
 		snprintf(error, 256, "queue %u: no memory for its pools", queue);
 		return -ENOMEM;
 	}
@@ -89,16 +110,22 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	d->queues = options->queues;
 	for (uint32_t i = 0; i < d->queues; i++)
 		d->cpus[i] = options->cpus ? options->cpus[i] : -1;
-	d->workers = calloc(d->queues, sizeof(*d->workers));
+	d->workers = aligned_alloc(_Alignof(struct worker), d->queues * sizeof(*d->workers));
 	d->counters = aligned_alloc(64, d->queues * sizeof(*d->counters));
 	d->conntrack = conntrack_create();
 	d->post = post_create();
+	if (d->workers)
+		memset(d->workers, 0, d->queues * sizeof(*d->workers));
 	if (!d->workers || !d->counters || !d->conntrack || !d->post)
 		goto err_destroy;
 	memset(d->counters, 0, d->queues * sizeof(*d->counters));
-	for (uint32_t i = 0; i < d->queues; i++)
+	randombytes_buf(&d->label_key, sizeof(d->label_key));
+	for (uint32_t i = 0; i < d->queues; i++) {
 		if (worker_create(d, i, options, error))
 			goto err_destroy;
+		d->rings[i] = io_ring_fd(d->workers[i].io);
+		io_set_peers(d->workers[i].io, d->rings);
+	}
 	return d;
 
 err_destroy:
@@ -183,16 +210,21 @@ int dataplane_post(struct dataplane *d, uint32_t queue, struct order *order)
 	return err;
 }
 
+void dataplane_read_queue(struct dataplane *d, uint32_t queue, uint64_t drops[DROPS],
+			  uint64_t stats[STATS])
+{
+	struct counters *counters = &d->counters[queue];
+
+	for (int i = 0; i < DROPS; i++)
+		drops[i] += atomic_load_explicit(&counters->drops[i], memory_order_relaxed);
+	for (int i = 0; i < STATS; i++)
+		stats[i] += atomic_load_explicit(&counters->stats[i], memory_order_relaxed);
+}
+
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS])
 {
-	for (uint32_t q = 0; q < d->queues; q++) {
-		for (int i = 0; i < DROPS; i++)
-			drops[i] += atomic_load_explicit(&d->counters[q].drops[i],
-							 memory_order_relaxed);
-		for (int i = 0; i < STATS; i++)
-			stats[i] += atomic_load_explicit(&d->counters[q].stats[i],
-							 memory_order_relaxed);
-	}
+	for (uint32_t q = 0; q < d->queues; q++)
+		dataplane_read_queue(d, q, drops, stats);
 }
 
 uint64_t dataplane_cpu_ns(const struct dataplane *d)
@@ -231,6 +263,8 @@ void dataplane_destroy(struct dataplane *d)
 		struct worker *w = &d->workers[i];
 		io_destroy(w->io);
 		punt_pools_destroy(w);
+		handovers_destroy(&w->handovers);
+		free(w->handed.events);
 		free(w->tun_runs.events);
 		free(w->udp_trains.events);
 		free(w->replies.list);

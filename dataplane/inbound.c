@@ -2,10 +2,11 @@
  * inbound.c - the road from the socket to the tun (PROTOCOL.md 1.6, 4.3).
  *
  * A train is what one receive brought: datagrams of one size from one source. GRO looks at the
- * first datagram only, so a train is first split into runs of one message type and one index. Exits
- * of a datagram: UDP_*, INDEX_*, REPLAY, AUTHENTICATION, RELAY_NESTED, INNER_PARSE, FIREWALL_*,
- * punted, taken as a relay frame (relay.c), or written to the tun. What frames hold goes the same
- * road, but gets no recv_error, moves no tunnel, and may be no frame.
+ * first datagram only, so a train is first split into runs of one message type, one index and one
+ * worker that they are for. Exits of a datagram: UDP_*, INDEX_*, passed on to its worker
+ * (HANDOVER_FULL), REPLAY, AUTHENTICATION, RELAY_NESTED, INNER_PARSE, FIREWALL_*, punted, taken as
+ * a relay frame (relay.c), or written to the tun. What frames hold goes the same road, but gets no
+ * recv_error, moves no tunnel, stays with this worker, and may be no frame.
  *
  * The straight road. The first packet of a run is opened into a write slot, parsed and judged. The
  * next is opened so that its payload lands behind the first one's (join.h); when its header
@@ -29,6 +30,8 @@ struct inbound_run {
 	const struct endpoint *source;
 	uint32_t via; /* as in struct arrival */
 	enum wire_type type;
+	uint32_t owner; /* worker that the datagrams are for */
+	bool mixed;     /* as in struct arrival */
 	uint32_t count;
 	uint32_t settled; /* datagrams before this one are in the replay window */
 	uint8_t *datagram[RUN_MAX];
@@ -156,6 +159,8 @@ static void settle(struct worker *w, struct inbound_run *run, uint32_t end)
 		if (kept > 0)
 			tunnel_is_alive(w, run->tunnel, run->source, run->via,
 					run->type == WIRE_MESSAGE);
+		if (kept > 0 && run->mixed)
+			handover_mixed(w);
 	}
 	run->tail = w->chains.last;
 	if (run->tail)
@@ -356,7 +361,32 @@ static void lighthouse_messages(struct worker *w, struct inbound_run *run)
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
-static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t index)
+/* The worker that a datagram is for: by its flow label; without one, whoever has it. */
+static uint32_t owner_of(const struct worker *w, const struct arrival *arrival,
+			 const uint8_t *datagram)
+{
+	uint16_t label = wire_label(datagram);
+
+	if (!w->spread || label == WIRE_LABEL_NONE || arrival->via)
+		return w->queue;
+	return label_owner(wire_remote_index(datagram), label, w->queues);
+}
+
+static void pass_on(struct worker *w, const struct inbound_run *run, const struct arrival *arrival)
+{
+	uint32_t last = run->count - 1;
+	uint32_t length = (uint32_t)(run->datagram[last] - run->datagram[0]) + run->bytes[last];
+	bool mixed = owner_of(w, arrival, arrival->packet) == w->queue;
+
+	if (handover_add(w, run->owner, run->source, run->datagram[0], length,
+			 arrival->segment_bytes, mixed))
+		count_stat(w->counters, STAT_HANDED_OVER, run->count);
+	else
+		count_drop(w->counters, DROP_HANDOVER_FULL, run->count);
+}
+
+static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t index,
+			const struct arrival *arrival)
 {
 	enum wire_type type = run->type;
 	struct index_entry *entry = hostmap_by_index(w->map, index);
@@ -370,6 +400,10 @@ static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t inde
 	run->tunnel = RCU_READ(entry->tunnel);
 	if (!run->tunnel) {
 		count_drop(w->counters, DROP_INDEX_PENDING, run->count);
+		return;
+	}
+	if (run->owner != w->queue) {
+		pass_on(w, run, arrival);
 		return;
 	}
 	uint32_t fresh = replay_check(&run->tunnel->replay, run->counter, run->count, run->fresh);
@@ -476,15 +510,22 @@ static uint32_t datagram_bytes(const struct arrival *arrival, uint32_t at)
 
 /* Takes datagrams from *at on that are one run; returns false at one that is no encrypted packet.
  */
-static bool gather(const struct arrival *arrival, uint32_t *at, struct inbound_run *run,
-		   uint32_t index)
+static bool gather(const struct worker *w, const struct arrival *arrival, uint32_t *at,
+		   struct inbound_run *run, uint32_t index)
 {
+	const uint8_t *first = arrival->packet + *at;
+	uint16_t label = wire_label(first);
+
+	run->owner = run->type == WIRE_MESSAGE ? owner_of(w, arrival, first) : w->queue;
 	run->count = 0;
 	while (*at < arrival->length && run->count < RUN_MAX) {
 		uint8_t *datagram = arrival->packet + *at;
 		uint32_t bytes = datagram_bytes(arrival, *at);
 		if (bytes < WIRE_OVERHEAD || wire_type_of(datagram) != (int)run->type ||
 		    wire_remote_index(datagram) != index)
+			break;
+		if (wire_label(datagram) != label && run->type == WIRE_MESSAGE &&
+		    owner_of(w, arrival, datagram) != run->owner)
 			break;
 		run->datagram[run->count] = datagram;
 		run->bytes[run->count] = bytes;
@@ -515,6 +556,7 @@ void inbound_arrival(struct worker *w, const struct arrival *arrival)
 
 	run.source = arrival->source;
 	run.via = arrival->via;
+	run.mixed = arrival->mixed;
 	while (at < arrival->length) {
 		const uint8_t *datagram = arrival->packet + at;
 		uint32_t bytes = datagram_bytes(arrival, at);
@@ -530,8 +572,8 @@ void inbound_arrival(struct worker *w, const struct arrival *arrival)
 		} else if (run.type == WIRE_RELAY && bytes >= WIRE_OVERHEAD) {
 			relay_frames(w, arrival, &at);
 			continue;
-		} else if (gather(arrival, &at, &run, wire_remote_index(datagram))) {
-			inbound_run(w, &run, wire_remote_index(datagram));
+		} else if (gather(w, arrival, &at, &run, wire_remote_index(datagram))) {
+			inbound_run(w, &run, wire_remote_index(datagram), arrival);
 			continue;
 		} else {
 			odd_datagram(w, arrival, datagram);
@@ -544,8 +586,12 @@ void inbound_train(struct worker *w, const struct io_event *train)
 {
 	uint32_t packets = train->length ? (train->length - 1) / train->segment_bytes + 1 : 1;
 
-	count_stat(w->counters, STAT_UDP_RECEIVES, 1);
-	count_stat(w->counters, STAT_UDP_RECEIVED, packets);
+	if (train->type == IO_HANDED) {
+		count_stat(w->counters, STAT_HANDED_TAKEN, packets);
+	} else {
+		count_stat(w->counters, STAT_UDP_RECEIVES, 1);
+		count_stat(w->counters, STAT_UDP_RECEIVED, packets);
+	}
 	PROBE(run_in, w->queue, packets, train->length);
 	if (train->length == 0) {
 		count_drop(w->counters, DROP_UDP_EMPTY, 1);
@@ -561,5 +607,6 @@ void inbound_train(struct worker *w, const struct io_event *train)
 				   .length = train->length,
 				   .segment_bytes = train->segment_bytes,
 				   .buffer = train->buffer,
+				   .mixed = train->type == IO_HANDED && train->handover->mixed,
 			   });
 }

@@ -8,7 +8,9 @@
  * by one, a turn waits a moment for more of them (gather_learn).
  *
  *   io_next --> udp_trains --> inbound.c --> chains.c --> io_write   (tun)
- *          |        \-> relay.c --> io_send, the same buffer          (UDP)
+ *          |        |\-> relay.c --> io_send, the same buffer         (UDP)
+ *          |        \--> handover.c --> io_hand_over                 (another worker)
+ *          \--> handed ------> inbound.c, from another worker
  *          \--> tun_runs ----> outbound.c --> train.c --> io_send    (UDP)
  *          \--> orders ------> inbox.c
  *                 questions to a lighthouse: inbound.c --> answer.c --> train.c
@@ -117,6 +119,10 @@ static void collect(struct worker *w)
 			gather_see(w, &event);
 			fifo_put(&w->udp_trains, &event);
 			break;
+		case IO_HANDED:
+			gather_see(w, &event);
+			fifo_put(&w->handed, &event);
+			break;
 		case IO_ORDER:
 			inbox_order(w, event.order);
 			break;
@@ -142,35 +148,51 @@ static bool inbound_possible(struct worker *w, const struct io_event *train)
 			  : train_possible(w, GSO_SEGMENTS_MAX, GSO_BYTES_MAX);
 }
 
+static void inbound_done(struct worker *w, const struct io_event *event)
+{
+	if (event->type == IO_HANDED)
+		handover_release(event->handover);
+	else
+		io_release(w->io, event);
+}
+
 static void inbound(struct worker *w)
 {
 	struct io_event *event;
 
 	uint32_t bytes = 0, datagrams = 0;
-	while (bytes < BATCH_BYTES && datagrams < BATCH_DATAGRAMS &&
-	       (event = fifo_first(&w->udp_trains))) {
-		if (!inbound_possible(w, event))
+	while (bytes < BATCH_BYTES && datagrams < BATCH_DATAGRAMS) {
+		/* what others have passed on is older */
+		struct event_fifo *from = w->handed.count ? &w->handed : &w->udp_trains;
+		event = fifo_first(from);
+		if (!event || !inbound_possible(w, event))
 			break;
 		bytes += event->length;
 		datagrams += event->length ? (event->length - 1) / event->segment_bytes + 1 : 1;
 		inbound_train(w, event);
-		io_release(w->io, event);
-		fifo_drop_first(&w->udp_trains);
+		inbound_done(w, event);
+		fifo_drop_first(from);
 	}
+	handover_flush(w);
 	chains_flush(w);
 }
 
 static void outbound(struct worker *w)
 {
+	uint32_t bytes = 0, sealed = 0;
 	struct io_event *event;
 
-	for (uint32_t bytes = 0; bytes < BATCH_BYTES && (event = fifo_first(&w->tun_runs));) {
+	/* what waits for a full socket grows old while the other workers go on: no more of it */
+	bool blocked = w->queues > 1 && io_send_blocked(w->io);
+	while (!blocked && bytes < BATCH_BYTES && sealed < w->unsent_max &&
+	       (event = fifo_first(&w->tun_runs))) {
 		uint32_t packets = run_packets(event->length, &event->vnet);
 		if (!train_possible(w, packets,
 				    event->length +
 					    packets * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD)))
 			break;
 		bytes += event->length;
+		sealed += packets;
 		w->outbound_held = !outbound_run(w, event->packet, event->length, &event->vnet);
 		if (w->outbound_held)
 			break;
@@ -185,7 +207,7 @@ static void outbound(struct worker *w)
 /* Work that can go on now; runs that wait for a full socket are woken by its completion. */
 static bool has_work(const struct worker *w)
 {
-	bool trains = w->udp_trains.count > 0, blocked = io_send_blocked(w->io);
+	bool trains = w->udp_trains.count + w->handed.count > 0, blocked = io_send_blocked(w->io);
 	bool runs = w->tun_runs.count > 0 && !w->outbound_held;
 
 	return (trains && ((w->has_tun && !w->inbound_held) || !blocked)) ||
@@ -263,6 +285,8 @@ void *worker_main(void *argument)
 			while (io_next(w->io, &event))
 				if (event.type == IO_TUN_RUN || event.type == IO_UDP_TRAIN)
 					io_release(w->io, &event);
+				else if (event.type == IO_HANDED)
+					handover_release(event.handover);
 		}
 		rcu_worker_online();
 	}

@@ -43,7 +43,9 @@ bool outbound_reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, u
 
 void outbound_used(struct worker *w, struct tunnel *tunnel)
 {
-	atomic_store_explicit(&tunnel->last_out_ns, w->now_ns, memory_order_relaxed);
+	/* the line is shared with other workers: not written more often than the clock moves */
+	if (atomic_load_explicit(&tunnel->last_out_ns, memory_order_relaxed) != w->now_ns)
+		atomic_store_explicit(&tunnel->last_out_ns, w->now_ns, memory_order_relaxed);
 	if (atomic_load_explicit(&tunnel->watched, memory_order_relaxed) == 0)
 		punt_active(w, tunnel);
 }
@@ -66,6 +68,7 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 			     const struct inner *inner)
 {
 	struct segmenter s;
+	uint16_t label = WIRE_LABEL_NONE;
 	uint64_t counter;
 	struct way way;
 
@@ -89,18 +92,19 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 	if (!outbound_reserve(w, tunnel, s.count, &counter) ||
 	    (way.via && !outbound_reserve(w, way.via, s.count, &way.counter)))
 		return DROP_COUNTER_LIMIT;
+	if (w->label_key)
+		label = label_of(w->label_key, inner);
 
 	for (uint32_t i = 0; i < s.count; i++) {
 		uint32_t bytes;
 		const uint8_t *segment = segment_next(&s, &bytes);
-		uint8_t *out =
-			train_room(w, way.via ? way.via : tunnel, way.remote, bytes + way.overhead);
+		uint8_t *out = train_room(w, way.via ? way.via : tunnel, way.remote, label,
+					  bytes + way.overhead);
 		if (!out) {
 			count_drop(w->counters, DROP_SEND_ERROR, s.count - i);
 			break;
 		}
-		seal_on_way(tunnel, &way, WIRE_MESSAGE, WIRE_LABEL_NONE, counter, i, segment, bytes,
-			    out);
+		seal_on_way(tunnel, &way, WIRE_MESSAGE, label, counter, i, segment, bytes, out);
 	}
 	outbound_used(w, tunnel);
 	if (way.via)
@@ -214,7 +218,7 @@ int outbound_in_train(struct worker *w, struct tunnel *tunnel, enum wire_type ty
 		return -EHOSTUNREACH;
 	if (!outbound_reserve(w, tunnel, 1, &counter))
 		return -EKEYEXPIRED;
-	out = train_room(w, tunnel, remote, length + WIRE_OVERHEAD);
+	out = train_room(w, tunnel, remote, WIRE_LABEL_NONE, length + WIRE_OVERHEAD);
 	if (!out) {
 		count_drop(w->counters, DROP_SEND_ERROR, 1);
 		return -ENOBUFS;

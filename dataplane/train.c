@@ -5,6 +5,11 @@
  * A train ends when the endpoint or the size changes, behind a shorter datagram (the kernel takes
  * one short segment, at the end), when it is full, and at the end of the turn: nothing waits for
  * more.
+ *
+ * Datagrams of different flow labels stand in different trains, by label modulo TRAINS_MAX, because
+ * the receiver's kernel steers a whole train by its first label. A receiver of 2, 4 or 8 workers
+ * has no train to split; one of another number has where two flows meet in one place. A flow has
+ * one place, so its order is kept.
  */
 #include "worker.h"
 
@@ -23,13 +28,17 @@ _Static_assert(TRAIN_SLOTS_MAX(RUN_SEGMENTS_MAX,
 		       SEND_SLOTS,
 	       "a run that is not refused fits the send slots");
 
-void train_close(struct worker *w)
+static void train_send(struct worker *w, struct train *train)
 {
-	struct train *train = &w->train;
-
 	if (train->slot)
 		io_send(w->io, train->slot);
 	train->slot = NULL;
+}
+
+void train_close(struct worker *w)
+{
+	for (uint32_t i = 0; i < TRAINS_MAX; i++)
+		train_send(w, &w->trains[i]);
 }
 
 static bool train_takes(const struct train *train, const struct remote *remote, uint32_t bytes)
@@ -40,10 +49,9 @@ static bool train_takes(const struct train *train, const struct remote *remote, 
 	       slot->count < train->count_max && slot->length + bytes <= GSO_BYTES_MAX;
 }
 
-static bool train_begin(struct worker *w, const struct tunnel *tunnel, const struct remote *remote,
-			uint32_t bytes)
+static bool train_begin(struct worker *w, struct train *train, const struct tunnel *tunnel,
+			const struct remote *remote, uint32_t bytes)
 {
-	struct train *train = &w->train;
 	struct send_slot *slot = io_send_slot(w->io);
 
 	if (!slot)
@@ -63,13 +71,13 @@ static bool train_begin(struct worker *w, const struct tunnel *tunnel, const str
 }
 
 uint8_t *train_room(struct worker *w, const struct tunnel *tunnel, const struct remote *remote,
-		    uint32_t bytes)
+		    uint16_t label, uint32_t bytes)
 {
-	struct train *train = &w->train;
+	struct train *train = &w->trains[label % TRAINS_MAX];
 
 	if (!train_takes(train, remote, bytes)) {
-		train_close(w);
-		if (!train_begin(w, tunnel, remote, bytes))
+		train_send(w, train);
+		if (!train_begin(w, train, tunnel, remote, bytes))
 			return NULL;
 	}
 	struct send_slot *slot = train->slot;

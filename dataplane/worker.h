@@ -11,14 +11,17 @@
 #include "aead.h"
 #include "counters.h"
 #include "filter/conntrack.h"
+#include "handover.h"
 #include "hostmap.h"
 #include "io/io.h"
 #include "io/join.h"
+#include "lookup/label.h"
 #include "message.h"
 #include "snapshot.h"
 
 #define CHAINS_MAX  8 /* flows that are joined at the same time */
 #define SCRATCH_MAX (CHAINS_MAX + 1)
+#define TRAINS_MAX  8 /* being filled at the same time, by flow label modulo this */
 #define FIFO_TUN    TUN_SLOTS
 #define FIFO_UDP    UDP_SLOTS
 #define RUN_MAX     64 /* datagrams judged together; UDP GRO joins no more */
@@ -32,6 +35,7 @@ struct arrival {
 	uint32_t trim;   /* bytes in front of the next one that belong to a frame around it */
 	uint32_t via;    /* index of the relay they came through; 0: directly */
 	uint16_t buffer; /* for io_send_borrow(); not with via */
+	bool mixed;      /* passed on out of a train that was steered rightly by its first */
 };
 
 /* Where packets of a tunnel go: to its remote, or as frames to its relay's. */
@@ -49,7 +53,7 @@ struct event_fifo {
 	struct io_event *events;
 };
 
-/* The train that is being filled. */
+/* A train that is being filled. */
 struct train {
 	struct send_slot *slot;      /* NULL: none */
 	const struct remote *remote; /* same turn only */
@@ -123,7 +127,10 @@ struct reject_bucket {
 
 struct worker {
 	/* --- set once --- */
-	uint32_t queue;
+	uint32_t queue, queues;
+	bool spread;                       /* labelled datagrams of other workers are passed on */
+	const struct label_key *label_key; /* NULL: no labels are written */
+	uint32_t unsent_max;               /* packets sealed in one batch */
 	struct io *io;
 	struct counters *counters;
 	struct hostmap *map;
@@ -142,9 +149,9 @@ struct worker {
 	bool inbound_held;     /* the first train waits for send slots */
 
 	/* --- between turns --- */
-	struct event_fifo tun_runs, udp_trains;
+	struct event_fifo tun_runs, udp_trains, handed;
 	struct gather gather;
-	struct train train;
+	struct train trains[TRAINS_MAX];
 	struct chains chains;
 	bool tso, uso; /* the tun takes joined TCP, UDP */
 
@@ -162,6 +169,10 @@ struct worker {
 	struct reject_bucket rejects[2];     /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];
+
+	struct handovers handovers;
+	uint32_t mixed; /* authentic runs of trains that had several owners */
+	bool mixed_said;
 };
 
 /* loop.c */
@@ -189,11 +200,12 @@ void punt_note(struct worker *w, const struct io_event *event);
 
 /* train.c */
 /*
- * Where the next sealed datagram of bytes for remote goes. Continues the open train when it may,
- * else begins another. NULL only when the caller did not ask train_possible() before.
+ * Where the next sealed datagram of bytes for remote goes. Continues the open train of its label
+ * when it may, else begins another. NULL only when the caller did not ask train_possible() before.
  */
 uint8_t *train_room(struct worker *w, const struct tunnel *tunnel, const struct remote *remote,
-		    uint32_t bytes);
+		    uint16_t label, uint32_t bytes);
+/* Sends all that is being filled. */
 void train_close(struct worker *w);
 /* Are there send slots for packets datagrams of bytes in all? */
 bool train_possible(const struct worker *w, uint32_t packets, uint32_t bytes);

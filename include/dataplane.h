@@ -37,7 +37,8 @@ struct dataplane_options {
 	int control_ring_fd; /* ring that punts are sent to by MSG_RING */
 	struct hostmap *map;
 	enum io_tier tier;
-	const int *cpus; /* CPU that each worker stays on, -1: any; or NULL. Copied */
+	bool spread_flows; /* m57.spread_flows: labels are written, and looked at */
+	const int *cpus;   /* CPU that each worker stays on, -1: any; or NULL. Copied */
 };
 
 /*
@@ -90,6 +91,9 @@ static inline struct punt *dataplane_punt_of(uint64_t user_data)
 
 /* Sums of all workers since start; sum must be zeroed or hold what to add to. */
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS]);
+/* The same of one worker. */
+void dataplane_read_queue(struct dataplane *d, uint32_t queue, uint64_t drops[DROPS],
+			  uint64_t stats[STATS]);
 
 /* CPU time that all workers have used so far, ns. */
 uint64_t dataplane_cpu_ns(const struct dataplane *d);

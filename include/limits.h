@@ -98,7 +98,9 @@
 #define CALCULATED_MAX       256 /* lighthouse.calculated_remotes, masks of all prefixes together */
 #define PREFERRED_RANGES_MAX 256
 #define PUNCHES_MAX          512 /* hole punches, and tests, ordered and not yet due */
-#define PUNCHES_PER_SECOND   200 /* a lighthouse, or who reports to it, must not aim us at others */
+#define PUNCH_CALLER_ADDRS_MAX                                                                     \
+	8 /* of a host that calls us, kept until punchy.respond_delay is over */
+#define PUNCHES_PER_SECOND 200 /* a lighthouse, or who reports to it, must not aim us at others */
 #define PUNCH_ORDERS_PER_SECOND                                                                    \
 	200 /* that a lighthouse sends to one host; burst for a host that came back */
 #define PUNCH_ORDERS_BURST 1000
@@ -126,6 +128,15 @@
 #define COUNTER_REHANDSHAKE_AT (1ull << 34)
 #define COUNTER_REFUSE_AT      (UINT64_MAX - (1ull << 40)) /* no nonce at or above this is ever used */
 #define DATAGRAM_MAX           9001 /* bytes; what a stock peer can receive */
+#define FLOW_LABELS            255  /* values of a flow label: lookup/label.h says why so few */
+/*
+ * Packets that all workers together may have sealed and not sent (each a run of 64 more): half of
+ * the window of deployed peers, so that what one worker holds for a batch is not too old when it
+ * leaves while the others go on.
+ */
+#define SKEW_PACKETS_MAX 512
+#define MIXED_TRAINS_MAX                                                                           \
+	8 /* authentic trains of several owners before the kernel is no longer asked to spread */
 #define RECV_ERROR_HEARD_PER_SECOND                                                                \
 	1000 /* recv_errors that one worker hands to control; more are forged, or say it again */
 #define RECV_ERROR_PER_SECOND                                                                      \
@@ -138,11 +149,14 @@
 
 /* --- the dataplane's memory, per queue ---------------------------------------------------------
  */
-#define SLOT_BYTES       (64u * 1024 + 512) /* one receive buffer: 64 KiB, virtio or recvmsg headers */
-#define TUN_SLOTS        128   /* power of two; how many are in the ring: dataplane/io/buffers.h */
-#define UDP_SLOTS        128   /* power of two; 64 gave 14,650 re-arms in 4 s of small packets */
-#define SEND_SLOTS       32    /* super-packets on their way to the UDP socket */
-#define WRITE_SLOTS      32    /* super-packets on their way to the tun */
+#define SLOT_BYTES  (64u * 1024 + 512) /* one receive buffer: 64 KiB, virtio or recvmsg headers */
+#define TUN_SLOTS   128 /* power of two; how many are in the ring: dataplane/io/buffers.h */
+#define UDP_SLOTS   128 /* power of two; 64 gave 14,650 re-arms in 4 s of small packets */
+#define SEND_SLOTS  32  /* super-packets on their way to the UDP socket */
+#define WRITE_SLOTS 32  /* super-packets on their way to the tun */
+#define HANDOVERS_MAX                                                                              \
+	64 /* trains of each worker on their way to others: as many bytes as the socket's buffer   \
+	    */
 #define GSO_SEGMENTS_MAX 64    /* of one UDP_SEGMENT send, on every kernel with GSO */
 #define GSO_BYTES_MAX    65507 /* UDP payload of one send over IPv4 */
 #define TUN_GSO_BYTES_MAX                                                                          \

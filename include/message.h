@@ -42,7 +42,8 @@ enum note {
 	NOTE_GSO_REMOTE, /* EMSGSIZE or EINVAL: no trains of that segment size to one remote */
 	NOTE_TSO_OFF,    /* the tun refused a joined TCP packet: singles from now on */
 	NOTE_USO_OFF,
-	NOTE_TUN_DEAD, /* the tun read failed for good (value = errno): the node cannot go on */
+	NOTE_TRAINS_MIXED, /* trains with flows of several workers: steer by index alone */
+	NOTE_TUN_DEAD,     /* the tun read failed for good (value = errno): the node cannot go on */
 	NOTE_UDP_DEAD,
 	NOTES
 };

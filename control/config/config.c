@@ -433,6 +433,7 @@ struct config *config_load(const char *path, struct findings *findings)
 	read_firewall(&r);
 	read_logging(&r);
 	read_ctl(&r);
+	config->spread_flows = read_bool(&r, "m57.spread_flows");
 	return config;
 
 err_arena:

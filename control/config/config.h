@@ -156,6 +156,7 @@ struct config {
 
 	struct log_options logging;
 	bool allow_incomplete; /* m57.allow_incomplete */
+	bool spread_flows;     /* m57.spread_flows */
 
 	struct {
 		bool off;

@@ -37,7 +37,8 @@ static bool can_send(const struct peer_host *host)
 	return remotes_usable(host->remotes) > 0 || remotes_relays(host->remotes, &relay, 1) > 0;
 }
 
-static struct host_pending *make_pending(struct node *node, struct peer_host *host, uint32_t queue)
+static struct host_pending *make_pending(struct node *node, struct peer_host *host, uint32_t queue,
+					 bool responds)
 {
 	struct tunnels *tunnels = &node->tunnels;
 	struct host_pending *pending;
@@ -54,19 +55,31 @@ static struct host_pending *make_pending(struct node *node, struct peer_host *ho
 	pending->timer.fire = fire_pending;
 	pending->host = host;
 	pending->queue = queue;
+	pending->responds = responds;
 	host->pending = pending;
 	node->pending_count++;
 	timer_arm(&tunnels->timers, &pending->timer, pending->pending.due_ns);
-	lighthouse_ask(node, host);
+	if (!responds)
+		lighthouse_ask(node, host);
 	return pending;
 }
 
 struct host_pending *initiator_begin(struct node *node, struct peer_host *host, uint32_t queue)
 {
 	if (!host->pending)
-		return make_pending(node, host, queue);
+		return make_pending(node, host, queue, false);
 	host->pending->quiet = false;
+	if (host->pending->responds) {
+		host->pending->responds = false;
+		lighthouse_ask(node, host);
+	}
 	return host->pending;
+}
+
+void initiator_respond(struct node *node, struct peer_host *host)
+{
+	if (!host->pending)
+		make_pending(node, host, 0, true);
 }
 
 struct remotes *initiator_remotes(struct node *node, struct peer_host *host)
@@ -225,7 +238,8 @@ static void ask_again(struct node *node, struct host_pending *pending)
 {
 	uint32_t usable = remotes_usable(pending->host->remotes);
 
-	if (!pending->quiet && (usable == 0 || (usable == 1 && pending->pending.attempts == 5)))
+	if (!pending->quiet && !pending->responds &&
+	    (usable == 0 || (usable == 1 && pending->pending.attempts == 5)))
 		lighthouse_ask(node, pending->host);
 }
 
@@ -327,7 +341,7 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 	}
 	take_pending(node, pending);
 	hostmap_index_remove(node->tunnels.map, pending->pending.index);
-	next = make_pending(node, host, pending->queue);
+	next = make_pending(node, host, pending->queue, pending->responds);
 	if (next) {
 		next->quiet = pending->quiet;
 		pending_move(&pending->pending, &next->pending);

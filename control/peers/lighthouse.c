@@ -398,7 +398,7 @@ void lighthouse_greet(struct node *node, const struct tunnel_record *record)
 		for (struct table_node *at = hosts->buckets[i]; at; at = at->next) {
 			struct peer_host *host = table_entry(at, struct peer_host, node);
 
-			if (host->pending && !host->pending->quiet &&
+			if (host->pending && !host->pending->quiet && !host->pending->responds &&
 			    !lighthouse_is(node, &host->addr))
 				send_query(node, record, &host->addr);
 		}
@@ -432,18 +432,30 @@ static void on_reply(struct node *node, const struct tunnel_record *record,
 		host->primary->promote_ns = 0; /* the next look at it tries them */
 }
 
-static void on_punch(struct node *node, const struct lighthouse_message *message)
+static void add_caller_addr(struct punch_caller *caller, const struct endpoint *at)
+{
+	if (caller->count < PUNCH_CALLER_ADDRS_MAX)
+		caller->at[caller->count++] = *at;
+}
+
+static void on_punch(struct node *node, const struct tunnel_record *record,
+		     const struct lighthouse_message *message)
 {
 	const struct lighthouse_options *options = &node->lighthouse.options;
+	struct punch_caller caller = {message->addr, record->links[0].host->addr, 0, {{{{0}}, 0}}};
 
-	for (uint32_t i = 0; i < message->v4_count; i++)
-		if (is_acceptable(node, &message->addr, &message->v4[i]))
-			punch_hole(node, &message->v4[i], options->punch_delay_ns);
-	for (uint32_t i = 0; i < message->v6_count; i++)
-		if (is_acceptable(node, &message->addr, &message->v6[i]))
-			punch_hole(node, &message->v6[i], options->punch_delay_ns);
+	for (uint32_t i = 0; i < message->v4_count + message->v6_count; i++) {
+		const struct endpoint *at = i < message->v4_count
+						    ? &message->v4[i]
+						    : &message->v6[i - message->v4_count];
+
+		if (!is_acceptable(node, &message->addr, at))
+			continue;
+		punch_hole(node, at, options->punch_delay_ns);
+		add_caller_addr(&caller, at);
+	}
 	if (options->punch_respond)
-		punch_test(node, &message->addr, options->respond_delay_ns);
+		punch_test(node, &caller, options->respond_delay_ns);
 }
 
 void lighthouse_receive(struct node *node, const struct tunnel_record *record, const uint8_t *bytes,
@@ -471,7 +483,7 @@ void lighthouse_receive(struct node *node, const struct tunnel_record *record, c
 		else if (message.type == LIGHTHOUSE_REPLY)
 			on_reply(node, record, &message);
 		else
-			on_punch(node, &message);
+			on_punch(node, record, &message);
 		break;
 	case LIGHTHOUSE_ACK: /* that it came is all */
 		break;

@@ -133,6 +133,8 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 
 /* Begins a handshake with host unless one is pending. NULL: too many, no memory, shut down. */
 struct host_pending *initiator_begin(struct node *node, struct peer_host *host, uint32_t queue);
+/* The same because a lighthouse says that the host calls us: asks nobody where it is (punch.h). */
+void initiator_respond(struct node *node, struct peer_host *host);
 /* The host's list of remotes, made when absent. NULL: no memory. */
 struct remotes *initiator_remotes(struct node *node, struct peer_host *host);
 /* The host is at remote, as the configuration says. */

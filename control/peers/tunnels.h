@@ -81,6 +81,7 @@ struct host_pending {
 	struct peer_host *host;
 	uint32_t queue; /* the index is drawn for it */
 	uint32_t pokes; /* times that new remotes had it sent beside its attempts */
+	bool responds;  /* begun on a lighthouse's order, not for traffic of ours */
 	bool quiet;     /* not needed any more: sends nothing, but an answer may still come */
 };
 

@@ -8,15 +8,22 @@
 
 #define ANY_SOCKET 0xffffffffu /* no queue has this number: the kernel falls back to its hash */
 
-int steer_by_index(int fd, uint32_t queues)
+int steer_by(enum steering by, int fd, uint32_t queues)
 {
+	/* dataplane/lookup/label.h: label_owner() is the same sum; a label of 0 adds nothing */
+	uint32_t label_mask = by == STEER_LABEL ? 0xffff : 0;
+
 	/* the program sees the UDP payload: 0 is its first byte (PROTOCOL.md 1.1) */
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
-		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, WIRE_HEADER_BYTES, 0, 5),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, WIRE_HEADER_BYTES, 0, 9),
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIRE_VERSION << 4 | WIRE_HANDSHAKE >> 8, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, WIRE_VERSION << 4 | WIRE_HANDSHAKE >> 8, 7, 0),
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 2),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, label_mask),
+		BPF_STMT(BPF_MISC | BPF_TAX, 0),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 4),
+		BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
 		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, queues),
 		BPF_STMT(BPF_RET | BPF_A, 0),
 		BPF_STMT(BPF_RET | BPF_K, ANY_SOCKET),
@@ -26,4 +33,12 @@ int steer_by_index(int fd, uint32_t queues)
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) != 0)
 		return -errno;
 	return 0;
+}
+
+const char *steering_name(enum steering steering)
+{
+	static const char *const names[] = {
+		[STEER_HASH] = "hash", [STEER_INDEX] = "index", [STEER_LABEL] = "label"};
+
+	return names[steering];
 }

@@ -4,19 +4,27 @@
  * Without help the kernel hashes the underlay addresses, so one peer is one socket, and two busy
  * peers may meet on the same one. But the receiver chooses the index that stands in every packet:
  * node_index_allocate() draws it so that index modulo queues is the queue, and this classic BPF
- * program on the reuseport group reads it back. Handshakes (index 0 or ours, but rare) and
- * datagrams without a header stay with the hash.
+ * program on the reuseport group reads it back; an m57 peer's flow label is added, so that the
+ * flows of one tunnel spread too. Handshakes (index 0 or ours, but rare) and datagrams without a
+ * header stay with the hash.
  */
 #ifndef M57_STEER_H
 #define M57_STEER_H
 
 #include <stdint.h>
 
+enum steering {
+	STEER_HASH,  /* the kernel's, over the underlay addresses */
+	STEER_INDEX, /* a tunnel has one socket */
+	STEER_LABEL, /* a flow has: index plus flow label (PROTOCOL.md 1.1) */
+};
+
 /*
- * Attaches the program to the group that fd, the first of queues sockets, belongs to; the sockets
- * must have been bound in queue order. 0 or -errno (no rights, no such kernel): then the hash
- * serves.
+ * Attaches the program to the group that fd, the first of queues sockets, belongs to, in place of
+ * the one before; the sockets must have been bound in queue order. by is STEER_INDEX or
+ * STEER_LABEL. 0 or -errno (no rights, no such kernel): then the hash serves.
  */
-int steer_by_index(int fd, uint32_t queues);
+int steer_by(enum steering by, int fd, uint32_t queues);
+const char *steering_name(enum steering steering); /* "hash", "index", "label" */
 
 #endif

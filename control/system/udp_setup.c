@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "sockaddr.h"
-#include "system/steer.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -220,8 +219,12 @@ int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 			goto err_close;
 	}
 	sockets->bound = endpoint_from_sockaddr(&address.storage);
-	if (options->queues > 1)
-		sockets->steer_error = steer_by_index(sockets->fds[0], options->queues);
+	if (options->queues > 1) {
+		enum steering by = options->spread ? STEER_LABEL : STEER_INDEX;
+
+		sockets->steer_error = steer_by(by, sockets->fds[0], options->queues);
+		sockets->steering = sockets->steer_error ? STEER_HASH : by;
+	}
 	sockets->read_buffer = buffer_read(sockets->fds[0], SO_RCVBUF);
 	sockets->write_buffer = buffer_read(sockets->fds[0], SO_SNDBUF);
 	return 0;

@@ -9,6 +9,7 @@
 
 #include "addr.h"
 #include "limits.h"
+#include "system/steer.h"
 
 struct udp_options {
 	const char *host; /* listen.host: address or host name; "::" makes a dual-stack socket */
@@ -18,6 +19,7 @@ struct udp_options {
 	uint32_t write_buffer; /* bytes; 0 leaves the system's */
 	uint32_t mark;         /* listen.so_mark; 0: none */
 	bool offloads;         /* listen.udp_offloads: GSO, and GRO unless single */
+	bool spread;           /* m57.spread_flows: steer by flow label too */
 	bool single;           /* listen.batch 1: no GRO */
 };
 
@@ -26,7 +28,8 @@ struct udp_sockets {
 	int fds[QUEUES_MAX]; /* in queue order: the order of the reuseport group; owned */
 	bool v6;             /* AF_INET6: IPv4 remotes are written as mapped addresses */
 	bool gso, gro;       /* the kernel has it, and the config wants it */
-	int steer_error;     /* steer_by_index(): 0, or -errno and the kernel's hash serves */
+	enum steering steering;
+	int steer_error; /* steer_by(): 0, or -errno and the kernel's hash serves */
 	struct endpoint bound;
 	uint32_t read_buffer, write_buffer; /* of socket 0, as the kernel reports it */
 };

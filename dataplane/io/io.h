@@ -25,6 +25,7 @@
 #include "message.h"
 
 struct io;
+struct handover;
 
 struct io_options {
 	uint32_t queue;
@@ -42,6 +43,8 @@ int io_create(struct io **io, const struct io_options *options, char error[256])
 void io_destroy(struct io *io);
 /* The descriptor that MSG_RING of control aims at. */
 int io_ring_fd(const struct io *io);
+/* The rings of all queues, for io_hand_over(); before any is enabled. fds outlives io. */
+void io_set_peers(struct io *io, const int *fds);
 
 /* First call of the worker: becomes the ring's only submitter, arms the reads. 0 or -errno. */
 int io_enable(struct io *io);
@@ -54,18 +57,20 @@ uint64_t io_order_tag(struct order *order);
 enum io_event_type {
 	IO_TUN_RUN,   /* packet: one tun read, after its virtio header */
 	IO_UDP_TRAIN, /* packet: datagrams of segment_bytes each, from source */
+	IO_HANDED,    /* packet: datagrams from another worker, otherwise as IO_UDP_TRAIN */
 	IO_ORDER,
 	IO_NOTE, /* something for control to say */
 };
 
 struct io_event {
 	enum io_event_type type;
-	uint16_t buffer; /* of the two receive events; give back with io_release */
+	uint16_t buffer; /* of the first two; give back with io_release */
 	uint8_t *packet;
 	uint32_t length;
 	uint32_t segment_bytes;     /* IO_UDP_TRAIN; length when it is one datagram */
 	struct virtio_net_hdr vnet; /* IO_TUN_RUN */
 	struct endpoint source;     /* IO_UDP_TRAIN */
+	struct handover *handover;  /* IO_HANDED; give back with handover_release */
 	struct order *order;
 	enum note note;
 	int error;               /* IO_NOTE: errno */
@@ -154,6 +159,9 @@ void io_write_slot_done(struct io *io, struct write_slot *slot);
 
 /* Sends punt to control; when control's ring refuses it, it is released and counted. */
 void io_punt(struct io *io, struct punt *punt);
+/* Sends handover to the worker of queue; when that one's ring refuses it, it is released and
+ * counted. */
+void io_hand_over(struct io *io, uint32_t queue, struct handover *handover);
 /* How many PUNT_WAITING were lost that way: control will never count them as seen. */
 uint64_t io_waiting_lost(const struct io *io);
 

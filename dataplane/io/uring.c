@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "handover.h"
+
 int io_ring_fd(const struct io *io)
 {
 	return io->ring.ring_fd;
@@ -168,6 +170,16 @@ void uring_note(struct io *io, const struct io_event *note)
 	io->notes[(io->note_head + io->note_count++) % NOTES_MAX] = *note;
 }
 
+static void handed(struct handover *handover, struct io_event *event)
+{
+	event->type = IO_HANDED;
+	event->handover = handover;
+	event->packet = handover->bytes;
+	event->length = handover->length;
+	event->segment_bytes = handover->segment_bytes;
+	event->source = handover->source;
+}
+
 /* One completion; true when it is an event for the worker. */
 static bool completion(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
 {
@@ -196,6 +208,15 @@ static bool completion(struct io *io, const struct io_uring_cqe *cqe, struct io_
 		io->waiting_lost += punt->type == PUNT_WAITING;
 		punt_release(punt);
 		count_drop(io->counters, DROP_PUNT_POOL, 1);
+		return false;
+	}
+	case OP_HANDED:
+		handed(TAG_POINTER(tag), event);
+		return true;
+	case OP_HAND_OVER: { /* only failures complete: the owner has not begun, or has ended */
+		struct handover *handover = TAG_POINTER(tag);
+		count_drop(io->counters, DROP_HANDOVER_FULL, handover_packets(handover));
+		handover_release(handover);
 		return false;
 	}
 	case OP_NONE:
@@ -240,6 +261,21 @@ void io_punt(struct io *io, struct punt *punt)
 	io_uring_prep_msg_ring(sqe, io->options.control_ring_fd, 0, (uint64_t)(uintptr_t)punt, 0);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	sqe->user_data = TAG(OP_PUNT, (uintptr_t)punt);
+}
+
+void io_set_peers(struct io *io, const int *fds)
+{
+	io->peer_rings = fds;
+}
+
+void io_hand_over(struct io *io, uint32_t queue, struct handover *handover)
+{
+	struct io_uring_sqe *sqe = uring_sqe(io);
+
+	io_uring_prep_msg_ring(sqe, io->peer_rings[queue], 0, TAG(OP_HANDED, (uintptr_t)handover),
+			       0);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	sqe->user_data = TAG(OP_HAND_OVER, (uintptr_t)handover);
 }
 
 uint64_t io_waiting_lost(const struct io *io)

@@ -18,7 +18,9 @@ enum operation {
 	OP_WRITE, /* slot << 40 | offset << 20 | length, length without virtio header */
 	OP_WRITABLE,
 	OP_ORDER,
-	OP_PUNT, /* punt pointer: its MSG_RING failed */
+	OP_PUNT,      /* punt pointer: its MSG_RING failed */
+	OP_HANDED,    /* handover pointer: from another worker */
+	OP_HAND_OVER, /* handover pointer: its MSG_RING failed */
 };
 
 #define TAG(op, value)   ((uint64_t)(op) << 56 | (uint64_t)(value))
@@ -64,6 +66,7 @@ struct io {
 	const struct io_faults *faults; /* NULL outside of tests */
 	struct io_options options;
 	struct counters *counters;
+	const int *peer_rings; /* by queue */
 
 	struct buffers tun_buffers, udp_buffers;
 	/* of each UDP buffer: sends that borrow it, and HOLD_RELEASED once the worker is done */

@@ -207,6 +207,34 @@ Test(sim_lighthouse, respond)
 	sim_seeds(4, respond);
 }
 
+/*
+ * Neither can let the other in. The answer to a call that came to nothing must not be taken for a
+ * call: two such hosts once answered each other for ever.
+ */
+static void respond_in_vain(struct sim *sim)
+{
+	network(sim);
+	sim_behind(A, NAT_SYMMETRIC, 0);
+	sim_behind(B, NAT_SYMMETRIC, 0);
+	A->options.lighthouse.punch_respond = B->options.lighthouse.punch_respond = true;
+	start_all(sim);
+	sim_run(sim, SIM_S);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_gt(sim_count(sim, &B->endpoint, &A->nat.outside, WIRE_HANDSHAKE, 1), 0);
+	sim_run(sim, 20 * SIM_S);
+	cr_assert_eq(node_pending_count(A->node) + node_pending_count(B->node), 0);
+	sim->sent_count = 0;
+	sim_run(sim, 60 * SIM_S);
+	cr_assert_eq(sim_count(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1), 0);
+	cr_assert_eq(sim_count(sim, &B->endpoint, NULL, WIRE_HANDSHAKE, 1), 0);
+}
+
+Test(sim_lighthouse, respond_in_vain)
+{
+	sim_seeds(4, respond_in_vain);
+}
+
 /* --- time --------------------------------------------------------------------------------------
  */
 

@@ -138,6 +138,36 @@ Test(udp_setup, one_peer_is_steered_by_index)
 	udp_close(&sockets);
 }
 
+Test(udp_setup, flows_of_one_tunnel_are_steered_by_label)
+{
+	struct udp_options options = {.host = "127.0.0.1", .queues = 3, .spread = true};
+	struct udp_sockets sockets;
+	char error[ERROR_LINE_MAX];
+	uint8_t packet[32] = {0};
+	int sender = socket(AF_INET, SOCK_DGRAM, 0);
+
+	cr_assert_eq(udp_open(&sockets, &options, error), 0, "%s", error);
+	if (sockets.steer_error)
+		cr_skip("no classic BPF on reuseport groups here");
+	cr_expect_eq(sockets.steering, STEER_LABEL);
+	/* the sum wraps in 32 bits, as label_owner() does */
+	for (uint32_t index = 0xfffffff0u; index != 0x10; index++) {
+		uint16_t label = (uint16_t)(1 + index * 7 % FLOW_LABELS);
+		uint32_t owner = (index + label) % 3;
+
+		wire_write_labelled(packet, WIRE_MESSAGE, label, index, 3);
+		cr_assert_eq(got_by(&sockets, sender, packet, 32), (int)owner, "%u", index);
+		wire_write(packet, WIRE_MESSAGE, index, 3);
+		cr_assert_eq(got_by(&sockets, sender, packet, 32), (int)(index % 3), "%u", index);
+	}
+	/* and back again, while they are in use */
+	cr_assert_eq(steer_by(STEER_INDEX, sockets.fds[0], 3), 0);
+	wire_write_labelled(packet, WIRE_MESSAGE, 1, 9, 3);
+	cr_expect_eq(got_by(&sockets, sender, packet, 32), 0);
+	close(sender);
+	udp_close(&sockets);
+}
+
 Test(udp_setup, dual_stack_takes_both_families)
 {
 	struct udp_options options = {.host = "::", .queues = 2};

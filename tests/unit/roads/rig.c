@@ -168,6 +168,13 @@ void io_punt(struct io *io, struct punt *punt)
 	io->punts[io->punt_count++] = punt;
 }
 
+void io_hand_over(struct io *io, uint32_t queue, struct handover *handover)
+{
+	cr_assert_lt(io->handed_count, RIG_KEPT_MAX);
+	io->handed_to[io->handed_count] = queue;
+	io->handed[io->handed_count++] = handover;
+}
+
 void io_stop(struct io *io)
 {
 }
@@ -246,6 +253,8 @@ struct rig *rig_create(bool has_tun)
 	keys(&rig->peer_keys.open, 1);
 
 	struct worker *w = &rig->w;
+	w->queues = 1;
+	w->unsent_max = UINT32_MAX;
 	w->io = &rig->io;
 	w->counters = &rig->counters;
 	w->map = rig->map;
@@ -255,7 +264,9 @@ struct rig *rig_create(bool has_tun)
 	w->has_tun = has_tun;
 	w->tso = w->uso = true;
 	w->now_s = 1000;
-	w->tun_runs.size = w->udp_trains.size = 64;
+	w->tun_runs.size = w->udp_trains.size = w->handed.size = 64;
+	w->handed.events = calloc(64, sizeof(struct io_event));
+	cr_assert_eq(handovers_create(&w->handovers), 0);
 	w->tun_runs.events = calloc(64, sizeof(struct io_event));
 	w->udp_trains.events = calloc(64, sizeof(struct io_event));
 	w->replies.list = calloc(ANSWERS_MAX, sizeof(struct answer));
@@ -276,6 +287,8 @@ void rig_forget(struct rig *rig)
 		free(io->sent[--io->sent_count].bytes);
 	while (io->written_count > 0)
 		free(io->written[--io->written_count].bytes);
+	while (io->handed_count > 0)
+		handover_release(io->handed[--io->handed_count]);
 	while (io->punt_count > 0)
 		punt_release(io->punts[--io->punt_count]);
 }
@@ -289,6 +302,8 @@ void rig_destroy(struct rig *rig)
 {
 	rig_forget(rig);
 	punt_pools_destroy(&rig->w);
+	handovers_destroy(&rig->w.handovers);
+	free(rig->w.handed.events);
 	conntrack_destroy(rig->w.conntrack);
 	free(rig->w.tun_runs.events);
 	free(rig->w.udp_trains.events);
@@ -326,7 +341,7 @@ uint8_t *rig_add(struct rig *rig, uint32_t index, uint64_t counter, const uint8_
 		rig->segment_bytes = length + WIRE_OVERHEAD;
 	cr_assert_leq(length + WIRE_OVERHEAD, rig->segment_bytes);
 	rig->as_peer.remote_index = index;
-	seal_packet(&rig->as_peer, WIRE_MESSAGE, WIRE_LABEL_NONE, counter, packet, length, out);
+	seal_packet(&rig->as_peer, WIRE_MESSAGE, rig->label, counter, packet, length, out);
 	rig->datagram_bytes += length + WIRE_OVERHEAD;
 	return out;
 }

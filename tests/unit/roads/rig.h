@@ -41,6 +41,9 @@ struct io {
 	uint32_t sent_count;
 	struct rig_written written[RIG_KEPT_MAX];
 	uint32_t written_count;
+	struct handover *handed[RIG_KEPT_MAX];
+	uint32_t handed_to[RIG_KEPT_MAX];
+	uint32_t handed_count;
 	struct punt *punts[RIG_KEPT_MAX];
 	uint32_t punt_count;
 
@@ -66,6 +69,7 @@ struct rig {
 	struct endpoint peer;  /* where the tunnel's remote is */
 	struct tunnel as_peer; /* seals as the other end does, to our index */
 	struct tunnel_keys peer_keys;
+	uint16_t label;   /* of datagrams from the peer */
 	uint64_t counter; /* of the next datagram from the peer */
 	uint8_t datagrams[65536];
 	uint32_t datagram_bytes, segment_bytes;

@@ -1,0 +1,34 @@
+/*
+ * label.h - the flow label: which worker of the receiver a packet is for (PROTOCOL.md 1.1).
+ *
+ * Under plain SO_REUSEPORT one peer is one 4-tuple, so one socket and one core. A label in the
+ * header lets the receiver spread the flows of one tunnel: its worker for a packet is
+ * (index + label) modulo workers, by the classic BPF program of the reuseport group where the
+ * kernel can, by a hand-over between workers (handover.h) where it cannot.
+ *
+ * Decisions. 0 is "no label": what a stock peer sends stays where it came. A label has 255 values:
+ * they share out over QUEUES_MAX workers within a third, and a bystander tells few flows apart by
+ * them. The hash is a PRF (SipHash-1-3) with a key of the process, so that nobody can tell which
+ * flow a label stands for, nor choose flows that meet on one worker.
+ */
+#ifndef M57_LABEL_H
+#define M57_LABEL_H
+
+#include "limits.h"
+#include "lookup/inner.h"
+#include "wire.h"
+
+struct label_key {
+	uint64_t words[2];
+};
+
+/* The same for every packet of a flow, 1 to FLOW_LABELS; fragments go by addresses and protocol. */
+uint16_t label_of(const struct label_key *key, const struct inner *inner);
+
+/* The worker that a labelled datagram of index belongs to; steer.c has it as a BPF program. */
+static inline uint32_t label_owner(uint32_t index, uint16_t label, uint32_t queues)
+{
+	return (index + label) % queues;
+}
+
+#endif

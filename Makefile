@@ -229,6 +229,10 @@ bench:
 	+@$(if $(AS_ROOT),scripts/install-deps bench,:) && $(SUB) all perf-programs
 	@B=$(B) PEERS='$(PEERS)' ONLY='$(ONLY)' ROUNDS='$(ROUNDS)' SECS='$(SECS)' perf/bench
 
+bench-network:
+	+@$(if $(AS_ROOT),scripts/install-deps bench,:) && $(SUB) all perf-programs
+	@B=$(B) ONLY='$(ONLY)' ROUNDS='$(ROUNDS)' perf/bench_network
+
 microbench:
 	+@$(SUB) $(B)/perf/microbench
 	@$(B)/perf/microbench $(if $(ONLY),'$(ONLY)')
@@ -272,6 +276,8 @@ help:
 	@echo '                           LOAD=tcp|tcp4|udp|small SECS=n ROUTINES=n CIPHER=aes|chachapoly'
 	@echo 'sudo make bench          m57, nebula, floors, VXLAN and PEERS beside each other; perf/README.md'
 	@echo '                           ROUNDS=3 SECS=3 ONLY="m57 nebula tcp" PEERS=nebula=/path,wg=/path'
+	@echo 'sudo make bench-network  a whole network: healing, relays, floods, handshakes, memory, beside nebula'
+	@echo '                           ROUNDS=1 ONLY="discovery floods"; fails on a missed bound'
 	@echo 'make microbench          ns and bytes/s of each stage of the packet path; ONLY=name'
 	@echo 'make microbench-check    instructions of each stage against perf/instructions.txt; RECORD=1 writes it'
 	@echo 'make lint                clang-format, cppcheck, -Werror build, layer check'
@@ -282,7 +288,7 @@ help:
 
 FORCE:
 .PHONY: all debug test test-debug fuzz demo profile lint install clean help FORCE
-.PHONY: bench microbench microbench-check perf-programs test-programs unit-programs hot-objects test-kernel-6.1
+.PHONY: bench bench-network microbench microbench-check perf-programs test-programs unit-programs hot-objects test-kernel-6.1
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(shell find $(B)/obj $(B)/tests -name '*.d' 2>/dev/null)

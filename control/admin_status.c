@@ -57,6 +57,20 @@ static json_t *status_lighthouses(const struct admin_world *world)
 	return list;
 }
 
+/* null unless the kernel's table is followed. */
+static json_t *status_system_routes(const struct admin_world *world)
+{
+	struct routes_learned learned = {0};
+
+	if (world->control->routes)
+		routes_learned(world->control->routes, &learned);
+	if (!learned.followed)
+		return json_null();
+	return json_pack("{s:i,s:i,s:I,s:I,s:I}", "routes", (int)learned.count, "leftOut",
+			 (int)learned.left_out, "overruns", (json_int_t)learned.overruns, "dumps",
+			 (json_int_t)learned.dumps, "tables", (json_int_t)learned.tables);
+}
+
 json_t *admin_run_status(struct admin_world *world, const struct admin_arguments *arguments,
 			 char error[ERROR_LINE_MAX])
 {
@@ -64,7 +78,8 @@ json_t *admin_run_status(struct admin_world *world, const struct admin_arguments
 	struct control *control = world->control;
 
 	return json_pack(
-		"{s:s,s:o,s:s,s:o,s:i,s:s,s:b,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,s:o}",
+		"{s:s,s:o,s:s,s:o,s:i,s:s,s:b,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,s:o,"
+		"s:o}",
 		"version", M57_VERSION, "uptimeSeconds",
 		admin_seconds(control->outside.now_ns(control) - world->started_ns), "interface",
 		world->device[0] ? world->device : "disabled", "udpAddr",
@@ -78,7 +93,8 @@ json_t *admin_run_status(struct admin_world *world, const struct admin_arguments
 		(int)world->config->lighthouse.am_lighthouse, "lighthouses",
 		status_lighthouses(world), "tunnels", (json_int_t)node_tunnel_count(control->node),
 		"pendingHandshakes", (json_int_t)node_pending_count(control->node), "logLevel",
-		log_level_name(log_level_now()), "warnings", status_warnings(world));
+		log_level_name(log_level_now()), "systemRoutes", status_system_routes(world),
+		"warnings", status_warnings(world));
 }
 /* --- counters ----------------------------------------------------------------------------------
  */

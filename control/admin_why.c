@@ -124,6 +124,24 @@ static struct flow page_flow(const struct page *page, enum direction direction)
 	return flow;
 }
 
+/* Who says so: learned routes count before those of the configuration. */
+static const char *route_origin(const struct page *page, char text[64])
+{
+	const struct prefix *to = &page->route.route->to;
+	const struct config *config = page->world->config;
+
+	snprintf(text, 64, "tun.unsafe_routes");
+	for (uint32_t i = 0; i < config->tun.unsafe_route_count; i++) {
+		const struct config_unsafe_route *route = &config->tun.unsafe_routes[i];
+
+		if (route->to.bits == to->bits && addr_equal(&route->to.addr, &to->addr))
+			snprintf(text, 64, "tun.unsafe_routes, line %u", route->where.line);
+	}
+	if (page->world->control->routes && routes_knows(page->world->control->routes, to))
+		snprintf(text, 64, "learned from the system");
+	return text;
+}
+
 /*
  * The route's gateways. With a source port the flow is known, and the one it takes is named; else
  * the rest of the page is about the first that is ready, in the order in which the workers look.
@@ -131,7 +149,7 @@ static struct flow page_flow(const struct page *page, enum direction direction)
 static void check_gateways(struct page *page)
 {
 	const struct next_hop *route = &page->route;
-	char text[PREFIX_TEXT_MAX], hop[ADDR_TEXT_MAX];
+	char text[PREFIX_TEXT_MAX], hop[ADDR_TEXT_MAX], origin[64];
 	uint32_t count = route->gateway_count, taken = count;
 	struct node_host_view view;
 
@@ -143,9 +161,9 @@ static void check_gateways(struct page *page)
 			taken = at;
 	}
 	page->hop = route->gateways[taken < count ? taken : route->chosen].to.addr;
-	line(page, "ok", "route", "%s is behind %s%s", prefix_format(&route->route->to, text),
+	line(page, "ok", "route", "%s is behind %s%s (%s)", prefix_format(&route->route->to, text),
 	     count > 1 ? "several gateways; looked at is " : "the gateway ",
-	     addr_format(&page->hop, hop));
+	     addr_format(&page->hop, hop), route_origin(page, origin));
 	for (uint32_t i = 0; count > 1 && i < count; i++) {
 		node_query_host(page->node, &route->gateways[i].to.addr, &view);
 		line(page, "-", "gateway", "%s, weight %u, %s a tunnel%s%s",

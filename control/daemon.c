@@ -20,7 +20,6 @@
 #include "control.h"
 #include "dns.h"
 #include "log.h"
-#include "routes.h"
 #include "system/cpu_topology.h"
 #include "system/local_addrs.h"
 #include "system/notify.h"
@@ -37,7 +36,6 @@ struct daemon {
 	const struct pki *pki;
 	enum io_tier tier;
 	struct tun_device tun;
-	struct routes *routes;
 	struct udp_sockets udp;
 	struct snapshot *snapshot; /* until it is published, and again once the workers are gone */
 	struct control control;
@@ -157,10 +155,12 @@ static int routes_make(struct daemon *daemon)
 {
 	char error[ERROR_LINE_MAX] = "";
 
-	daemon->routes = routes_create(daemon->tun.name, daemon->tun.index, daemon->tun.tso);
-	if (!daemon->routes)
+	struct routes *routes = routes_create(daemon->tun.name, daemon->tun.index, daemon->tun.tso);
+
+	daemon->control.routes = routes;
+	if (!routes)
 		return fail_errno("Cannot make the routes", ENOMEM);
-	if (routes_install(daemon->routes, daemon->config, pki_own_cert(daemon->pki), error) != 0)
+	if (routes_install(routes, daemon->config, pki_own_cert(daemon->pki), error) != 0)
 		return fail(error);
 	return 0;
 }
@@ -507,7 +507,7 @@ static void daemon_close(struct daemon *daemon)
 		garbage_release_all(control);
 		hostmap_destroy(control->map);
 	}
-	routes_destroy(daemon->routes);
+	routes_destroy(control->routes);
 	tun_close(&daemon->tun);
 	udp_close(&daemon->udp);
 	if (daemon->has_control)

@@ -210,8 +210,10 @@
  * that takes the routes of a large network by BGP has a few thousand; all of them cost 1 MB, and
  * each change of the kernel's table makes the workers' table anew, in about 4 ms.
  */
-#define ROUTES_MAX   16384
-#define GATEWAYS_MAX 16 /* of one route; routers spread over no more */
+#define ROUTES_MAX               16384
+#define SYSTEM_ROUTES_BUFFER_MAX (64 << 20) /* bytes; an overrun costs a dump, nothing is lost */
+#define ROUTES_PUBLISH_NS        100000000u /* between workers' tables made of learned routes */
+#define GATEWAYS_MAX             16         /* of one route; routers spread over no more */
 
 /* --- m57ctl ------------------------------------------------------------------------------------
  */

@@ -272,6 +272,9 @@ static void read_tun(struct config_reader *r)
 	config->tun.drop_local_broadcast = read_bool(r, "tun.drop_local_broadcast");
 	config->tun.drop_multicast = read_bool(r, "tun.drop_multicast");
 	config->tun.use_offloads = read_bool(r, "tun.use_offloads");
+	config->tun.use_system_routes = read_bool(r, "tun.use_system_route_table");
+	config->tun.system_routes_buffer = (uint32_t)read_clamped(
+		r, "tun.use_system_route_table_buffer_size", 0, SYSTEM_ROUTES_BUFFER_MAX);
 	read_pinning(r);
 	read_routes(r);
 	read_unsafe_routes(r);

@@ -1,27 +1,23 @@
 /* dns_names.c - see dns_names.h. */
 #include "peers/dns_names.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "limits.h"
 
-_Static_assert(DNS_KEY_BYTES == crypto_shorthash_KEYBYTES, "the key of libsodium's SipHash");
-
-static uint64_t hash_of(const struct dns_names *names, const char *text)
+/* FNV-1a. Strangers choose what is looked for, but only the CA what is in the table. */
+static uint64_t hash_of(const char *text)
 {
-	uint8_t out[crypto_shorthash_BYTES];
-	uint64_t hash;
+	uint64_t hash = 0xcbf29ce484222325ull;
 
-	crypto_shorthash(out, (const uint8_t *)text, strlen(text), names->key);
-	memcpy(&hash, out, sizeof(hash));
-	return hash;
+	for (; *text; text++)
+		hash = (hash ^ (uint8_t)*text) * 0x100000001b3ull;
+	return hash ^ hash >> 32;
 }
 
-int dns_names_init(struct dns_names *names, const uint8_t key[DNS_KEY_BYTES])
+int dns_names_init(struct dns_names *names)
 {
-	memcpy(names->key, key, DNS_KEY_BYTES);
 	return table_init(&names->table);
 }
 
@@ -51,7 +47,7 @@ const struct dns_name *dns_names_find(const struct dns_names *names, const char 
 	struct table_node *at = NULL;
 
 	if (names->table.count > 0)
-		at = table_first(&names->table, hash_of(names, text));
+		at = table_first(&names->table, hash_of(text));
 	for (; at; at = table_next(at)) {
 		const struct dns_name *name = table_entry(at, struct dns_name, node);
 
@@ -116,5 +112,5 @@ void dns_names_learn(struct dns_names *names, const struct cert *cert)
 	else
 		names->oldest = name;
 	names->newest = name;
-	table_add(&names->table, &name->node, hash_of(names, text));
+	table_add(&names->table, &name->node, hash_of(text));
 }

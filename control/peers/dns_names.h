@@ -12,8 +12,6 @@
 #include "identity/cert.h"
 #include "peers/table.h"
 
-#define DNS_KEY_BYTES 16
-
 struct dns_name {
 	struct table_node node;
 	struct dns_name *older, *newer;
@@ -24,12 +22,11 @@ struct dns_name {
 
 struct dns_names {
 	struct table table;
-	uint8_t key[DNS_KEY_BYTES]; /* of the hash: strangers choose what is looked for */
 	struct dns_name *oldest, *newest;
 };
 
 /* Zeroed, it is empty and may be asked. 0 or -ENOMEM. */
-int dns_names_init(struct dns_names *names, const uint8_t key[DNS_KEY_BYTES]);
+int dns_names_init(struct dns_names *names);
 void dns_names_release(struct dns_names *names);
 /* The certificate's name is at its addresses from now on. What DNS cannot carry is left out. */
 void dns_names_learn(struct dns_names *names, const struct cert *cert);

@@ -25,10 +25,7 @@ int lighthouse_init(struct node *node)
 	if (timers_reserve(&node->tunnels.timers, NODE_TIMERS) != 0)
 		return -ENOMEM;
 	if (lighthouse->options.am_lighthouse) {
-		uint8_t key[DNS_KEY_BYTES];
-
-		node->outside->random(node->outside->context, key, sizeof(key));
-		if (dns_names_init(&node->dns_names, key) != 0)
+		if (dns_names_init(&node->dns_names) != 0)
 			return -ENOMEM;
 		dns_names_learn(&node->dns_names, pki_own_cert(node->pki));
 	}

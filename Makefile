@@ -172,23 +172,24 @@ $(CROWD_PROGRAMS): $(B)/perf/%: $(B)/obj/perf/%.o $(CROWD_OBJ) $(CONTROL_OBJ) $(
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
 perf-programs: $(PERF_PROGRAMS) $(CROWD_PROGRAMS)
 
+FUZZ_NAMES    := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
+FUZZ_MAIN     := $(if $(LIBFUZZER),,$(B)/obj/tests/fuzz/replay.o)
 UNIT_PROGRAMS := $(if $(UNIT_DATAPLANE_OBJ),$(B)/tests/unit-dataplane) \
 		 $(if $(UNIT_ROADS_OBJ),$(B)/tests/unit-roads) \
 		 $(if $(UNIT_CONTROL_OBJ),$(B)/tests/unit-control) $(if $(SIM_OBJ),$(B)/tests/sim)
-test-programs: all $(CROWD_PROGRAMS) $(UNIT_PROGRAMS) $(KERNEL_TESTS) $(NETNS_PRELOADS)
+test-programs: all $(CROWD_PROGRAMS) $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(KERNEL_TESTS) $(NETNS_PRELOADS)
 unit-programs: $(UNIT_PROGRAMS)
 hot-objects: $(DATAPLANE_OBJ)
 
-# --- fuzz targets: libFuzzer, so clang, with the sanitizers
-$(B)/fuzz/%: tests/fuzz/%_fuzz.c $(wildcard dataplane/crypto/*.c) $(B)/flags
-	$(call say,FUZZ,$@)
-	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
-	-fno-sanitize-recover=undefined $(INC_dataplane) $(PKG_CFLAGS) -o $@ $(filter %.c,$^) $(PKG_LIBS)
-
-$(B)/fuzz/lighthouse $(B)/fuzz/relay: $(B)/fuzz/%: tests/fuzz/%_fuzz.c control/peers/%_wire.c $(B)/flags
-	$(call say,FUZZ,$@)
-	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
-	-fno-sanitize-recover=undefined -Iinclude -Icontrol -o $@ $(filter %.c,$^)
+# --- fuzz targets: with libFuzzer (clang, sanitizers; goal fuzz below), and the same objects with
+# --- a main of our own that replays the corpus and every cut and change of it
+$(B)/obj/tests/fuzz/%.o: tests/fuzz/%.c $(B)/flags | $(PROTO_C)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_control) -Idataplane -Itests $(PKG_CFLAGS) -c -o $@ $<
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%_fuzz.o $(FUZZ_MAIN) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
 
 $(B)/fuzz/dns: tests/fuzz/dns_fuzz.c control/dns_wire.c $(B)/flags
 	$(call say,FUZZ,$@)
@@ -212,10 +213,13 @@ test-debug:
 	+@$(SUB) debug DEBUG_GOALS=test-programs
 	@B=$(B)/debug tests/run $(if $(T),'$(T)')
 
+FUZZ     := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+fuzz: T := $(or $(T),aead)
 fuzz:
-	+@$(SUB) $(B)/fuzz/$(or $(T),aead)
-	@mkdir -p $(B)/fuzz/$(or $(T),aead).corpus && cd $(B)/fuzz && ./$(or $(T),aead) -max_len=9300 \
-	-max_total_time=$(or $(SECS),60) -print_final_stats=1 $(or $(T),aead).corpus
+	+@$(if $(AS_ROOT),scripts/install-deps fuzz,:) && $(SUB) B=$(B)/fuzz CC=clang LIBFUZZER=1 CFLAGS='-O1 -g -fsanitize=fuzzer-no-link $(FUZZ)' \
+	LDFLAGS='-fsanitize=fuzzer $(FUZZ)' $(B)/fuzz/tests/fuzz/$(T)
+	@mkdir -p $(B)/fuzz/$(T).corpus && cd $(B)/fuzz && ./tests/fuzz/$(T) -max_len=9300 \
+	-max_total_time=$(or $(SECS),60) -print_final_stats=1 $(T).corpus $(wildcard $(CURDIR)/tests/fuzz/corpus/$(T))
 
 demo:
 	+@$(if $(AS_ROOT),scripts/install-deps $(if $(PEER),demo-$(PEER),demo),:) && $(SUB) all

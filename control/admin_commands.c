@@ -60,6 +60,7 @@ const struct admin_command admin_commands[] = {
 	{"query-lighthouse", "ADDR", "ask the lighthouses; print what is known so far", 0, 1, 1,
 	 admin_run_query},
 	{"queues", "", "what each worker has done", 0, 0, 0, admin_run_queues},
+	{"reload", "", "read the configuration anew, as SIGHUP does", 0, 0, 0, admin_run_reload},
 	{"status", "", "this node in one page", 0, 0, 0, admin_run_status},
 	{"version", "", "version of the daemon", 0, 0, 0, admin_run_version},
 	{"why", "ADDRESS [PROTO PORT [FROM]]", "why a host is reachable, or is not", 0, 1, 4,

@@ -11,13 +11,17 @@
 #include "control.h"
 #include "identity/pki.h"
 #include "peers/node_query.h"
+#include "reload.h"
 
-/* What commands look at; set once. dataplane, node and counters are control's. */
+/* What commands look at. dataplane, node and counters are control's; a reload sets anew what comes
+ * of the configuration. */
 struct admin_world {
 	struct control *control;
 	const struct config *config;
 	const struct pki *pki;
 	const struct findings *findings; /* may be NULL */
+	uint16_t rules_version;          /* of the published snapshot */
+	struct reload *reload;           /* NULL: cannot reload */
 	const char *device;              /* "" with tun.disabled */
 	const char *offloads;            /* as in the log: "tun tso,uso, udp gso,gro" */
 	enum io_tier tier;
@@ -87,6 +91,8 @@ admin_run_fn admin_run_counters;
 admin_run_fn admin_run_queues;
 admin_run_fn admin_run_log_level;
 admin_run_fn admin_run_device_info;
+
+admin_run_fn admin_run_reload;
 
 /* --- admin_hosts.c: hosts and tunnels --- */
 

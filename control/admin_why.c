@@ -371,7 +371,7 @@ static void check_flow(struct page *page, const struct tunnel *tunnel, enum dire
 static void check_rules(struct page *page, const struct tunnel *tunnel, enum direction direction)
 {
 	const struct firewall_rules *rules = &page->world->config->firewall.rules[direction];
-	const struct peer_rules *bits = tunnel->rules;
+	const struct peer_rules *bits = tunnel_rules(tunnel, page->world->rules_version);
 	char text[LINE_MAX_BYTES - 100] = "";
 	uint32_t fit = 0, at = 0;
 

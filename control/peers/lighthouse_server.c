@@ -214,8 +214,13 @@ void lighthouse_on_update(struct node *node, const struct tunnel_record *record,
 
 		if (lighthouse_keep(node, host, &host->addr, message) != 0)
 			return;
-		lighthouse_publish(node, host);
 	}
+	/*
+	 * Where this tunnel's packets come from is where the host is. Another of its tunnels may
+	 * have said otherwise: somebody on the path has sent a packet on before the host's own
+	 * came.
+	 */
+	lighthouse_learn(node, record);
 	if (ack.form == LIGHTHOUSE_V1) {
 		ack.has_addr = true;
 		ack.addr = record->links[0].host->addr;

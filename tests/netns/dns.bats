@@ -161,6 +161,32 @@ answers_are() {
 	"$B/m57ctl" -socket "$PAIR_DIR/l.sock" drops | grep -E '^dns_invalid +2 '
 }
 
+@test "names and DNS answers follow a reload" {
+	command -v dig >/dev/null || skip "needs dig (bind9-dnsutils)"
+	echo "lh.example 192.0.2.9" >"$ZONE"
+	dns_start
+	hub_start l "$M57" lighthouse='  serve_dns: true'
+	hub_start a "$M57"
+	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	answers_are "NOERROR l. * IN A 10.42.0.9" a "${OVERLAY[l]}" l A
+
+	# the lighthouse answers at another port, then not at all
+	sed -i 's/  serve_dns: true/  serve_dns: true\n  dns: {port: 5353}/' "$PAIR_DIR/l.yml"
+	"$B/m57ctl" -socket "$PAIR_DIR/l.sock" reload
+	wait_for 5 in_ns a dig +tries=1 +time=1 -p 5353 "@${OVERLAY[l]}" -q l A
+	run ! in_ns a dig +tries=1 +time=1 "@${OVERLAY[l]}" -q l A
+	sed -i 's/serve_dns: true/serve_dns: false/' "$PAIR_DIR/l.yml"
+	"$B/m57ctl" -socket "$PAIR_DIR/l.sock" reload
+	run ! in_ns a dig +tries=1 +time=1 -p 5353 "@${OVERLAY[l]}" -q l A
+
+	# a knows the lighthouse by a name from now on, and comes back by it
+	sed -i 's/\["192.0.2.9:4242"\]/["lh.example:4242"]/' "$PAIR_DIR/a.yml"
+	"$B/m57ctl" -socket "$PAIR_DIR/a.sock" reload
+	wait_for 5 grep -q 'Host name was looked up.*lh.example' "${NODE_LOG[a]}"
+	"$B/m57ctl" -socket "$PAIR_DIR/a.sock" why 10.42.0.9 | grep -E 'DNS +1 addresses'
+	in_ns a ping -c 1 -W 2 -q "${OVERLAY[l]}"
+}
+
 @test "a lighthouse whose DNS port is taken says so and works" {
 	command -v dig >/dev/null || skip "needs dig (bind9-dnsutils)"
 	in_ns l python3 "$BATS_TEST_DIRNAME/dns_server.py" "$ZONE" "${UNDERLAY[l]}" >"$PAIR_DIR/dns" 2>&1 </dev/null 3>&- &

@@ -38,7 +38,7 @@ struct network {
 	struct sim *sim;
 	uint32_t lighthouses;
 	uint64_t number; /* of the next packet */
-	bool nats;
+	bool nats, relays;
 };
 
 static bool chance(struct sim *sim, uint64_t percent)
@@ -64,6 +64,10 @@ static void draw_host(struct network *network, struct sim_node *host)
 	if (network->nats && chance(sim, 70))
 		sim_behind(host, NAT_FULL_CONE + (enum sim_nat_kind)sim_random(sim, 4),
 			   NAT_TIMEOUT_NS);
+	for (uint32_t i = 0; i < network->lighthouses && network->relays; i++)
+		if (i == 0 || chance(sim, 50))
+			sim_relay(host, &sim->nodes[i]);
+	options->relay.use_relays = network->relays;
 	options->lighthouse.punch_respond = true;
 	options->punch = chance(sim, 30);
 	options->punch_all = options->punch && chance(sim, 30);
@@ -102,13 +106,14 @@ static void draw_weather(struct sim *sim)
 				    SIM_MS * (1 + sim_random(sim, chance(sim, 20) ? 300 : 30));
 }
 
-/* A lighthouse is reached by everybody; two others if one of them can let the other in. */
-static bool can_connect(const struct sim_node *a, const struct sim_node *b)
+/* Any two with a relay; else two of whom one can let the other in. Lighthouses have no NAT. */
+static bool can_connect(const struct network *network, const struct sim_node *a,
+			const struct sim_node *b)
 {
 	enum sim_nat_kind low = a->nat.kind < b->nat.kind ? a->nat.kind : b->nat.kind;
 	enum sim_nat_kind high = a->nat.kind < b->nat.kind ? b->nat.kind : a->nat.kind;
 
-	return high < NAT_SYMMETRIC || low < NAT_PORT_RESTRICTED;
+	return network->relays || high < NAT_SYMMETRIC || low < NAT_PORT_RESTRICTED;
 }
 
 /* --- mishaps -----------------------------------------------------------------------------------
@@ -287,7 +292,7 @@ static void everybody_talks(struct network *network)
 static bool must_connect(const struct network *network, const struct sim_node *a,
 			 const struct sim_node *b)
 {
-	return a != b && can_connect(a, b) &&
+	return a != b && can_connect(network, a, b) &&
 	       (a->id > network->lighthouses || b->id > network->lighthouses);
 }
 
@@ -331,9 +336,9 @@ static void rests(struct network *network)
 		sim_check_rest(&sim->nodes[i]);
 }
 
-static void run_case(struct sim *sim, bool nats)
+static void run_case(struct sim *sim, bool nats, bool relays)
 {
-	struct network network = {.sim = sim, .number = 1, .nats = nats};
+	struct network network = {.sim = sim, .number = 1, .nats = nats, .relays = relays};
 
 	draw_network(&network);
 	mishaps(&network);
@@ -344,7 +349,7 @@ static void run_case(struct sim *sim, bool nats)
 
 static void open_network(struct sim *sim)
 {
-	run_case(sim, false);
+	run_case(sim, false, false);
 }
 
 Test(sim_random, open_network)
@@ -354,12 +359,22 @@ Test(sim_random, open_network)
 
 static void nats(struct sim *sim)
 {
-	run_case(sim, true);
+	run_case(sim, true, false);
 }
 
 Test(sim_random, nats)
 {
 	sim_seeds(SEEDS, nats);
+}
+
+static void relays(struct sim *sim)
+{
+	run_case(sim, true, true);
+}
+
+Test(sim_random, relays)
+{
+	sim_seeds(SEEDS, relays);
 }
 
 /* One seed, one history: else a failing one could not be looked at. */
@@ -372,7 +387,7 @@ Test(sim_random, deterministic)
 
 		for (int turn = 0; turn < 2; turn++) {
 			sim_start(&sim, seed);
-			run_case(&sim, true);
+			run_case(&sim, true, true);
 			cr_assert(turn == 0 || sim.digest == digest, "seed %llu",
 				  (unsigned long long)seed);
 			digest = sim.digest;

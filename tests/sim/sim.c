@@ -282,6 +282,13 @@ size_t sim_count(struct sim *sim, const struct endpoint *from, const struct endp
 	return count;
 }
 
+void sim_forget(struct sim *sim)
+{
+	for (size_t i = 0; i < sim->sent_count; i++)
+		free(sim->sent[i].bytes);
+	sim->sent_count = 0;
+}
+
 void sim_end(struct sim *sim)
 {
 	for (uint32_t i = 0; i < sim->node_count; i++) {
@@ -295,8 +302,7 @@ void sim_end(struct sim *sim)
 		free(event->order);
 		free(event);
 	}
-	for (size_t i = 0; i < sim->sent_count; i++)
-		free(sim->sent[i].bytes);
+	sim_forget(sim);
 	free(sim->sent);
 	free(sim->events);
 	free(sim->nonces.slots);

@@ -173,6 +173,8 @@ struct endpoint sim_endpoint(uint32_t host, uint16_t port);
 struct sim_datagram *sim_find(struct sim *sim, const struct endpoint *from,
 			      const struct endpoint *to, enum wire_type type, uint64_t counter,
 			      size_t n);
+/* Forgets what was recorded so far. */
+void sim_forget(struct sim *sim);
 size_t sim_count(struct sim *sim, const struct endpoint *from, const struct endpoint *to,
 		 enum wire_type type, uint64_t counter);
 

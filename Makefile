@@ -191,11 +191,6 @@ $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%_fuzz.o $(FUZZ_MAIN) $(CONTROL_OBJ) $(ID
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
 
-$(B)/fuzz/dns: tests/fuzz/dns_fuzz.c control/dns_wire.c $(B)/flags
-	$(call say,FUZZ,$@)
-	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
-	-fno-sanitize-recover=undefined -Iinclude -Icontrol -o $@ $(filter %.c,$^)
-
 # --- what is run rather than built. pkg-config is asked when make starts: so libraries that
 # --- install-deps has just brought are seen by a make below this one.
 SUB       = $(MAKE) --no-print-directory B=$(B)

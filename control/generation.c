@@ -7,13 +7,14 @@
 
 #include "config/check.h"
 
-struct generation *generation_load(const char *path, bool strict, int64_t now)
+struct generation *generation_load(const char *path, bool strict, int64_t now,
+				   const struct generation *running)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
 
 	if (generation)
-		(void)check_load(path, strict, now, &generation->config, &generation->pki,
-				 &generation->findings);
+		(void)check_reload(path, strict, now, running ? &running->pki : NULL,
+				   &generation->config, &generation->pki, &generation->findings);
 	return generation;
 }
 

@@ -21,6 +21,7 @@
 #include "aead.h"
 #include "config/finding.h"
 #include "config/rules.h"
+#include "dns_options.h"
 #include "limits.h"
 #include "log.h"
 #include "peers/lighthouse_options.h"
@@ -125,6 +126,7 @@ struct config {
 						  system's */
 	} tun;
 
+	struct dns_options dns; /* lighthouse.serve_dns and lighthouse.dns.* */
 	/* lighthouse.*, preferred_ranges, punchy.*; arrays are the configuration's */
 	struct lighthouse_options lighthouse;
 	struct relay_options relay; /* relay.* */

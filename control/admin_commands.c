@@ -55,6 +55,8 @@ const struct admin_command admin_commands[] = {
 	{"log-level", "[LEVEL]", "say or set the level of the log", 0, 0, 1, admin_run_log_level},
 	{"print-cert", "[-raw] [ADDR]", "our certificate, or a peer's", ADMIN_RAW, 0, 1,
 	 admin_run_print_cert},
+	{"print-relays", "", "relay entries, by the host of their tunnel", ADMIN_AFTER, 0, 0,
+	 admin_run_print_relays},
 	{"print-tunnel", "ADDR", "all about the tunnel with a host", 0, 1, 1,
 	 admin_run_print_tunnel},
 	{"query-lighthouse", "ADDR", "ask the lighthouses; print what is known so far", 0, 1, 1,

@@ -76,7 +76,9 @@ json_t *admin_seconds(uint64_t ns); /* null for NODE_NEVER */
 json_t *admin_cert(const struct cert *cert);
 /* A host object (10.2) of tunnel i of the host, with our own members beside Nebula's. */
 json_t *admin_host(struct node *node, const struct addr *addr, uint32_t i);
-/* The same of a handshake that we began. */
+/* Relay entry i of the host's tunnels (10.2, one object each), or NULL. */
+json_t *admin_relay(struct node *node, const struct addr *addr, uint32_t i);
+/* The same as admin_host of a handshake that we began. */
 json_t *admin_pending(struct node *node, const struct addr *addr);
 /* {"owner": {"learned": [], "reported": [], "relay": []}}, the form of list-lighthouse-addrmap. */
 json_t *admin_addrmap(struct node *node, const struct addr *addr);
@@ -100,6 +102,7 @@ admin_run_fn admin_run_list_hostmap;
 admin_run_fn admin_run_list_pending;
 admin_run_fn admin_run_list_addrmap;
 admin_run_fn admin_run_query;
+admin_run_fn admin_run_print_relays;
 admin_run_fn admin_run_print_tunnel;
 admin_run_fn admin_run_print_cert;
 admin_run_fn admin_run_create;

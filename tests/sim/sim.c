@@ -322,7 +322,7 @@ void sim_seeds(unsigned seeds, void (*body)(struct sim *sim))
 	uint64_t first = from_environment("M57_SEED", from_environment("SEED", 1));
 	uint64_t count = from_environment("M57_SEEDS", from_environment("SEEDS", seeds));
 
-	if (one)
+	if (one && !getenv("SEEDS"))
 		count = 1;
 
 	for (uint64_t seed = first; seed < first + count; seed++) {

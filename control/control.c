@@ -158,7 +158,7 @@ static void signals_take(struct control *control)
 	while ((number = signals_next(control->signal_fd)) != 0) {
 		switch (number) {
 		case SIGHUP:
-			log_warning("SIGHUP: reloading is not supported, restart to apply changes");
+			control->reload_asked = true; /* several at once are one */
 			break;
 		case SIGUSR1:
 			control_stats(control, &stats);
@@ -353,6 +353,11 @@ int control_run(struct control *control)
 		completions_take(control);
 		if (control->state == CONTROL_ENDED)
 			break;
+		if (control->reload_asked && control->state == CONTROL_RUNNING) {
+			control->reload_asked = false;
+			log_info("Caught HUP, reloading config");
+			control->on_reload(control);
+		}
 		handshakes_work(control);
 		if (control->resolver)
 			resolver_tick(control->resolver, control->outside.now_ns(control));

@@ -74,9 +74,9 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 
 	if (!relay_way(tunnel, &way))
 		return DROP_NO_REMOTE;
-	enum drop reason =
-		firewall_check(w->conntrack, w->snapshot, tunnel, RCU_READ(tunnel->rules),
-			       &inner->flow, OUTBOUND, w->now_s, w->counters);
+	enum drop reason = firewall_check(w->conntrack, w->snapshot, tunnel,
+					  tunnel_rules(tunnel, w->snapshot->rules_version),
+					  &inner->flow, OUTBOUND, w->now_s, w->counters);
 	if (reason != DROP_NONE) {
 		refuse_outbound(w, tunnel, packet, inner, reason);
 		return firewall_drop(reason, OUTBOUND);

@@ -421,6 +421,7 @@ struct config *config_load(const char *path, struct findings *findings)
 	r.root = yaml_load(r.path, r.arena, findings);
 	if (r.root == NULL)
 		goto err_arena;
+	config->tree = r.root;
 	config->allow_incomplete = read_bool(&r, "m57.allow_incomplete");
 	keys_check(r.root, config->allow_incomplete, findings);
 	read_pki(&r);

@@ -162,6 +162,7 @@ struct config {
 		struct where where;
 	} ctl; /* m57.ctl */
 
+	const struct yaml_node *tree; /* as it was read: for config_changes() */
 	struct config_memory *memory; /* config.c only */
 };
 

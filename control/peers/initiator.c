@@ -312,6 +312,22 @@ static void close_unborn(struct node *node, const struct machine_peer *peer,
 	node_send_back(node, to, relay, packet, sizeof(packet));
 }
 
+void initiator_restart(struct node *node, struct host_pending *pending)
+{
+	struct host_pending *next;
+
+	take_pending(node, pending);
+	hostmap_index_remove(node->tunnels.map, pending->pending.index);
+	next = make_pending(node, pending->host, pending->queue, pending->responds);
+	if (next) {
+		next->quiet = pending->quiet;
+		pending_move(&pending->pending, &next->pending);
+	} else {
+		drop_held(node, pending, DROP_PENDING_TIMEOUT);
+	}
+	free_pending(pending);
+}
+
 /* Another host answered: never again at that address, and once more from the start. */
 static void restart_elsewhere(struct node *node, struct host_pending *pending,
 			      const struct machine_peer *peer, const struct endpoint *source,
@@ -320,7 +336,6 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 	struct peer_host *host = pending->host;
 	char host_text[ADDR_TEXT_MAX + 2], from[ORIGIN_TEXT_MAX];
 	struct peer_text text;
-	struct host_pending *next;
 
 	node_peer_text(peer->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO, "Incorrect host responded to handshake",
@@ -339,16 +354,7 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 		initiator_end(node, pending, DROP_PENDING_TIMEOUT);
 		return;
 	}
-	take_pending(node, pending);
-	hostmap_index_remove(node->tunnels.map, pending->pending.index);
-	next = make_pending(node, host, pending->queue, pending->responds);
-	if (next) {
-		next->quiet = pending->quiet;
-		pending_move(&pending->pending, &next->pending);
-	} else {
-		drop_held(node, pending, DROP_PENDING_TIMEOUT);
-	}
-	free_pending(pending);
+	initiator_restart(node, pending);
 }
 
 /* The tunnel replaces the handshake; what waited goes out on it. */

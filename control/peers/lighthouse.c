@@ -29,6 +29,18 @@ int lighthouse_init(struct node *node)
 	return 0;
 }
 
+void lighthouse_reconfigure(struct node *node, const struct lighthouse_options *options)
+{
+	struct lighthouse *lighthouse = &node->lighthouse;
+	bool am_lighthouse = lighthouse->options.am_lighthouse;
+
+	lighthouse->options = *options;
+	lighthouse->options.am_lighthouse = am_lighthouse;
+	lighthouse->order = (struct remotes_order){options->preferred, options->preferred_count};
+	timer_arm(&node->tunnels.timers, &lighthouse->update,
+		  !am_lighthouse && options->host_count > 0 ? node_now_ns(node) : TIMER_NEVER);
+}
+
 bool lighthouse_is(const struct node *node, const struct addr *host)
 {
 	const struct lighthouse_options *options = &node->lighthouse.options;

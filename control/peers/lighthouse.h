@@ -41,6 +41,13 @@ struct lighthouse {
 /* Begins: the first update is due at once. 0 or -ENOMEM. */
 int lighthouse_init(struct node *node);
 
+/*
+ * options are these from now on; its arrays are borrowed until the next call. Lists of remotes are
+ * the caller's to make anew. Reports to the lighthouses at once, for what is said or to whom may
+ * have changed.
+ */
+void lighthouse_reconfigure(struct node *node, const struct lighthouse_options *options);
+
 /* Is it in lighthouse.hosts? */
 bool lighthouse_is(const struct node *node, const struct addr *host);
 

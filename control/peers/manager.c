@@ -46,7 +46,8 @@
 #define GRID_FAST_NS (100 * MS_NS)
 #define GRID_SLOW_NS (500 * MS_NS)
 #define NEAR_NS      (2 * S_NS)
-#define SWEEP_SLOTS  4096 /* looked at in one go: about 1 ms */
+#define SWEEP_SLOTS  4096       /* looked at in one go: about 1 ms */
+#define HEARD_NS     (5 * S_NS) /* a tunnel on which something came so lately is in use */
 
 #define ANYTHING 0
 
@@ -149,15 +150,22 @@ static bool may_swap(const struct node *node, const struct tunnel_record *record
 	       addr_compare(&own->networks[0].addr, &record->tunnel->addrs[0]) < 0;
 }
 
+/* Rule of 8.4, but for the traffic. */
+static bool is_outdated(const struct node *node, const struct tunnel_record *record)
+{
+	const struct cert *own = node->pki->v1.cert;
+
+	return atomic_load(&record->tunnel->counter) >= COUNTER_REHANDSHAKE_AT || !own ||
+	       memcmp(own->fingerprint, record->own_fingerprint, CERT_FINGERPRINT_SIZE);
+}
+
 static uint32_t gather(const struct node *node, const struct tunnel_record *record, uint64_t now)
 {
 	const struct node_options *options = &node->options;
 	const struct liveness *live = &record->live;
 	uint64_t in = in_ns(record), out = out_ns(record);
 	uint64_t counter = atomic_load(&record->tunnel->counter);
-	const struct cert *own = node->pki->v1.cert;
-	bool outdated = counter >= COUNTER_REHANDSHAKE_AT || !own ||
-			memcmp(own->fingerprint, record->own_fingerprint, CERT_FINGERPRINT_SIZE);
+	bool outdated = is_outdated(node, record);
 	bool primary = is_primary(record);
 	enum cert_error error;
 	uint32_t facts = certificate_facts(node, record, &error);
@@ -519,6 +527,18 @@ void manager_doubt(struct node *node, struct tunnel_record *record)
 	manager_check_at(&node->tunnels, record, now + answer_wait_ns(&record->live) * 2 / 5);
 }
 
+/*
+ * A tunnel that only the peer uses is watched by no timer, so the sweep, which is as frequent as
+ * the reference's checks, sees to it that it does not go on with a certificate of ours that has
+ * been replaced.
+ */
+static void renew(struct node *node, struct tunnel_record *record)
+{
+	if (record->state == RECORD_LIVE && record->link_count > 0 && is_outdated(node, record) &&
+	    is_primary(record) && in_ns(record) + HEARD_NS > node_now_ns(node))
+		rehandshake(node, record);
+}
+
 bool manager_sweep(struct node *node)
 {
 	struct tunnels *tunnels = &node->tunnels;
@@ -540,6 +560,8 @@ bool manager_sweep(struct node *node)
 		if (facts) {
 			node_log_invalid(node, record, error);
 			act(node, record, manager_decide(facts), node_now_ns(node));
+		} else {
+			renew(node, record);
 		}
 	}
 	if (node->sweep_left > 0 && node->sweep_slot < TUNNELS_MAX)

@@ -27,7 +27,7 @@ static void fire_sweep(void *context, struct timer *timer);
 /* --- create and destroy ------------------------------------------------------------------------
  */
 
-static int add_static_hosts(struct node *node)
+int node_add_static_hosts(struct node *node)
 {
 	for (size_t i = 0; i < node->options.static_host_count; i++) {
 		const struct node_static_host *from = &node->options.static_hosts[i];
@@ -69,7 +69,7 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 		goto err_tunnels;
 	if (relays_init(node) != 0)
 		goto err_pending;
-	if (add_static_hosts(node) != 0 || lighthouse_init(node) != 0 ||
+	if (node_add_static_hosts(node) != 0 || lighthouse_init(node) != 0 ||
 	    names_init(node, &node->options.names) != 0) {
 		node_destroy(node);
 		return NULL;
@@ -582,6 +582,13 @@ void node_arm_sweep(struct node *node)
 {
 	if (node->tunnels.count > 0 && node->sweep.position == 0 && !node->shut_down)
 		timer_arm(&node->tunnels.timers, &node->sweep, node_now_ns(node) + SWEEP_NS);
+}
+
+void node_sweep_now(struct node *node)
+{
+	node->sweep_slot = 0;
+	if (node->tunnels.count > 0 && !node->shut_down)
+		timer_arm(&node->tunnels.timers, &node->sweep, node_now_ns(node));
 }
 
 void node_tick(struct node *node)

@@ -71,6 +71,11 @@ int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index);
 /* The queue of the next tunnel: one after the other, so that tunnels spread evenly. */
 uint32_t node_next_queue(struct node *node);
 
+/* The hosts of options.static_hosts, which is forgotten then: it is the caller's. 0 or -ENOMEM. */
+int node_add_static_hosts(struct node *node);
+
+/* The sweep of certificates begins anew, now. */
+void node_sweep_now(struct node *node);
 /* The sweep of certificates runs while there are tunnels, so that an idle node sleeps. */
 void node_arm_sweep(struct node *node);
 
@@ -148,6 +153,10 @@ void initiator_receive(struct node *node, const struct endpoint *source, struct 
 		       const uint8_t *bytes, size_t length);
 /* A tunnel of host carries traffic: nothing waits for the handshake any more. */
 void initiator_quiet(struct node *node, struct peer_host *host);
+/* Begins the handshake anew, with a stage 1 of its own; what waits goes on waiting. pending is
+ * freed.
+ */
+void initiator_restart(struct node *node, struct host_pending *pending);
 /* Ends the handshake without a tunnel; what waited is dropped. host may be freed. */
 void initiator_end(struct node *node, struct host_pending *pending, enum drop reason);
 

@@ -220,6 +220,7 @@ void relays_promote(struct node *node, struct tunnel_record *record, uint64_t no
 						      record->tunnel->id, WIRE_TEST_REQUEST,
 						      &remotes->list[i].to, NULL, 0);
 	lighthouse_ask(node, host);
+	relays_keep_spares(node, host);
 }
 
 void relays_promote_failed(struct node *node, struct tunnel_record *record, uint64_t now)

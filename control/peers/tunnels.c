@@ -168,7 +168,8 @@ struct tunnel_record *tunnels_add(struct tunnels *tunnels, const struct tunnel_f
 		goto err_record;
 	record->cert = cert_ref(facts->cert);
 	memcpy(record->own_fingerprint, facts->own->fingerprint, CERT_FINGERPRINT_SIZE);
-	tunnel->rules = facts->rules;
+	if (facts->rules)
+		tunnel->rules[facts->rules->version & 1] = facts->rules;
 	tunnels->unconfirmed += record->state == RECORD_UNCONFIRMED;
 	list_record(tunnels, record);
 	return record;

@@ -1,0 +1,39 @@
+/* changes.c - see changes.h. */
+#include "config/changes.h"
+
+#include <string.h>
+
+#include "config/keys.h"
+#include "config/yaml.h"
+
+static bool changed(const struct key *key, const struct yaml_node *old,
+		    const struct yaml_node *next)
+{
+	if (keys_is_default(key, old) && keys_is_default(key, next))
+		return false;
+	return !yaml_equal(old, next);
+}
+
+unsigned config_changes(const struct config *old, const struct config *next,
+			char text[CHANGES_TEXT_MAX], struct where *where)
+{
+	unsigned count = 0;
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < keys_count; i++) {
+		const struct key *key = &keys[i];
+		const struct yaml_node *was = yaml_find(old->tree, key->path);
+		const struct yaml_node *is = yaml_find(next->tree, key->path);
+
+		if (key->reload != KEY_RELOAD_NO || key->effect != KEY_WORKS ||
+		    !changed(key, was, is))
+			continue;
+		if (count++ == 0)
+			*where = is != NULL ? is->where : (struct where){next->tree->where.file, 0};
+		if (used + strlen(key->path) + 3 <= CHANGES_TEXT_MAX)
+			used += (size_t)snprintf(text + used, CHANGES_TEXT_MAX - used, "%s%s",
+						 used > 0 ? ", " : "", key->path);
+	}
+	return count;
+}

@@ -325,12 +325,16 @@ void sim_seeds(unsigned seeds, void (*body)(struct sim *sim))
 	if (one && !getenv("SEEDS"))
 		count = 1;
 
-	for (uint64_t seed = first; seed < first + count; seed++) {
-		static struct sim sim;
+	for (uint64_t seed = first; seed < first + count; seed++)
+		sim_seed(seed, body);
+}
 
-		fprintf(stderr, "\r# seed %llu ", (unsigned long long)seed);
-		sim_start(&sim, seed);
-		body(&sim);
-		sim_end(&sim);
-	}
+void sim_seed(uint64_t seed, void (*body)(struct sim *sim))
+{
+	static struct sim sim;
+
+	fprintf(stderr, "\r# seed %llu ", (unsigned long long)seed);
+	sim_start(&sim, seed);
+	body(&sim);
+	sim_end(&sim);
 }

@@ -277,5 +277,7 @@ void sim_node_reap(struct sim_node *node);
 /* Runs body for M57_SEED, or for M57_SEEDS (default `seeds`) seeds; prints the seed of a failure.
  */
 void sim_seeds(unsigned seeds, void (*body)(struct sim *sim));
+/* Runs body for one seed: that of a bug that was mended. */
+void sim_seed(uint64_t seed, void (*body)(struct sim *sim));
 
 #endif

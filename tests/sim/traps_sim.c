@@ -306,6 +306,7 @@ static void overlapping_addresses(struct sim *sim)
 Test(sim_traps, addresses_that_overlap)
 {
 	sim_seeds(20, overlapping_addresses);
+	sim_seed(76, overlapping_addresses); /* a suspect tunnel came back as heard just now */
 }
 
 /* --- a pending handshake beside a tunnel of the peer's (13.2 row 24) ---------------------------

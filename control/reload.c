@@ -23,6 +23,7 @@
 #include "config/changes.h"
 #include "config/snapshot_build.h"
 #include "control.h"
+#include "dns.h"
 #include "log.h"
 #include "rcu.h"
 #include "routes.h"
@@ -153,6 +154,7 @@ static int build(struct reload *reload, struct step *step)
 	if (generation_node_options(next, &step->options) != 0 || !step->snapshot || !step->routes)
 		return -ENOMEM;
 	snapshot_set_routes(step->snapshot, routes_change_table(step->routes));
+	step->snapshot->am_lighthouse = was->am_lighthouse; /* as the node: until the next start */
 	step->new_rules = !same_rules(step->old->config, was, next->config, step->snapshot);
 	if (!step->new_rules)
 		return 0;
@@ -216,6 +218,17 @@ static void sockets_apply(struct reload *reload, struct step *step)
 	note(&reload->last, error);
 }
 
+static void dns_apply(struct reload *reload, struct step *step)
+{
+	char error[ERROR_LINE_MAX] = "";
+
+	if (!reload->control->dns ||
+	    dns_reconfigure(reload->control->dns, &step->next->config->dns, error) == 0)
+		return;
+	log_error(error);
+	note(&reload->last, error);
+}
+
 static void firewall_log(const struct step *step)
 {
 	char before[RULES_HASH_TEXT_MAX], after[RULES_HASH_TEXT_MAX];
@@ -260,6 +273,7 @@ static void reload_apply(struct reload *reload, struct step *step)
 	node_reconfigure(reload->control->node, &step->options, &step->next->pki);
 	routes_tell(reload, step);
 	sockets_apply(reload, step);
+	dns_apply(reload, step);
 	log_setup(&step->next->config->logging);
 	world_apply(reload, step);
 	firewall_log(step);

@@ -141,6 +141,8 @@ struct config {
 		uint64_t alive_interval_ns, deletion_interval_ns; /* timers.* */
 		bool drop_inactive;
 		uint64_t inactivity_ns;
+		uint32_t try_promote, requery_every; /* counters.*; packets, 0: never */
+		uint64_t requery_wait_ns;            /* timers.requery_wait_duration */
 	} tunnels;
 
 	struct {

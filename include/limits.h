@@ -165,8 +165,7 @@
 	1024 /* of one tun read: all must fit the send slots at once; Linux makes 64 */
 /*
  * Under a flood of small packets a worker lets this many gather before its next turn, and no longer
- * than that (loop.c). 64 fill a train; 100 us are what two nodes and a ping take on an idle
- * machine.
+ * than that (loop.c). 64 fill a train; 150 us are what a ping through two idle nodes takes.
  */
 #define GATHER_RUNS       64
 #define GATHER_NS         150000u

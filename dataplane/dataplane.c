@@ -108,6 +108,8 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	if (!d)
 		return NULL;
 	d->queues = options->queues;
+	if (options->spread_flows && d->queues > 1)
+		hostmap_spread(options->map, d->queues);
 	for (uint32_t i = 0; i < d->queues; i++)
 		d->cpus[i] = options->cpus ? options->cpus[i] : -1;
 	d->workers = aligned_alloc(_Alignof(struct worker), d->queues * sizeof(*d->workers));

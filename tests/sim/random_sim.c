@@ -31,7 +31,7 @@
 #ifdef __SANITIZE_ADDRESS__
 #define SEEDS 40
 #else
-#define SEEDS 250
+#define SEEDS 700
 #endif
 
 struct network {

@@ -345,3 +345,24 @@ many_arrive() {
 	[ "$(in_ns a cat /sys/class/net/tun-a/mtu)" = 1300 ]
 	pings a
 }
+
+dns_ports() {
+	in_ns a ss -Hlun | awk '{ sub(".*:", "", $4); if ($4 != 4242) print $4 }' | xargs
+}
+
+@test "a lighthouse begins to answer DNS, at another port, and no more" {
+	config_write a
+	edit a 's/am_lighthouse: false/am_lighthouse: true\n  serve_dns: false\n  dns: {host: 127.0.0.1, port: 5353}/'
+	node_start a
+	wait_for 5 says a '^queues: 2$' status
+	[ "$(dns_ports)" = "" ]
+	edit a 's/serve_dns: false/serve_dns: true/'
+	reloaded a
+	[ "$(dns_ports)" = 5353 ]
+	edit a 's/port: 5353/port: 5354/'
+	reloaded a
+	[ "$(dns_ports)" = 5354 ]
+	edit a 's/serve_dns: true/serve_dns: false/'
+	reloaded a
+	[ "$(dns_ports)" = "" ]
+}

@@ -175,6 +175,15 @@ perf-programs: $(PERF_PROGRAMS) $(CROWD_PROGRAMS)
 FUZZ_NAMES    := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 FUZZ_MAIN     := $(if $(LIBFUZZER),,$(B)/obj/tests/fuzz/replay.o)
+# What several threads share, under the thread sanitizer: tests/tsan/criterion/criterion.h says why apart.
+TSAN_TESTS := $(patsubst %,tests/unit/dataplane/%_test.c,aead conntrack hostmap replay seal)
+TSAN_OBJ   := $(TSAN_TESTS:%.c=$(B)/obj/tsan/%.o) $(B)/obj/tsan/tests/tsan/main.o
+$(B)/obj/tsan/%.o: %.c $(B)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) -Wno-unused-variable $(CFLAGS) -Itests/tsan $(INC_dataplane) -Itests $(PKG_CFLAGS) -c -o $@ $<
+$(B)/tests/tsan: $(TSAN_OBJ) $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
 UNIT_PROGRAMS := $(if $(UNIT_DATAPLANE_OBJ),$(B)/tests/unit-dataplane) \
 		 $(if $(UNIT_ROADS_OBJ),$(B)/tests/unit-roads) \
 		 $(if $(UNIT_CONTROL_OBJ),$(B)/tests/unit-control) $(if $(SIM_OBJ),$(B)/tests/sim)
@@ -209,6 +218,11 @@ test-debug:
 	@B=$(B)/debug tests/run $(if $(T),'$(T)')
 
 FUZZ     := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+test-tsan:
+	+@$(SUB) B=$(B)/tsan CFLAGS='-O1 -g -fsanitize=thread' LDFLAGS='-fsanitize=thread' $(B)/tsan/tests/tsan
+	@TSAN_OPTIONS=halt_on_error=1 $(B)/tsan/tests/tsan \
+	$(or $(T),seal replay hostmap conntrack aead/threads_share_one_key)
+
 fuzz: T := $(or $(T),aead)
 fuzz:
 	+@$(if $(AS_ROOT),scripts/install-deps fuzz,:) && $(SUB) B=$(B)/fuzz CC=clang LIBFUZZER=1 CFLAGS='-O1 -g -fsanitize=fuzzer-no-link $(FUZZ)' \
@@ -269,6 +283,7 @@ help:
 	@echo '                           T=suite       one suite; T=suite/name one test; tests/run --list names them'
 	@echo 'make debug               address and undefined-behaviour sanitizers, into $(B)/debug/'
 	@echo 'sudo make test-debug     the suites with that build; T= as above'
+	@echo 'make test-tsan           what several threads share, under the thread sanitizer; T=suite/name'
 	@echo 'make fuzz T=aead         libFuzzer on tests/fuzz/T_fuzz.c, SECS=60; needs clang'
 	@echo 'make test-kernel-6.1     boots Debian 12'"'"'s own kernel in qemu and tests there (minutes)'
 	@echo 'sudo make profile        a load, a flame graph and CPU time per stage: $(B)/profile/ (perf/README.md)'
@@ -286,7 +301,7 @@ help:
 	@echo 'B=dir builds elsewhere'
 
 FORCE:
-.PHONY: all debug test test-debug fuzz demo profile lint install clean help FORCE
+.PHONY: all debug test test-debug test-tsan fuzz demo profile lint install clean help FORCE
 .PHONY: bench bench-network microbench microbench-check perf-programs test-programs unit-programs hot-objects test-kernel-6.1
 .SECONDARY:
 .DELETE_ON_ERROR:

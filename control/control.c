@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "config/snapshot_build.h"
+#include "dns.h"
 #include "log.h"
 #include "system/local_addrs.h"
 #include "system/resolver.h"
@@ -32,6 +33,7 @@ enum poll_tag {
 	TAG_ADMIN,
 	TAG_ROUTES,
 	TAG_RESOLVER,
+	TAG_DNS,
 	TAG_END
 };
 
@@ -95,29 +97,12 @@ static void poll_arm(struct control *control, int fd, enum poll_tag tag)
 }
 
 /* One shot: what a bounded turn has left makes the next poll fire at once. */
-static void admin_poll_arm(struct control *control)
+static void poll_arm_once(struct control *control, int fd, enum poll_tag tag)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&control->ring);
 
-	io_uring_prep_poll_add(sqe, admin_fd(control->admin), POLLIN);
-	io_uring_sqe_set_data64(sqe, TAG_ADMIN);
-}
-
-static void resolver_poll_arm(struct control *control)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&control->ring);
-
-	io_uring_prep_poll_add(sqe, resolver_fd(control->resolver), POLLIN);
-	io_uring_sqe_set_data64(sqe, TAG_RESOLVER);
-}
-
-/* One shot, for the same reason. */
-static void routes_poll_arm(struct control *control)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&control->ring);
-
-	io_uring_prep_poll_add(sqe, routes_fd(control->routes), POLLIN);
-	io_uring_sqe_set_data64(sqe, TAG_ROUTES);
+	io_uring_prep_poll_add(sqe, fd, POLLIN);
+	io_uring_sqe_set_data64(sqe, tag);
 }
 
 static void snapshot_release(struct hostmap *map, void *object)
@@ -211,13 +196,16 @@ static void completion_take(struct control *control, uint64_t tag, uint32_t flag
 			poll_arm(control, control->addrs_fd, TAG_ADDRS);
 	} else if (tag == TAG_ROUTES) {
 		routes_turn(control->routes, control->outside.now_ns(control));
-		routes_poll_arm(control);
+		poll_arm_once(control, routes_fd(control->routes), TAG_ROUTES);
 	} else if (tag == TAG_ADMIN) {
 		admin_turn(control->admin, control->outside.now_ns(control));
-		admin_poll_arm(control);
+		poll_arm_once(control, admin_fd(control->admin), TAG_ADMIN);
 	} else if (tag == TAG_RESOLVER) {
 		resolver_turn(control->resolver);
-		resolver_poll_arm(control);
+		poll_arm_once(control, resolver_fd(control->resolver), TAG_RESOLVER);
+	} else if (tag == TAG_DNS) {
+		dns_turn(control->dns, control->node, &control->outside);
+		poll_arm_once(control, dns_fd(control->dns), TAG_DNS);
 	}
 }
 
@@ -342,11 +330,13 @@ int control_run(struct control *control)
 	if (control->addrs_fd >= 0)
 		poll_arm(control, control->addrs_fd, TAG_ADDRS);
 	if (control->admin)
-		admin_poll_arm(control);
+		poll_arm_once(control, admin_fd(control->admin), TAG_ADMIN);
 	if (control->resolver)
-		resolver_poll_arm(control);
+		poll_arm_once(control, resolver_fd(control->resolver), TAG_RESOLVER);
+	if (control->dns)
+		poll_arm_once(control, dns_fd(control->dns), TAG_DNS);
 	if (routes_fd(control->routes) >= 0)
-		routes_poll_arm(control);
+		poll_arm_once(control, routes_fd(control->routes), TAG_ROUTES);
 
 	while (control->state != CONTROL_ENDED) {
 		turn_wait(control, next_deadline(control));

@@ -41,6 +41,7 @@ struct control {
 	int signal_fd;
 	struct admin *admin;                        /* NULL: no control socket */
 	struct routes *routes;                      /* NULL: never in a running node */
+	struct dns *dns;                            /* NULL: this is no lighthouse */
 	struct resolver *resolver;                  /* NULL: no host name is looked up */
 	int addrs_fd;                               /* local_addrs_watch(); -1: not watched */
 	void (*on_ready)(struct control *control);  /* every worker runs */

@@ -18,6 +18,7 @@
 #include "admin_commands.h"
 #include "config/snapshot_build.h"
 #include "control.h"
+#include "dns.h"
 #include "log.h"
 #include "reload.h"
 #include "routes.h"
@@ -283,6 +284,20 @@ static int dataplane_make(struct daemon *daemon)
 	return result ? fail_errno("Cannot start the workers", -result) : 0;
 }
 
+/* A lighthouse whose DNS port is taken works all the same. */
+static void dns_make(struct daemon *daemon)
+{
+	char error[ERROR_LINE_MAX] = "";
+
+	if (!config_of(daemon)->lighthouse.am_lighthouse)
+		return;
+	daemon->control.dns = dns_create();
+	if (!daemon->control.dns)
+		log_warning("No DNS answers are given", LOG_STR("error", strerror(errno)));
+	else if (dns_reconfigure(daemon->control.dns, &config_of(daemon)->dns, error) != 0)
+		log_warning(error);
+}
+
 /* A socket for m57ctl. Without one the node works all the same, so that is a warning. */
 static void admin_make(struct daemon *daemon)
 {
@@ -413,6 +428,7 @@ static void daemon_close(struct daemon *daemon)
 	snapshot_free(daemon->snapshot);
 	node_destroy(control->node);
 	resolver_close(control->resolver);
+	dns_destroy(control->dns);
 	if (control->map) {
 		garbage_release_all(control);
 		hostmap_destroy(control->map);
@@ -463,6 +479,7 @@ int daemon_run(struct generation *generation, const char *path, bool strict)
 	    routes_make(daemon) == 0 && node_make(daemon) == 0 && dataplane_make(daemon) == 0) {
 		started_log(daemon);
 		admin_make(daemon);
+		dns_make(daemon);
 		status = control_run(&daemon->control);
 	}
 	daemon_close(daemon);

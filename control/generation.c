@@ -7,13 +7,14 @@
 
 #include "config/check.h"
 
-struct generation *generation_load(const char *path, bool strict, int64_t now)
+struct generation *generation_load(const char *path, bool strict, int64_t now,
+				   const struct generation *running)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
 
 	if (generation)
-		(void)check_load(path, strict, now, &generation->config, &generation->pki,
-				 &generation->findings);
+		(void)check_reload(path, strict, now, running ? &running->pki : NULL,
+				   &generation->config, &generation->pki, &generation->findings);
 	return generation;
 }
 
@@ -90,6 +91,9 @@ int generation_node_options(struct generation *generation, struct node_options *
 		.deletion_interval_ns = config->tunnels.deletion_interval_ns,
 		.drop_inactive = config->tunnels.drop_inactive,
 		.inactivity_ns = config->tunnels.inactivity_ns,
+		.try_promote = config->tunnels.try_promote,
+		.requery_every = config->tunnels.requery_every,
+		.requery_wait_ns = config->tunnels.requery_wait_ns,
 		.punch = config->punchy.punch,
 		.punch_all = config->punchy.target_all_remotes,
 		.static_hosts = static_hosts_collect(config),

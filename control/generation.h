@@ -22,10 +22,12 @@ struct generation {
 };
 
 /*
- * Loads and checks the file or directory at path as a start does (check.h), at unix time now.
- * NULL: no memory. Otherwise look at config; the caller owns it: generation_free().
+ * Loads and checks the file or directory at path as a start does (check.h), at unix time now; with
+ * running, as one that is to follow it. NULL: no memory. Otherwise look at config; the caller owns
+ * it: generation_free().
  */
-struct generation *generation_load(const char *path, bool strict, int64_t now);
+struct generation *generation_load(const char *path, bool strict, int64_t now,
+				   const struct generation *running);
 void generation_free(struct generation *generation); /* NULL is allowed */
 
 /*

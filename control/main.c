@@ -78,7 +78,8 @@ static const char *config_beside_executable(char path[PATH_MAX])
 
 static int run(const struct command_line *line)
 {
-	struct generation *generation = generation_load(line->config, line->strict, time(NULL));
+	struct generation *generation =
+		generation_load(line->config, line->strict, time(NULL), NULL);
 
 	if (!generation) {
 		fprintf(stderr, "out of memory\n");

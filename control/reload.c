@@ -23,6 +23,7 @@
 #include "config/changes.h"
 #include "config/snapshot_build.h"
 #include "control.h"
+#include "dns.h"
 #include "log.h"
 #include "rcu.h"
 #include "routes.h"
@@ -105,15 +106,6 @@ static int refuse(struct reload *reload, struct generation *next)
 /* --- what can be refused -----------------------------------------------------------------------
  */
 
-/* Networks and curve of the certificate stay (PROTOCOL.md 3.7). */
-static void check_identity(const struct generation *old, struct generation *next)
-{
-	char error[PKI_ERROR_MAX];
-
-	if (pki_check_reload(&old->pki, &next->pki, error) != 0)
-		finding_error(&next->findings, next->config->pki.cert.where, "%s", error);
-}
-
 /* Do packets meet the same decisions? Lines of the file do not count. */
 static bool same_rules(const struct config *a, const struct snapshot *was, const struct config *b,
 		       const struct snapshot *is)
@@ -131,12 +123,29 @@ static bool same_rules(const struct config *a, const struct snapshot *was, const
 	return true;
 }
 
+/*
+ * What a reload cannot change stays as it is in the configuration too, where somebody may look at
+ * it: m57ctl, the workers' next snapshot. The tree still has what the file says.
+ */
+static void keep_fixed(struct config *next, const struct config *old)
+{
+	next->cipher = old->cipher;
+	next->routines = old->routines;
+	next->spread_flows = old->spread_flows;
+	next->lighthouse.am_lighthouse = old->lighthouse.am_lighthouse;
+	next->tun.disabled = old->tun.disabled;
+	next->tun.tx_queue = old->tun.tx_queue;
+	next->tun.drop_local_broadcast = old->tun.drop_local_broadcast;
+	next->tun.drop_multicast = old->tun.drop_multicast;
+}
+
 static int build(struct reload *reload, struct step *step)
 {
 	struct generation *next = step->next;
 	const struct snapshot *was = dataplane_snapshot(reload->control->dataplane);
 	uint16_t version = was->rules_version;
 
+	keep_fixed(next->config, step->old->config);
 	next->rules_version = version;
 	step->snapshot = snapshot_build(next->config, pki_own_cert(&next->pki), version);
 	step->routes = routes_reconfigure(reload->control->routes, step->old->config,
@@ -145,6 +154,7 @@ static int build(struct reload *reload, struct step *step)
 	if (generation_node_options(next, &step->options) != 0 || !step->snapshot || !step->routes)
 		return -ENOMEM;
 	snapshot_set_routes(step->snapshot, routes_change_table(step->routes));
+	step->snapshot->am_lighthouse = was->am_lighthouse; /* as the node: until the next start */
 	step->new_rules = !same_rules(step->old->config, was, next->config, step->snapshot);
 	if (!step->new_rules)
 		return 0;
@@ -208,6 +218,17 @@ static void sockets_apply(struct reload *reload, struct step *step)
 	note(&reload->last, error);
 }
 
+static void dns_apply(struct reload *reload, struct step *step)
+{
+	char error[ERROR_LINE_MAX] = "";
+
+	if (!reload->control->dns ||
+	    dns_reconfigure(reload->control->dns, &step->next->config->dns, error) == 0)
+		return;
+	log_error(error);
+	note(&reload->last, error);
+}
+
 static void firewall_log(const struct step *step)
 {
 	char before[RULES_HASH_TEXT_MAX], after[RULES_HASH_TEXT_MAX];
@@ -252,6 +273,7 @@ static void reload_apply(struct reload *reload, struct step *step)
 	node_reconfigure(reload->control->node, &step->options, &step->next->pki);
 	routes_tell(reload, step);
 	sockets_apply(reload, step);
+	dns_apply(reload, step);
 	log_setup(&step->next->config->logging);
 	world_apply(reload, step);
 	firewall_log(step);
@@ -275,10 +297,8 @@ int reload_run(struct reload *reload)
 	struct reload_outcome *last = &reload->last;
 
 	last->at_ns = outside->now_ns(outside->context);
-	step.next = generation_load(reload->path, reload->strict, wall_s);
-	if (step.next && step.next->config)
-		check_identity(step.old, step.next);
-	if (!step.next || !step.next->config || step.next->findings.errors > 0)
+	step.next = generation_load(reload->path, reload->strict, wall_s, step.old);
+	if (!step.next || !step.next->config)
 		return refuse(reload, step.next);
 	if (build(reload, &step) != 0) {
 		finding_error(&step.next->findings, (struct where){reload->path, 0},

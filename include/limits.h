@@ -105,7 +105,12 @@
 	200 /* that a lighthouse sends to one host; burst for a host that came back */
 #define PUNCH_ORDERS_BURST 1000
 #define ANSWERS_MAX        2048 /* of a worker, and orders to punch: wait for room to send them */
-#define MOVE_TESTS_MAX     1024 /* tunnels that are tested when our addresses change */
+#define DNS_NAMES_MAX                                                                              \
+	65536 /* names of hosts that a lighthouse's DNS remembers; as many as tunnels */
+#define DNS_QUERIES_PER_SECOND 5000 /* of all askers; about 5 us each: 2 % of control's time */
+#define DNS_QUERIES_BURST      1000
+#define DNS_TURN_MAX           64   /* answered before control looks after the node again */
+#define MOVE_TESTS_MAX         1024 /* tunnels that are tested when our addresses change */
 
 /* --- relays (PROTOCOL.md 7) --------------------------------------------------------------------
  */

@@ -6,12 +6,32 @@
 #include "config/keys.h"
 #include "config/yaml.h"
 
+/* 1m and 60s, yes and true. */
+static bool same_value(enum key_type type, const struct yaml_node *a, const struct yaml_node *b)
+{
+	int64_t x, y;
+	bool yes, also;
+
+	if (a == NULL || b == NULL)
+		return false;
+	switch (type) {
+	case KEY_BOOL:
+		return yaml_bool(a, &yes) == 0 && yaml_bool(b, &also) == 0 && yes == also;
+	case KEY_INT:
+		return yaml_int(a, &x) == 0 && yaml_int(b, &y) == 0 && x == y;
+	case KEY_DURATION:
+		return yaml_duration(a, &x) == 0 && yaml_duration(b, &y) == 0 && x == y;
+	default:
+		return false;
+	}
+}
+
 static bool changed(const struct key *key, const struct yaml_node *old,
 		    const struct yaml_node *next)
 {
 	if (keys_is_default(key, old) && keys_is_default(key, next))
 		return false;
-	return !yaml_equal(old, next);
+	return !yaml_equal(old, next) && !same_value(key->type, old, next);
 }
 
 unsigned config_changes(const struct config *old, const struct config *next,

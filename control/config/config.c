@@ -311,6 +311,12 @@ static void read_tunnels(struct config_reader *r)
 	config->tunnels.drop_inactive = read_bool(r, "tunnels.drop_inactive");
 	config->tunnels.inactivity_ns =
 		read_duration(r, "tunnels.inactivity_timeout", SECOND_NS, TIMEOUT_MAX_NS);
+	config->tunnels.try_promote =
+		(uint32_t)read_clamped(r, "counters.try_promote", 0, UINT32_MAX);
+	config->tunnels.requery_every =
+		(uint32_t)read_clamped(r, "counters.requery_every_packets", 0, UINT32_MAX);
+	config->tunnels.requery_wait_ns =
+		read_duration(r, "timers.requery_wait_duration", 0, TIMEOUT_MAX_NS);
 	/* "punchy: true" is the old form of punchy.punch */
 	config->punchy.punch = read_bool(
 		r, punchy != NULL && punchy->kind == NODE_SCALAR ? "punchy" : "punchy.punch");

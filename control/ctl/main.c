@@ -348,8 +348,7 @@ static enum status run(const struct command_line *line, const char *path)
 	if (!json_is_true(json_object_get(answer, "ok"))) {
 		const char *error = json_string_value(json_object_get(answer, "error"));
 
-		print_text(error ? error : "not understood", stderr);
-		fputc('\n', stderr);
+		print_lines(error ? error : "not understood", stderr);
 		json_decref(answer);
 		return STATUS_REFUSED;
 	}

@@ -24,6 +24,11 @@ int lighthouse_init(struct node *node)
 	/* Ours: updates, moves, holes, tests; later reservations count them too. */
 	if (timers_reserve(&node->tunnels.timers, NODE_TIMERS) != 0)
 		return -ENOMEM;
+	if (lighthouse->options.am_lighthouse) {
+		if (dns_names_init(&node->dns_names) != 0)
+			return -ENOMEM;
+		dns_names_learn(&node->dns_names, pki_own_cert(node->pki));
+	}
 	if (!lighthouse->options.am_lighthouse && lighthouse->options.host_count > 0)
 		timer_arm(&node->tunnels.timers, &lighthouse->update, node_now_ns(node));
 	return 0;
@@ -37,6 +42,8 @@ void lighthouse_reconfigure(struct node *node, const struct lighthouse_options *
 	lighthouse->options = *options;
 	lighthouse->options.am_lighthouse = am_lighthouse;
 	lighthouse->order = (struct remotes_order){options->preferred, options->preferred_count};
+	if (am_lighthouse)
+		dns_names_learn(&node->dns_names, pki_own_cert(node->pki));
 	timer_arm(&node->tunnels.timers, &lighthouse->update,
 		  !am_lighthouse && options->host_count > 0 ? node_now_ns(node) : TIMER_NEVER);
 }
@@ -392,6 +399,8 @@ void lighthouse_greet(struct node *node, const struct tunnel_record *record)
 	const struct table *hosts = &node->tunnels.by_addr;
 
 	lighthouse_learn(node, record);
+	if (node->lighthouse.options.am_lighthouse)
+		dns_names_learn(&node->dns_names, record->cert);
 	if (node->lighthouse.options.am_lighthouse || node->shut_down ||
 	    !is_lighthouse_record(node, record))
 		return;

@@ -28,6 +28,8 @@
 
 #include <stdlib.h>
 
+#include "peers/promote.h"
+
 #define MS_NS 1000000ull
 #define S_NS  (1000 * MS_NS)
 
@@ -265,6 +267,7 @@ static void keep(struct node *node, struct tunnel_record *record, uint64_t now)
 
 	answered(node, record);
 	relays_promote(node, record, now);
+	promote_look(node, record, now);
 	if (out_ns(record) + SILENCE_NS <= now)
 		rest(node, record, now);
 	else

@@ -104,6 +104,7 @@ void node_destroy(struct node *node)
 		return;
 	node->shut_down = true;
 	names_release(node);
+	dns_names_release(&node->dns_names);
 	while (node->tunnels.all)
 		tunnels_remove(&node->tunnels, node->tunnels.all);
 	while ((host = any_host(node))) {

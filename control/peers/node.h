@@ -47,6 +47,9 @@ struct node_options {
 	uint64_t deletion_interval_ns;               /* timers.pending_deletion_interval; 0: 10 s */
 	bool drop_inactive;                          /* tunnels.drop_inactive */
 	uint64_t inactivity_ns;                      /* tunnels.inactivity_timeout */
+	uint32_t try_promote;                        /* counters.try_promote; 0: never */
+	uint32_t requery_every;                      /* counters.requery_every_packets; 0: never */
+	uint64_t requery_wait_ns;                    /* timers.requery_wait_duration */
 	bool punch;                                  /* punchy.punch */
 	bool punch_all;                              /* punchy.target_all_remotes */
 	const struct node_static_host *static_hosts; /* copied */

@@ -182,6 +182,25 @@ bool node_query_owner(struct node *node, const struct addr *addr, uint32_t i,
 	return true;
 }
 
+bool node_query_name(const struct node *node, const char *text, struct node_name_view *view)
+{
+	const struct dns_name *name = dns_names_find(&node->dns_names, text);
+
+	if (name)
+		*view = (struct node_name_view){name->has_v4, name->has_v6, name->v4, name->v6};
+	return name != NULL;
+}
+
+bool node_query_is_own(const struct node *node, const struct addr *addr)
+{
+	const struct cert *own = pki_own_cert(node->pki);
+
+	for (size_t i = 0; i < own->network_count; i++)
+		if (addr_equal(&own->networks[i].addr, addr))
+			return true;
+	return false;
+}
+
 const struct node_failure *node_query_failure(const struct node *node, const struct addr *addr)
 {
 	return failures_find(&node->failures, addr);

@@ -86,6 +86,15 @@ struct node_owner_view {
 /* Owner i of what is known of the host. False: no such. */
 bool node_query_owner(struct node *node, const struct addr *addr, uint32_t i,
 		      struct node_owner_view *view);
+/* Where the host with a certificate name is, as a lighthouse's DNS tells it. */
+struct node_name_view {
+	bool has_v4, has_v6;
+	struct addr v4, v6; /* the first of each family */
+};
+/* name: lower case. False: nobody is called so. */
+bool node_query_name(const struct node *node, const char *name, struct node_name_view *view);
+/* Is it one of our own overlay addresses? */
+bool node_query_is_own(const struct node *node, const struct addr *addr);
 /* Borrowed; NULL: none is known. */
 const struct node_failure *node_query_failure(const struct node *node, const struct addr *addr);
 uint64_t node_query_now_ns(const struct node *node);

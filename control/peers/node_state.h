@@ -4,6 +4,7 @@
 
 #include "addr_text.h"
 #include "handshake/machine.h"
+#include "peers/dns_names.h"
 #include "peers/failures.h"
 #include "peers/lighthouse.h"
 #include "peers/names.h"
@@ -31,6 +32,7 @@ struct node {
 	size_t sweep_left;   /* tunnels it has not seen yet */
 	struct lighthouse lighthouse;
 	struct names names;
+	struct dns_names dns_names; /* of a lighthouse */
 	struct relays relays;
 	bool shut_down;
 	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];

@@ -370,6 +370,11 @@ void remotes_unblock(struct remotes *remotes)
 		remotes->list[i].blocked = false;
 }
 
+bool remotes_is_preferred(const struct remotes *remotes, const struct addr *addr)
+{
+	return is_preferred(remotes->order, addr);
+}
+
 uint32_t remotes_usable(const struct remotes *remotes)
 {
 	uint32_t usable = 0;

@@ -97,6 +97,9 @@ void remotes_unblock(struct remotes *remotes);
  * may be NULL. */
 uint32_t remotes_relays(const struct remotes *remotes, struct addr *relays, uint32_t most);
 
+/* Is addr in preferred_ranges? */
+bool remotes_is_preferred(const struct remotes *remotes, const struct addr *addr);
+
 /* Entries that are not blocked; remotes may be NULL. */
 uint32_t remotes_usable(const struct remotes *remotes);
 

@@ -122,6 +122,9 @@ struct tunnel_record {
 	uint64_t promote_ns;             /* no search for a direct path before this time */
 	uint64_t promoted_ns;            /* the last search; 0: none, or its end is known */
 
+	/* send counters at which promote.c looked last, and when it may ask lighthouses again */
+	uint64_t promote_counter, requery_counter, requery_ns;
+
 	/* roaming (4.7) */
 	struct endpoint roamed_from;
 	uint64_t roam_quiet_ns; /* going back is ignored before this time; 0: never roamed */

@@ -175,13 +175,47 @@ static void near_the_limit(struct sim *sim, struct sim_node *node)
 		atomic_store(&record->tunnel->counter, limits[sim_random(sim, 2)] - 4);
 }
 
+/* SIGHUP: other options, and in half of the cases a renewed certificate. */
+static void reload(struct sim *sim, struct sim_node *node)
+{
+	struct node_options *options = &node->options;
+	struct sim_identity identity = {.not_after = (int64_t)SIM_WALL_S + 450000000};
+	struct pki before = node->pki, next;
+
+	options->punch = chance(sim, 50);
+	options->drop_inactive = chance(sim, 20);
+	options->inactivity_ns = 20 * SIM_S;
+	options->accept_recv_error = (enum recv_error_policy)sim_random(sim, 3);
+	options->lighthouse.interval_ns = SIM_S * (2 + sim_random(sim, 9));
+	if (!node->node)
+		return;
+	if (chance(sim, 50)) {
+		node_reconfigure(node->node, options, &node->pki);
+		return;
+	}
+	identity.not_after += (int64_t)sim_random(sim, 1000000);
+	memset(&node->pki, 0, sizeof(node->pki));
+	sim_identify(node, &identity);
+	next = node->pki;
+	node->pki = before;
+	node_reconfigure(node->node, options, &next);
+	pki_free(&before);
+	node->pki = next; /* and by another reload, without a change, the node looks there again */
+	node_reconfigure(node->node, options, &node->pki);
+	sim_node_reap(node);
+}
+
 static void mishap(struct network *network)
 {
 	struct sim *sim = network->sim;
 	struct sim_node *node = any_node(sim), *other = any_node(sim);
 	struct addr host = addr_from_v4(0x0a2a0000 + other->id);
 
-	switch (sim_random(sim, 16)) {
+	switch (sim_random(sim, 18)) {
+	case 17:
+	case 16:
+		reload(sim, node);
+		break;
 	case 0:
 	case 1:
 		restart(node);

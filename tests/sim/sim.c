@@ -322,15 +322,19 @@ void sim_seeds(unsigned seeds, void (*body)(struct sim *sim))
 	uint64_t first = from_environment("M57_SEED", from_environment("SEED", 1));
 	uint64_t count = from_environment("M57_SEEDS", from_environment("SEEDS", seeds));
 
-	if (one)
+	if (one && !getenv("SEEDS"))
 		count = 1;
 
-	for (uint64_t seed = first; seed < first + count; seed++) {
-		static struct sim sim;
+	for (uint64_t seed = first; seed < first + count; seed++)
+		sim_seed(seed, body);
+}
 
-		fprintf(stderr, "\r# seed %llu ", (unsigned long long)seed);
-		sim_start(&sim, seed);
-		body(&sim);
-		sim_end(&sim);
-	}
+void sim_seed(uint64_t seed, void (*body)(struct sim *sim))
+{
+	static struct sim sim;
+
+	fprintf(stderr, "\r# seed %llu ", (unsigned long long)seed);
+	sim_start(&sim, seed);
+	body(&sim);
+	sim_end(&sim);
 }

@@ -478,8 +478,8 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 		}
 		/* one of which a sibling has said that the peer is silent is asked, not believed */
 		record->live.test_ns = 0;
-		record->live.ask = host->links->next != NULL ||
-				   atomic_load(&record->tunnel->unanswered);
+		record->live.ask =
+			host->links->next != NULL || atomic_load(&record->tunnel->unanswered);
 		record->live.answer_ns = answer; /* the same path, most likely */
 		record->live.healing = false;
 		manager_check_at(tunnels, record, now + SILENCE_NS);

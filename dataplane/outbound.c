@@ -92,7 +92,7 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 	if (!outbound_reserve(w, tunnel, s.count, &counter) ||
 	    (way.via && !outbound_reserve(w, way.via, s.count, &way.counter)))
 		return DROP_COUNTER_LIMIT;
-	if (w->label_key)
+	if (w->label_key && !way.via) /* a frame goes where its own index says */
 		label = label_of(w->label_key, inner);
 
 	for (uint32_t i = 0; i < s.count; i++) {

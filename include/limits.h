@@ -169,7 +169,7 @@
  * machine.
  */
 #define GATHER_RUNS       64
-#define GATHER_NS         100000u
+#define GATHER_NS         150000u
 #define JOIN_BYTES_MAX    65535 /* IP total length of one joined packet */
 #define JOIN_SEGMENTS_MAX 64
 /*

@@ -212,7 +212,7 @@ void lighthouse_on_update(struct node *node, const struct tunnel_record *record,
 	for (uint32_t i = 0; i < record->link_count; i++) {
 		struct peer_host *host = record->links[i].host;
 
-		if (lighthouse_keep(node, host, &host->addr, message) != 0)
+		if (lighthouse_keep(node, host, record, &host->addr, message) != 0)
 			return;
 	}
 	/*

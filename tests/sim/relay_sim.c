@@ -161,6 +161,28 @@ Test(relay_sim, the_path_closes_again)
 	sim_seeds(20, the_path_closes_again);
 }
 
+/* What passes one way only is no path: nobody may be led onto it. */
+static void only_one_direction_opens(struct sim *sim)
+{
+	struct net net = make(sim, 1);
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	sim->cut_one_way = true;
+	if (sim->seed % 2) {
+		sim->cut[0] = net.b->endpoint;
+		sim->cut[1] = net.a->endpoint;
+	}
+	talk(sim, &net, 30 * SIM_S);
+	cr_assert(is_relayed(net.a, net.b) && is_relayed(net.b, net.a));
+	cr_assert_gt(sim_got(net.a, net.b->id), 290);
+	cr_assert_gt(sim_got(net.b, net.a->id), 290);
+}
+
+Test(relay_sim, only_one_direction_opens)
+{
+	sim_seeds(10, only_one_direction_opens);
+}
+
 static void the_relay_restarts(struct sim *sim)
 {
 	struct net net = make(sim, 1);

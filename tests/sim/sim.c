@@ -109,7 +109,8 @@ static void record(struct sim *sim, const struct endpoint *from, const struct en
 static bool is_cut(const struct sim *sim, const struct endpoint *from, const struct endpoint *to)
 {
 	return (endpoint_equal(from, &sim->cut[0]) && endpoint_equal(to, &sim->cut[1])) ||
-	       (endpoint_equal(from, &sim->cut[1]) && endpoint_equal(to, &sim->cut[0]));
+	       (!sim->cut_one_way && endpoint_equal(from, &sim->cut[1]) &&
+		endpoint_equal(to, &sim->cut[0]));
 }
 
 static struct sim_node *node_at(struct sim *sim, const struct endpoint *endpoint)

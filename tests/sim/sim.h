@@ -149,6 +149,7 @@ struct sim {
 	bool recording;
 	bool verbose;           /* M57_VERBOSE=1: log lines */
 	struct endpoint cut[2]; /* datagrams between these are lost */
+	bool cut_one_way;       /* only those from the first to the second */
 	uint32_t moves;         /* addresses given out by sim_move() */
 	struct sim_set nonces;  /* every (key, counter) that was sealed with */
 	struct sim_set packets; /* every inner packet that has come */

@@ -24,6 +24,7 @@
 #include "config/snapshot_build.h"
 #include "control.h"
 #include "dns.h"
+#include "dns.h"
 #include "log.h"
 #include "rcu.h"
 #include "routes.h"
@@ -229,6 +230,17 @@ static void dns_apply(struct reload *reload, struct step *step)
 	note(&reload->last, error);
 }
 
+static void dns_tell(struct reload *reload, const struct step *step)
+{
+	char error[ERROR_LINE_MAX] = "";
+	struct dns *dns = reload->control->dns;
+
+	if (!dns || dns_reconfigure(dns, &step->next->config->dns, error) == 0)
+		return;
+	log_error(error);
+	note(&reload->last, error);
+}
+
 static void firewall_log(const struct step *step)
 {
 	char before[RULES_HASH_TEXT_MAX], after[RULES_HASH_TEXT_MAX];
@@ -273,6 +285,7 @@ static void reload_apply(struct reload *reload, struct step *step)
 	node_reconfigure(reload->control->node, &step->options, &step->next->pki);
 	routes_tell(reload, step);
 	sockets_apply(reload, step);
+	dns_tell(reload, step);
 	dns_apply(reload, step);
 	log_setup(&step->next->config->logging);
 	world_apply(reload, step);

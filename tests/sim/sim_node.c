@@ -430,7 +430,8 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 			       punt->wire, punt->bytes, punt->length);
 		break;
 	case PUNT_WAITING:
-		run = (struct waiting_run){punt->vnet, punt->bytes, punt->length};
+		run = (struct waiting_run){
+			.vnet = punt->vnet, .bytes = punt->bytes, .length = punt->length};
 		node->waiting_taken[punt->queue]++;
 		node_on_waiting(node->node, punt->queue, &punt->addr, &run);
 		break;

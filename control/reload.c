@@ -43,11 +43,11 @@ struct step {
 
 static void log_finding(const struct finding *finding)
 {
-	char place[PATH_MAX + 16];
+	char place[FINDING_PLACE_MAX];
 
-	snprintf(place, sizeof(place), "%s:%u", finding->file ? finding->file : "", finding->line);
 	LOG_AT(finding->severity == SEVERITY_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
-	       finding->text ? finding->text : "out of memory", LOG_STR("config", place));
+	       finding->text ? finding->text : "out of memory",
+	       LOG_STR("config", finding_place(finding, place)));
 }
 
 static void log_findings(const struct findings *findings)
@@ -63,13 +63,15 @@ static void log_findings(const struct findings *findings)
 /* The text of the outcome gets "FILE:LINE: TEXT" of the first error. */
 static void note_first_error(struct reload_outcome *outcome, const struct findings *findings)
 {
+	char place[FINDING_PLACE_MAX];
+
 	for (uint32_t i = 0; i < findings->count; i++) {
 		const struct finding *finding = &findings->list[i];
 
 		if (finding->severity != SEVERITY_ERROR || !finding->text)
 			continue;
-		snprintf(outcome->text, sizeof(outcome->text), "%s:%u: %s",
-			 finding->file ? finding->file : "", finding->line, finding->text);
+		snprintf(outcome->text, sizeof(outcome->text), "%.200s: %.300s",
+			 finding_place(finding, place), finding->text);
 		return;
 	}
 	snprintf(outcome->text, sizeof(outcome->text), "out of memory");

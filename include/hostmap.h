@@ -93,6 +93,8 @@ void hostmap_index_remove(struct hostmap *map, uint32_t index);
 /* The entry of addr, made when absent. NULL: no memory. Stays valid until hostmap_host_remove. */
 struct host_entry *hostmap_host_obtain(struct hostmap *map, const struct addr *addr);
 void hostmap_host_remove(struct hostmap *map, const struct addr *addr);
+/* How many indexes, pending ones included, and hosts workers can find. */
+void hostmap_counts(const struct hostmap *map, size_t *indexes, size_t *hosts);
 /* The host's card from now on: one block of malloc, taken over; NULL: none. The old one is freed
  * after a grace period. Without an entry of addr there is nowhere to hang it, and it is freed. */
 void hostmap_card_publish(struct hostmap *map, const struct addr *addr, struct host_card *card);

@@ -6,8 +6,9 @@
  *                               [--from PORT]
  *
  * The sink says "ready", waits for the first packet, ends when none has come for --idle ms (500) or
- * after --limit seconds (60), and prints one line: packets, bytes, seconds between first and last
- * packet, and how many came out of order. Each packet starts with a sequence number (8 bytes, host
+ * after --limit seconds (60), and prints two lines: packets, bytes, seconds between first and last
+ * packet, and how many came out of order; then how many numbers below the highest are missing, and
+ * the longest time without a packet. Each packet starts with a sequence number (8 bytes, host
  * order) when it is long enough. The source uses no segmentation offload: every packet pays its own
  * way through the stack. --ports N sends to PORT .. PORT+N-1 in turn: N flows; the sink judges the
  * order of each port by itself. --from names the source port.
@@ -84,7 +85,8 @@ static void prepare(unsigned long bytes)
 }
 
 struct tally {
-	uint64_t packets, bytes, first_ns, last_ns, disorder;
+	uint64_t packets, bytes, first_ns, last_ns, pause_ns, disorder;
+	uint64_t end;   /* behind the highest sequence number */
 	uint64_t *next; /* by port: the sequence number that is due */
 };
 
@@ -113,9 +115,12 @@ static void sink_take(const struct epoll_event *event, struct tally *t)
 
 	if (n <= 0)
 		return;
-	t->last_ns = now_ns();
+	uint64_t now = now_ns();
 	if (t->packets == 0)
-		t->first_ns = t->last_ns;
+		t->first_ns = t->last_ns = now;
+	if (now - t->last_ns > t->pause_ns)
+		t->pause_ns = now - t->last_ns;
+	t->last_ns = now;
 	t->packets += (uint64_t)n;
 	for (int i = 0; i < n; i++) {
 		uint64_t sequence;
@@ -127,6 +132,8 @@ static void sink_take(const struct epoll_event *event, struct tally *t)
 			t->disorder++;
 		else
 			*next = sequence + 1;
+		if (*next > t->end)
+			t->end = *next;
 	}
 }
 
@@ -157,6 +164,7 @@ static int sink(unsigned port, const struct options *o)
 	}
 	printf("packets %lu bytes %lu seconds %.6f disorder %lu\n", t.packets, t.bytes,
 	       (double)(t.last_ns - t.first_ns) / 1e9, t.disorder);
+	printf("missing %ld pause_ms %.1f\n", (long)(t.end - t.packets), (double)t.pause_ns / 1e6);
 	free(t.next);
 	return t.packets ? 0 : 1;
 }

@@ -52,16 +52,20 @@ void punch_hole(struct node *node, const struct endpoint *to, uint64_t delay_ns)
 		node_drop(node, DROP_PUNCH_LIMITED, 1);
 }
 
-void punch_test(struct node *node, const struct addr *host, uint64_t delay_ns)
+void punch_test(struct node *node, const struct punch_caller *caller, uint64_t delay_ns)
 {
-	struct punch_ring *tests = &node->lighthouse.punches.tests;
-	struct endpoint to = {*host, 0};
+	struct punches *punches = &node->lighthouse.punches;
+	struct punch_ring *tests = &punches->tests;
+	struct endpoint to = {caller->host, 0};
 
 	/* One per host: lighthouses repeat each other. */
 	for (uint32_t i = 0; i < tests->count; i++)
-		if (addr_equal(&tests->ring[(tests->first + i) % PUNCHES_MAX].to.addr, host))
+		if (addr_equal(&tests->ring[(tests->first + i) % PUNCHES_MAX].to.addr,
+			       &caller->host))
 			return;
-	if (!enqueue(node, tests, &to, delay_ns))
+	if (enqueue(node, tests, &to, delay_ns))
+		punches->callers[(tests->first + tests->count - 1) % PUNCHES_MAX] = *caller;
+	else
 		node_drop(node, DROP_PUNCH_LIMITED, 1);
 }
 
@@ -76,20 +80,42 @@ static void fire_holes(void *context, struct timer *timer)
 			node->outside->send_udp(node->outside->context, &to, &byte, 1);
 }
 
+static void respond(struct node *node, struct peer_host *host, const struct punch_caller *caller)
+{
+	struct remotes *remotes = initiator_remotes(node, host);
+	struct endpoint v4[PUNCH_CALLER_ADDRS_MAX], v6[PUNCH_CALLER_ADDRS_MAX];
+	struct remotes_report report = {.v4 = v4, .v6 = v6};
+
+	for (uint32_t i = 0; i < caller->count; i++) {
+		if (addr_is_v4(&caller->at[i].addr))
+			v4[report.v4_count++] = caller->at[i];
+		else
+			v6[report.v6_count++] = caller->at[i];
+	}
+	if (!remotes || caller->count == 0)
+		return;
+	/* What it has replied to a question of ours says more: relays too. */
+	if (remotes_of(remotes, &caller->lighthouse) ||
+	    remotes_report(remotes, &caller->lighthouse, &report) == 0)
+		initiator_respond(node, host);
+}
+
 static void fire_tests(void *context, struct timer *timer)
 {
 	struct node *node = table_entry(context, struct node, tunnels);
+	struct punches *punches = &node->lighthouse.punches;
 	struct endpoint to;
 
-	while (dequeue(node, &node->lighthouse.punches.tests, &to)) {
+	for (uint32_t at = punches->tests.first; dequeue(node, &punches->tests, &to);
+	     at = punches->tests.first) {
 		struct peer_host *host = tunnels_obtain_host(&node->tunnels, &to.addr);
 
 		if (!host)
 			continue;
 		if (host->primary && !node->shut_down)
 			tunnels_send(&node->tunnels, host->primary, WIRE_TEST_REQUEST, NULL, 0);
-		else
-			initiator_begin(node, host, 0);
+		else if (!host->pending)
+			respond(node, host, &punches->callers[at]);
 		tunnels_put_host(&node->tunnels, host);
 	}
 }

@@ -24,8 +24,16 @@ struct punch_ring {
 	} ring[PUNCHES_MAX];
 };
 
+/* Who is about to call, as a lighthouse says it. */
+struct punch_caller {
+	struct addr host, lighthouse;
+	uint32_t count;
+	struct endpoint at[PUNCH_CALLER_ADDRS_MAX];
+};
+
 struct punches {
 	struct punch_ring holes, tests;
+	struct punch_caller callers[PUNCHES_MAX]; /* of tests, at the same place */
 	struct rate rate;
 };
 
@@ -33,7 +41,11 @@ void punch_init(struct punches *punches);
 
 /* Sends 0x00 to the address after delay_ns. Dropped and counted above the bounds of limits.h. */
 void punch_hole(struct node *node, const struct endpoint *to, uint64_t delay_ns);
-/* Sends a test request to the host after delay_ns, which starts a handshake without a tunnel. */
-void punch_test(struct node *node, const struct addr *host, uint64_t delay_ns);
+/*
+ * Sends a test request to the caller after delay_ns, or begins a handshake when there is no tunnel.
+ * That one goes to the addresses of the order and asks no lighthouse: a question would order the
+ * other end to respond in its turn, and two ends that cannot reach each other would never rest.
+ */
+void punch_test(struct node *node, const struct punch_caller *caller, uint64_t delay_ns);
 
 #endif

@@ -69,7 +69,7 @@ static bool checksums_right(const uint8_t *packet, uint32_t length, const struct
 	uint8_t protocol = inner->flow.protocol;
 	uint64_t sum;
 
-	if (inner->version == 4 && (checksum_fold(checksum_add(0, packet, IPV4_HEADER)) != 0xffff ||
+	if (inner->version == 4 && (checksum_fold(checksum_ipv4_header(packet)) != 0xffff ||
 				    read16(packet + 10) == 0xffff))
 		return false;
 	if (protocol == IPPROTO_TCP ? read16(l4 + TCP_CHECKSUM) == 0xffff
@@ -318,8 +318,7 @@ void join_finish(struct chain *chain, struct virtio_net_hdr *vnet)
 	if (chain->version == 4) {
 		write16(packet + 2, chain->length);
 		write16(packet + 10, 0);
-		write16(packet + 10,
-			(uint16_t)~checksum_fold(checksum_add(0, packet, IPV4_HEADER)));
+		write16(packet + 10, (uint16_t)~checksum_fold(checksum_ipv4_header(packet)));
 		vnet->gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
 	} else {
 		write16(packet + 4, chain->length - IPV6_HEADER);

@@ -51,6 +51,7 @@ struct hostmap {
 	uint32_t free_slots[TUNNELS_MAX];  /* stack: the last one used comes back first */
 	uint32_t free_count;
 	uint32_t used_high; /* slots below were in use before */
+	size_t index_count, host_count;
 	struct garbage *first, **last;
 	uint32_t windows; /* of each tunnel, beside its own */
 };
@@ -239,7 +240,8 @@ void tunnel_free(struct hostmap *map, struct tunnel *tunnel)
 	map->free_slots[map->free_count++] = slot;
 	free(tunnel->remote);
 	free(tunnel->path);
-	free(tunnel->rules);
+	free(tunnel->rules[0]);
+	free(tunnel->rules[1]);
 	free(tunnel->prefixes);
 	free(tunnel);
 }
@@ -262,6 +264,7 @@ int hostmap_index_reserve(struct hostmap *map, uint32_t index)
 	cds_lfht_node_init(&entry->node);
 	RCU_TSAN_RELEASE(&entry->node);
 	cds_lfht_add(map->by_index, hash_index(index), &entry->node);
+	map->index_count++;
 	return 0;
 }
 
@@ -303,6 +306,7 @@ void hostmap_index_remove(struct hostmap *map, uint32_t index)
 	if (entry->tunnel)
 		RCU_PUBLISH(map->slots[entry->tunnel->id.slot], NULL);
 	cds_lfht_del(map->by_index, &entry->node);
+	map->index_count--;
 	hostmap_defer(map, release_index_entry, entry);
 }
 
@@ -322,6 +326,7 @@ struct host_entry *hostmap_host_obtain(struct hostmap *map, const struct addr *a
 	cds_lfht_node_init(&entry->node);
 	RCU_TSAN_RELEASE(&entry->node);
 	cds_lfht_add(map->by_addr, hash_addr(map, addr), &entry->node);
+	map->host_count++;
 	return entry;
 }
 
@@ -332,7 +337,14 @@ void hostmap_host_remove(struct hostmap *map, const struct addr *addr)
 	if (!entry)
 		return;
 	cds_lfht_del(map->by_addr, &entry->node);
+	map->host_count--;
 	hostmap_defer(map, release_host_entry, entry);
+}
+
+void hostmap_counts(const struct hostmap *map, size_t *indexes, size_t *hosts)
+{
+	*indexes = map->index_count;
+	*hosts = map->host_count;
 }
 
 void hostmap_card_publish(struct hostmap *map, const struct addr *addr, struct host_card *card)

@@ -71,7 +71,7 @@ static struct sim_event *pop(struct sim *sim)
 	return first;
 }
 
-static void schedule_datagram(struct sim *sim, const struct endpoint *from,
+static void schedule_datagram(struct sim *sim, struct sim_node *sender, const struct endpoint *from,
 			      const struct endpoint *to, const uint8_t *bytes, size_t length,
 			      uint64_t delay_ns)
 {
@@ -79,6 +79,7 @@ static void schedule_datagram(struct sim *sim, const struct endpoint *from,
 
 	cr_assert(event);
 	event->type = SIM_DATAGRAM;
+	event->node = sender;
 	event->at_ns = sim->now_ns + delay_ns;
 	event->from = *from;
 	event->to = *to;
@@ -108,41 +109,40 @@ static void record(struct sim *sim, const struct endpoint *from, const struct en
 static bool is_cut(const struct sim *sim, const struct endpoint *from, const struct endpoint *to)
 {
 	return (endpoint_equal(from, &sim->cut[0]) && endpoint_equal(to, &sim->cut[1])) ||
-	       (endpoint_equal(from, &sim->cut[1]) && endpoint_equal(to, &sim->cut[0]));
+	       (!sim->cut_one_way && endpoint_equal(from, &sim->cut[1]) &&
+		endpoint_equal(to, &sim->cut[0]));
 }
 
-/* The source as the world sees it; the NAT lets answers of to in from now on. */
-static const struct endpoint *nat_out(struct sim *sim, const struct endpoint *from,
-				      const struct endpoint *to)
+static struct sim_node *node_at(struct sim *sim, const struct endpoint *endpoint)
 {
-	for (uint32_t i = 0; i < sim->node_count; i++) {
-		struct sim_nat *nat = &sim->nodes[i].nat;
-		bool known = false;
-
-		if (!nat->on || !endpoint_equal(&sim->nodes[i].endpoint, from))
-			continue;
-		for (uint32_t j = 0; j < nat->open_count; j++)
-			known |= endpoint_equal(&nat->open[j], to);
-		if (!known) {
-			cr_assert_lt(nat->open_count, sizeof(nat->open) / sizeof(nat->open[0]));
-			nat->open[nat->open_count++] = *to;
-		}
-		return &nat->outside;
-	}
-	return from;
+	for (uint32_t i = 0; i < sim->node_count; i++)
+		if (endpoint_equal(&sim->nodes[i].endpoint, endpoint))
+			return &sim->nodes[i];
+	return NULL;
 }
 
-static bool reaches(const struct sim_node *node, const struct endpoint *from,
-		    const struct endpoint *to)
+static bool reaches(struct sim_node *node, const struct endpoint *from, const struct endpoint *to)
 {
-	if (!node->nat.on)
-		return endpoint_equal(&node->endpoint, to);
-	if (!endpoint_equal(&node->nat.outside, to))
-		return false;
-	for (uint32_t i = 0; i < node->nat.open_count; i++)
-		if (endpoint_equal(&node->nat.open[i], from))
-			return true;
-	return false;
+	if (node->nat.kind != NAT_NONE)
+		return sim_nat_in(node, from, to);
+	return endpoint_equal(&node->endpoint, to);
+}
+
+static void keep(struct sim *sim, const struct endpoint *from, const struct endpoint *to,
+		 const uint8_t *bytes, size_t length)
+{
+	struct sim_kept *kept = &sim->kept[sim->kept_count % SIM_KEPT];
+
+	for (size_t i = 0; i < length; i++)
+		sim->digest = (sim->digest ^ bytes[i]) * 0x100000001b3ull;
+	sim->digest = (sim->digest ^ sim->now_ns) * 0x100000001b3ull;
+	if (length > sizeof(kept->bytes))
+		return;
+	kept->from = *from;
+	kept->to = *to;
+	kept->length = (uint32_t)length;
+	memcpy(kept->bytes, bytes, length);
+	sim->kept_count++;
 }
 
 void sim_transmit(struct sim *sim, const struct endpoint *from, const struct endpoint *to,
@@ -150,27 +150,33 @@ void sim_transmit(struct sim *sim, const struct endpoint *from, const struct end
 {
 	const struct sim_weather *weather = &sim->weather;
 	unsigned copies = sim_random(sim, 1000) < weather->duplicate ? 2 : 1;
+	struct sim_node *sender = node_at(sim, from);
+	struct endpoint outside = *from;
 
 	record(sim, from, to, bytes, length);
-	from = nat_out(sim, from, to);
+	keep(sim, from, to, bytes, length);
+	if (sender && sender->nat.kind != NAT_NONE)
+		outside = sim_nat_out(sender, to);
 	while (copies-- > 0) {
 		uint64_t spread = weather->delay_max_ns - weather->delay_min_ns;
 		uint64_t delay = weather->delay_min_ns + (spread ? sim_random(sim, spread) : 0);
-		if (sim_random(sim, 1000) >= weather->loss && !is_cut(sim, from, to))
-			schedule_datagram(sim, from, to, bytes, length, delay);
+		if (sim_random(sim, 1000) >= weather->loss && !is_cut(sim, &outside, to))
+			schedule_datagram(sim, sender, &outside, to, bytes, length, delay);
 	}
 }
 
 void sim_inject(struct sim *sim, const struct endpoint *from, const struct endpoint *to,
 		const uint8_t *bytes, size_t length, uint64_t delay_ns)
 {
-	schedule_datagram(sim, from, to, bytes, length, delay_ns);
+	schedule_datagram(sim, NULL, from, to, bytes, length, delay_ns);
 }
 
 static void deliver(struct sim *sim, struct sim_event *event)
 {
 	for (uint32_t i = 0; i < sim->node_count; i++) {
 		struct sim_node *node = &sim->nodes[i];
+		if (event->node && node->cut & 1u << (event->node->id - 1))
+			continue;
 		if (node->node && reaches(node, &event->from, &event->to))
 			sim_node_datagram(node, &event->from, event->bytes, event->length);
 	}
@@ -185,8 +191,10 @@ static void carry_out(struct sim *sim, struct sim_event *event)
 		deliver(sim, event);
 		break;
 	case SIM_PUNT:
-		if (alive)
+		if (alive) {
 			sim_node_punt(event->node, event->punt);
+			sim_check(event->node);
+		}
 		free(event->punt);
 		break;
 	case SIM_ORDER:
@@ -239,6 +247,7 @@ void sim_run(struct sim *sim, uint64_t duration_ns)
 			cr_assert_gt(node_next_deadline(node->node), sim->now_ns,
 				     "a tick does what is due");
 			sim_node_reap(node);
+			sim_check(node);
 		}
 	}
 	sim->now_ns = end;
@@ -274,6 +283,13 @@ size_t sim_count(struct sim *sim, const struct endpoint *from, const struct endp
 	return count;
 }
 
+void sim_forget(struct sim *sim)
+{
+	for (size_t i = 0; i < sim->sent_count; i++)
+		free(sim->sent[i].bytes);
+	sim->sent_count = 0;
+}
+
 void sim_end(struct sim *sim)
 {
 	for (uint32_t i = 0; i < sim->node_count; i++) {
@@ -287,10 +303,11 @@ void sim_end(struct sim *sim)
 		free(event->order);
 		free(event);
 	}
-	for (size_t i = 0; i < sim->sent_count; i++)
-		free(sim->sent[i].bytes);
+	sim_forget(sim);
 	free(sim->sent);
 	free(sim->events);
+	free(sim->nonces.slots);
+	free(sim->packets.slots);
 }
 
 static uint64_t from_environment(const char *name, uint64_t otherwise)
@@ -302,14 +319,23 @@ static uint64_t from_environment(const char *name, uint64_t otherwise)
 
 void sim_seeds(unsigned seeds, void (*body)(struct sim *sim))
 {
-	uint64_t first = from_environment("M57_SEED", 1);
-	uint64_t count = getenv("M57_SEED") ? 1 : from_environment("M57_SEEDS", seeds);
+	bool one = getenv("M57_SEED") || getenv("SEED");
+	uint64_t first = from_environment("M57_SEED", from_environment("SEED", 1));
+	uint64_t count = from_environment("M57_SEEDS", from_environment("SEEDS", seeds));
 
-	for (uint64_t seed = first; seed < first + count; seed++) {
-		static struct sim sim;
-		fprintf(stderr, "\r# seed %llu ", (unsigned long long)seed);
-		sim_start(&sim, seed);
-		body(&sim);
-		sim_end(&sim);
-	}
+	if (one && !getenv("SEEDS"))
+		count = 1;
+
+	for (uint64_t seed = first; seed < first + count; seed++)
+		sim_seed(seed, body);
+}
+
+void sim_seed(uint64_t seed, void (*body)(struct sim *sim))
+{
+	static struct sim sim;
+
+	fprintf(stderr, "\r# seed %llu ", (unsigned long long)seed);
+	sim_start(&sim, seed);
+	body(&sim);
+	sim_end(&sim);
 }

@@ -41,12 +41,31 @@ struct sim_received {
 	uint64_t number;
 };
 
-/* A port-restricted NAT before a node: one outside address, open to those it has sent to. */
+/* What a NAT lets in, and whether it has one outside port or one for each destination. */
+enum sim_nat_kind {
+	NAT_NONE,
+	NAT_FULL_CONE,       /* one port, open to everybody */
+	NAT_RESTRICTED,      /* one port, open to the addresses that were sent to */
+	NAT_PORT_RESTRICTED, /* one port, open to the endpoints that were sent to */
+	NAT_SYMMETRIC,       /* a port for each endpoint that was sent to, open to that one alone */
+};
+
+#define SIM_FLOWS 64
+
+/* Somebody that the node behind the NAT has sent to. */
+struct sim_flow {
+	struct endpoint to;
+	uint16_t port; /* outside */
+	uint64_t used_ns;
+};
+
 struct sim_nat {
-	bool on;
-	struct endpoint outside;
-	uint32_t open_count;
-	struct endpoint open[64];
+	enum sim_nat_kind kind;
+	struct endpoint outside; /* of the newest flow */
+	uint64_t timeout_ns;     /* a flow ends that is not used for so long; 0: never */
+	uint16_t next_port;
+	uint32_t flow_count;
+	struct sim_flow flows[SIM_FLOWS];
 };
 
 struct sim_node {
@@ -75,8 +94,11 @@ struct sim_node {
 	uint32_t recv_errors_sent;
 	uint32_t index_repeats; /* so many indexes are drawn that are all the same */
 	bool mute_recv_error;
-	int64_t wall_offset_ns; /* of this node's wall clock */
-	uint64_t wakes;         /* deadlines that came */
+	int64_t wall_offset_ns;           /* of this node's wall clock */
+	uint64_t wakes;                   /* deadlines that came */
+	uint32_t cert_ids;                /* bit i: overlay 10.42.0.<i> stands in its certificate */
+	uint32_t cut;                     /* bit i: nothing passes between it and nodes[i] */
+	uint64_t heard_ns[SIM_NODES + 1]; /* by id: when a packet of that node came last */
 };
 
 /* How the network behaves; per mille and ns. */
@@ -95,6 +117,21 @@ struct sim_datagram {
 
 struct sim_event;
 
+/* Numbers of 64 bits that are as good as random; 0 is not one. */
+struct sim_set {
+	uint64_t *slots;
+	size_t mask, count;
+};
+
+#define SIM_KEPT       32
+#define SIM_KEPT_BYTES 512
+
+struct sim_kept {
+	struct endpoint from, to; /* as the sender said them: before its NAT */
+	uint32_t length;
+	uint8_t bytes[SIM_KEPT_BYTES];
+};
+
 struct sim {
 	uint64_t seed, random;
 	uint64_t now_ns;
@@ -112,6 +149,14 @@ struct sim {
 	bool recording;
 	bool verbose;           /* M57_VERBOSE=1: log lines */
 	struct endpoint cut[2]; /* datagrams between these are lost */
+	bool cut_one_way;       /* only those from the first to the second */
+	uint32_t moves;         /* addresses given out by sim_move() */
+	struct sim_set nonces;  /* every (key, counter) that was sealed with */
+	struct sim_set packets; /* every inner packet that has come */
+	bool once;              /* packet numbers are unique: none may come twice */
+	uint64_t digest;        /* of every datagram that was sent, and when */
+	uint32_t kept_count;    /* the last datagrams, for those who replay them */
+	struct sim_kept kept[SIM_KEPT];
 };
 
 /* --- the world --- */
@@ -129,6 +174,8 @@ struct endpoint sim_endpoint(uint32_t host, uint16_t port);
 struct sim_datagram *sim_find(struct sim *sim, const struct endpoint *from,
 			      const struct endpoint *to, enum wire_type type, uint64_t counter,
 			      size_t n);
+/* Forgets what was recorded so far. */
+void sim_forget(struct sim *sim);
 size_t sim_count(struct sim *sim, const struct endpoint *from, const struct endpoint *to,
 		 enum wire_type type, uint64_t counter);
 
@@ -136,6 +183,8 @@ size_t sim_count(struct sim *sim, const struct endpoint *from, const struct endp
 
 struct sim_identity {
 	uint32_t cert_id;  /* 0: the node's id */
+	uint32_t key_id;   /* whose static key; 0: the node's own */
+	uint32_t also[3];  /* further addresses, by number; 0: none */
 	int64_t not_after; /* 0: far away */
 	bool foreign_ca;
 };
@@ -149,8 +198,14 @@ void sim_static(struct sim_node *node, uint32_t host, const struct endpoint *end
 void sim_client(struct sim_node *node, struct sim_node *lighthouse);
 /* The relay is one, and node says that it is reached through it. */
 void sim_relay(struct sim_node *node, struct sim_node *relay);
-/* Puts the node into a network of its own, behind a NAT. */
+/* Puts the node into a network of its own, behind a port-restricted NAT without time-outs. */
 void sim_behind_nat(struct sim_node *node);
+/* The same for any kind. */
+void sim_behind(struct sim_node *node, enum sim_nat_kind kind, uint64_t timeout_ns);
+/* Another underlay address. told: the node sees the change, as netlink would say it. */
+void sim_move(struct sim_node *node, bool told);
+/* Nothing passes between the two any more, or everything again. */
+void sim_cut(struct sim_node *a, struct sim_node *b, bool cut);
 void sim_start_node(struct sim_node *node);
 /* The process is gone, without a word. */
 void sim_kill_node(struct sim_node *node);
@@ -166,6 +221,30 @@ bool sim_in_order(const struct sim_node *node, uint32_t from);
 /* The primary tunnel that node's workers see for host, or NULL. */
 struct tunnel *sim_primary(struct sim_node *node, uint32_t host);
 
+/* --- invariants, sim_check.c --- */
+
+/* What must hold between any two events; called behind each of them. */
+void sim_check(struct sim_node *node);
+/* What must hold when nothing has been asked of the node for a while. */
+void sim_check_rest(struct sim_node *node);
+/* Fails the case, and says how to run it again. */
+#define SIM_ASSERT(sim, holds, ...)                                                                \
+	do {                                                                                       \
+		if (!(holds))                                                                      \
+			sim_fail(sim, __FILE__, __LINE__, __VA_ARGS__);                            \
+	} while (0)
+void sim_fail(const struct sim *sim, const char *file, int line, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Enters value; false: it was there. */
+bool sim_set_add(struct sim_set *set, uint64_t value);
+
+/* --- NAT, sim_nat.c --- */
+
+/* The sender behind a NAT as the world sees it; to may answer from now on. */
+struct endpoint sim_nat_out(struct sim_node *node, const struct endpoint *to);
+/* Does the NAT let a datagram to its outside in? */
+bool sim_nat_in(struct sim_node *node, const struct endpoint *from, const struct endpoint *to);
+
 /* --- for sim_node.c and sim.c --- */
 
 enum sim_event_type { SIM_DATAGRAM, SIM_PUNT, SIM_ORDER, SIM_NAME };
@@ -173,7 +252,7 @@ enum sim_event_type { SIM_DATAGRAM, SIM_PUNT, SIM_ORDER, SIM_NAME };
 struct sim_event {
 	uint64_t at_ns, sequence;
 	enum sim_event_type type;
-	struct sim_node *node; /* PUNT, ORDER */
+	struct sim_node *node; /* PUNT, ORDER; DATAGRAM: who sent it, or NULL */
 	uint32_t life, queue;
 	struct endpoint from, to;
 	struct punt *punt;
@@ -199,5 +278,7 @@ void sim_node_reap(struct sim_node *node);
 /* Runs body for M57_SEED, or for M57_SEEDS (default `seeds`) seeds; prints the seed of a failure.
  */
 void sim_seeds(unsigned seeds, void (*body)(struct sim *sim));
+/* Runs body for one seed: that of a bug that was mended. */
+void sim_seed(uint64_t seed, void (*body)(struct sim *sim));
 
 #endif

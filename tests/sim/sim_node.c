@@ -56,21 +56,30 @@ void sim_identify(struct sim_node *node, const struct sim_identity *identity)
 {
 	uint8_t seed[32] = {[0] = 7}, key[CERT_CA_KEY_SIZE];
 	struct cert *ca = make_ca(identity->foreign_ca, key);
-	struct prefix network = {overlay(identity->cert_id ? identity->cert_id : node->id), 112};
+	uint32_t id = identity->cert_id ? identity->cert_id : node->id;
+	struct prefix networks[4] = {{overlay(id), 112}};
+	uint16_t count = 1;
 	struct cert wanted = {
 		.version = CERT_VERSION_1,
 		.name = "sim host",
 		.has_issuer = true,
-		.networks = &network,
-		.network_count = 1,
+		.networks = networks,
 		.not_before = (int64_t)SIM_WALL_S - 90000000,
 		.not_after =
 			identity->not_after ? identity->not_after : (int64_t)SIM_WALL_S + 500000000,
 	};
 
+	node->cert_ids = 1u << id;
+	for (unsigned i = 0; i < 3; i++) {
+		if (!identity->also[i])
+			continue;
+		networks[count++] = (struct prefix){overlay(identity->also[i]), 112};
+		node->cert_ids |= 1u << identity->also[i];
+	}
+	wanted.network_count = count;
 	pki_free(&node->pki);
 	cr_assert_eq(pki_init(&node->pki), 0);
-	seed[1] = (uint8_t)node->id;
+	seed[1] = (uint8_t)(identity->key_id ? identity->key_id : node->id);
 	node->pki.private_key = sodium_malloc(32);
 	node->pki.private_key_len = 32;
 	memcpy(node->pki.private_key, seed, 32);
@@ -362,13 +371,6 @@ void sim_relay(struct sim_node *node, struct sim_node *relay)
 	node->relays[node->options.relay.relay_count++] = relay->addr;
 }
 
-void sim_behind_nat(struct sim_node *node)
-{
-	node->nat.on = true;
-	node->nat.outside = sim_endpoint(100 + node->id, (uint16_t)(20000 + node->id));
-	node->endpoint.addr = addr_from_v4(0x0a010002 + (node->id << 8)); /* 10.1.<id>.2 */
-}
-
 void sim_opened(struct sim_node *node, struct sim_node *peer, enum wire_type wire,
 		const uint8_t *bytes, size_t length)
 {
@@ -428,7 +430,8 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 			       punt->wire, punt->bytes, punt->length);
 		break;
 	case PUNT_WAITING:
-		run = (struct waiting_run){punt->vnet, punt->bytes, punt->length};
+		run = (struct waiting_run){
+			.vnet = punt->vnet, .bytes = punt->bytes, .length = punt->length};
 		node->waiting_taken[punt->queue]++;
 		node_on_waiting(node->node, punt->queue, &punt->addr, &run);
 		break;
@@ -487,6 +490,18 @@ static uint64_t coarse_now(const struct sim_node *node)
 	return node->sim->now_ns - node->sim->now_ns % (4 * SIM_MS);
 }
 
+/* No two packets of the whole network may be sealed with one key and one counter. */
+static void check_nonce(struct sim_node *node, const struct tunnel *tunnel, uint64_t counter)
+{
+	uint64_t tag[2]; /* of nothing under a counter that is never used: names the key */
+
+	aead_seal(&tunnel->keys->seal, UINT64_MAX, NULL, 0, NULL, 0, (uint8_t *)tag);
+	tag[0] ^= (counter + 1) * 0x9e3779b97f4a7c15ull;
+	SIM_ASSERT(node->sim, sim_set_add(&node->sim->nonces, tag[0] ^ tag[1] * 3),
+		   "node %u seals twice with counter %llu of one key", node->id,
+		   (unsigned long long)counter);
+}
+
 static void is_used(struct sim_node *node, struct tunnel *tunnel)
 {
 	atomic_store(&tunnel->last_out_ns, coarse_now(node));
@@ -503,6 +518,7 @@ static void send_frame(struct sim_node *node, struct tunnel *via, uint32_t index
 
 	if (!via->remote || !seal_reserve(via, 1, &counter))
 		return;
+	check_nonce(node, via, counter);
 	memcpy(frame + WIRE_HEADER_BYTES, packet, length);
 	seal_frame(via, index, counter, frame, length);
 	sim_transmit(node->sim, &node->endpoint, &via->remote->to, frame, length + WIRE_OVERHEAD);
@@ -517,8 +533,19 @@ static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wir
 	cr_assert_leq(length + WIRE_OVERHEAD, sizeof(packet));
 	if (!to && tunnel->remote)
 		to = &tunnel->remote->to;
-	if ((!to && !tunnel->path) || !seal_reserve(tunnel, 1, &counter))
+	if (!to && !tunnel->path)
 		return;
+	if (!seal_reserve(tunnel, 1, &counter)) {
+		if (!(atomic_fetch_or(&tunnel->event_in_flight, TUNNEL_EVENT_COUNTER) &
+		      TUNNEL_EVENT_COUNTER))
+			send_punt(node,
+				  &(struct punt){.type = PUNT_COUNTER,
+						 .tunnel = tunnel->id,
+						 .value = COUNTER_REFUSE_AT},
+				  NULL, 0);
+		return;
+	}
+	check_nonce(node, tunnel, counter);
 	seal_packet(tunnel, wire, WIRE_LABEL_NONE, counter, bytes, length, packet);
 	if (wire != WIRE_TEST_REQUEST && wire != WIRE_TEST_REPLY && wire != WIRE_CLOSE_TUNNEL) {
 		is_used(node, tunnel);
@@ -582,9 +609,22 @@ static void event_punt(struct sim_node *node, struct tunnel *tunnel, uint32_t qu
 		  NULL, 0);
 }
 
+/* The right one's, and not for the second time. */
+static void check_inner(struct sim_node *node, uint32_t from, uint32_t to, uint64_t number)
+{
+	uint64_t name = ((number * 64 + from) * 64 + node->id) * 0x9e3779b97f4a7c15ull;
+
+	SIM_ASSERT(node->sim, node->cert_ids >> to & 1, "node %u gets a packet for %u", node->id,
+		   to);
+	SIM_ASSERT(node->sim, !node->sim->once || sim_set_add(&node->sim->packets, name),
+		   "node %u gets packet %llu of %u twice", node->id, (unsigned long long)number,
+		   from);
+}
+
 static void receive_inner(struct sim_node *node, const uint8_t *bytes, uint32_t length)
 {
 	struct sim_received *received;
+	uint32_t to;
 
 	cr_assert_eq(length, PACKET_BYTES);
 	if (node->received_count == node->received_capacity) {
@@ -597,6 +637,9 @@ static void receive_inner(struct sim_node *node, const uint8_t *bytes, uint32_t 
 	received = &node->received[node->received_count++];
 	memcpy(&received->from, bytes, 4);
 	memcpy(&received->number, bytes + 8, 8);
+	memcpy(&to, bytes + 4, 4);
+	check_inner(node, received->from, to, received->number);
+	node->heard_ns[received->from] = node->sim->now_ns;
 }
 
 /* A lighthouse's workers answer plain questions; with every second seed control does. */
@@ -760,6 +803,7 @@ void sim_send(struct sim_node *node, uint32_t queue, uint32_t host, uint64_t num
 	uint8_t packet[PACKET_BYTES] = {0};
 
 	memcpy(packet, &node->id, 4);
+	memcpy(packet + 4, &host, 4);
 	memcpy(packet + 8, &number, 8);
 	if (entry && entry->tunnel && !(atomic_load(&entry->held_queues) & 1ull << queue)) {
 		seal_and_send(node, entry->tunnel, WIRE_MESSAGE, NULL, packet, sizeof(packet));

@@ -6,13 +6,9 @@
 #include "io/checksum.h"
 
 /* The variants are private; a second copy under other names lets this file call each. */
-#define checksum_add    copy_checksum_add
-#define checksum_fold   copy_checksum_fold
-#define checksum_pseudo copy_checksum_pseudo
+#define checksum_add copy_checksum_add
 #include "io/checksum.c"
 #undef checksum_add
-#undef checksum_fold
-#undef checksum_pseudo
 
 #include "packets.h"
 
@@ -24,7 +20,7 @@ struct variant {
 	bool usable;
 };
 
-static size_t variants(struct variant v[4])
+static size_t variants(struct variant v[5])
 {
 	size_t n = 0;
 
@@ -34,6 +30,9 @@ static size_t variants(struct variant v[4])
 	v[n++] = (struct variant){"avx512", sum_avx512,
 				  __builtin_cpu_supports("avx512bw") &&
 					  __builtin_cpu_supports("bmi2")};
+	v[n++] = (struct variant){"vnni", sum_vnni,
+				  __builtin_cpu_supports("avx512vnni") &&
+					  __builtin_cpu_supports("bmi2")};
 #endif
 	return n;
 }
@@ -41,7 +40,7 @@ static size_t variants(struct variant v[4])
 static void check_all(const uint8_t *bytes, size_t length)
 {
 	uint16_t expected = (uint16_t)~packet_checksum(0, bytes, length);
-	struct variant v[4];
+	struct variant v[5];
 	size_t n = variants(v);
 
 	for (size_t i = 0; i < n; i++)

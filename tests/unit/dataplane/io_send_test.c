@@ -251,3 +251,52 @@ Test(io_send, a_failed_poll_of_a_full_socket)
 {
 	full_socket(-EIO);
 }
+
+/* The buffer that a send borrows from comes back when both are done with it: the kernel last. */
+Test(io_send, from_a_receive_buffer)
+{
+	struct engine e;
+	uint32_t number = 0;
+	uint8_t numbers[40];
+
+	begin(&e, IO_TIER_6_1);
+	for (uint32_t i = 0; i < 10; i++)
+		memcpy(numbers + i * 4, &i, 4);
+	from_peer(&e, numbers, sizeof(numbers));
+	struct io_event event = next(&e, IO_UDP_TRAIN);
+	uint32_t out = e.io->udp_buffers.in_ring + e.io->udp_buffers.free_count;
+	for (uint32_t i = 0; i < 2; i++) { /* two sends, of 4 and 6 datagrams */
+		struct send_slot *slot = io_send_slot(e.io);
+		io_send_borrow(e.io, slot, event.buffer, event.packet + i * 16);
+		memcpy(&slot->to, &e.peer_name, sizeof(e.peer_name));
+		slot->to_bytes = sizeof(e.peer_name);
+		slot->count = i ? 6 : 4;
+		slot->segment_bytes = 4;
+		slot->length = slot->count * 4;
+		io_send(e.io, slot);
+	}
+	io_release(e.io, &event);
+	cr_expect_eq(e.io->udp_buffers.in_ring + e.io->udp_buffers.free_count, out,
+		     "the sends still need it");
+	/* the second is refused at first, and goes as singles */
+	fault(&e, OP_SEND, 1, 1, -EMSGSIZE);
+	flush(&e);
+	cr_expect_eq(e.io->udp_holds[event.buffer], 0);
+	cr_expect_eq(e.io->udp_buffers.in_ring + e.io->udp_buffers.free_count, out + 1);
+	expect_numbers(&e, 0, 10, UINT32_MAX, 4);
+	cr_expect_eq(stat_of(&e, STAT_GSO_REFUSED), 1);
+	/* a slot that is given back unsent does the same, in the other order; then it has its own
+	 * memory again */
+	from_peer(&e, numbers, sizeof(numbers));
+	event = next(&e, IO_UDP_TRAIN);
+	struct send_slot *slot = io_send_slot(e.io);
+	uint8_t *own = slot->bytes;
+	io_send_borrow(e.io, slot, event.buffer, event.packet);
+	io_send_slot_back(e.io, slot);
+	cr_expect_eq(slot->bytes, own);
+	io_release(e.io, &event);
+	train(&e, &e.peer_name, &number, 3, 100);
+	flush(&e);
+	expect_numbers(&e, 0, 3, UINT32_MAX, 100);
+	end(&e);
+}

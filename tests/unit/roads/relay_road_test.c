@@ -1,0 +1,377 @@
+/*
+ * relay_road_test.c - frames: sent on from where they lie, taken off their packets, put around ours
+ * (PROTOCOL.md 7.3), and everything that somebody may do with them.
+ *
+ * Tunnel 0 of the rig is to 10.0.0.1, the relay or the end that sends to us; tunnel 1 is
+ * to 10.0.0.3. Both have the same keys, so a frame of the one opens as the other's: the index alone
+ * tells them apart.
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "crypto/seal.h"
+#include "unit/roads/rig.h"
+
+TestSuite(relay_road, .timeout = 60);
+
+#define RELAY_INDEX 0x00aabb00u /* ours */
+#define FAR_INDEX   0x00ccdd00u /* of whom we send on to */
+
+static const struct virtio_net_hdr plain;
+
+/* An entry RELAY_INDEX + n on tunnel in; out NULL: we are the end. */
+static void entry(struct rig *rig, uint32_t n, struct tunnel *in, bool forwarding,
+		  struct tunnel *out)
+{
+	struct relay_entry relay = {in, forwarding, out, FAR_INDEX + n};
+
+	cr_assert_eq(hostmap_index_reserve(rig->map, RELAY_INDEX + n), 0);
+	cr_assert_eq(hostmap_relay_publish(rig->map, RELAY_INDEX + n, &relay), 0);
+}
+
+static struct tunnel *second_tunnel(struct rig *rig)
+{
+	struct addr addr = addr_from_v4(0x0a000003);
+	struct tunnel *tunnel = rig_tunnel(rig, 1, &addr);
+
+	tunnel->remote->to.port = 4343;
+	((struct sockaddr_in *)&tunnel->remote->sockaddr)->sin_port = htons(4343);
+	return tunnel;
+}
+
+/* Appends a frame for our entry n around bytes. */
+static uint8_t *add_frame(struct rig *rig, uint32_t n, const uint8_t *bytes, uint32_t length)
+{
+	uint8_t frame[DATAGRAM_MAX];
+
+	memcpy(frame + WIRE_HEADER_BYTES, bytes, length);
+	seal_frame(&rig->as_peer, RELAY_INDEX + n, rig->counter++, frame, length);
+	rig_add_raw(rig, frame, length + WIRE_OVERHEAD);
+	return rig->datagrams + rig->datagram_bytes - length - WIRE_OVERHEAD;
+}
+
+/* A frame around a message of tunnel 0's peer that holds segment k of a TCP flow. */
+static void add_message(struct rig *rig, uint32_t n, uint32_t k, uint64_t counter)
+{
+	uint8_t packet[2000], message[2100];
+	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
+								.protocol = IPPROTO_TCP,
+								.source_port = 5000,
+								.dest_port = 80,
+								.df = true,
+								.ip_id = (uint16_t)k,
+								.sequence = 1000 + k * 1000,
+								.tcp_flags = TCP_ACK,
+								.payload_bytes = 1000});
+
+	rig->as_peer.remote_index = RIG_INDEX;
+	seal_packet(&rig->as_peer, WIRE_MESSAGE, WIRE_LABEL_NONE, counter, packet, length, message);
+	add_frame(rig, n, message, length + WIRE_OVERHEAD);
+}
+
+/* Frame k of send n, as its receiver sees it. */
+static const uint8_t *sent_frame(const struct rig *rig, uint32_t n, uint32_t k)
+{
+	return rig->io.sent[n].bytes + (size_t)k * rig->io.sent[n].segment_bytes;
+}
+
+Test(relay_road, a_train_is_sent_on_from_where_it_lies)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *out = second_tunnel(rig);
+	uint8_t inner[1000];
+
+	entry(rig, 0, rig->tunnel, true, out);
+	for (uint32_t k = 0; k < 40; k++) {
+		memset(inner, (int)k, sizeof(inner));
+		add_frame(rig, 0, inner, k < 39 ? 1000 : 500);
+	}
+	rig_receive(rig);
+	cr_assert_eq(rig->io.sent_count, 1);
+	const struct rig_sent *sent = &rig->io.sent[0];
+	cr_expect(sent->borrowed);
+	cr_expect_eq(sent->count, 40);
+	cr_expect_eq(sent->segment_bytes, 1000 + WIRE_OVERHEAD);
+	cr_expect_eq(ntohs(((const struct sockaddr_in *)&sent->to)->sin_port), 4343);
+	for (uint32_t k = 0; k < 40; k++) {
+		const uint8_t *frame = sent_frame(rig, 0, k);
+		uint32_t length = k < 39 ? 1000 : 500;
+		memset(inner, (int)k, sizeof(inner));
+		cr_expect_eq(wire_type_of(frame), WIRE_RELAY);
+		cr_expect_eq(wire_remote_index(frame), FAR_INDEX);
+		cr_expect_eq(wire_counter(frame), COUNTER_FIRST + k);
+		cr_expect_eq(seal_check_frame(&rig->as_peer, frame, length + WIRE_OVERHEAD), 0);
+		cr_expect_arr_eq(frame + WIRE_HEADER_BYTES, inner, length);
+	}
+	cr_expect_eq(rig_stat(rig, STAT_COPIED_BYTES), 0);
+	cr_expect_eq(rig_stat(rig, STAT_RELAY_FORWARDED), 40);
+	cr_expect_eq(rig_all_drops(rig), 0);
+	cr_expect_eq(rig->tunnel->last_in_ns, rig->w.now_ns);
+	cr_expect(rig_slots_are_back(rig));
+	rig_destroy(rig);
+}
+
+Test(relay_road, a_train_for_several_is_split)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *out = second_tunnel(rig);
+	uint8_t inner[100] = {0};
+
+	entry(rig, 0, rig->tunnel, true, out);
+	entry(rig, 1, rig->tunnel, true, rig->tunnel);
+	entry(rig, 2, rig->tunnel, true, NULL);
+	for (uint32_t k = 0; k < 12; k++)
+		add_frame(rig, k / 4, inner, sizeof(inner));
+	rig_receive(rig);
+	cr_assert_eq(rig->io.sent_count, 2);
+	for (uint32_t n = 0; n < 2; n++) {
+		cr_expect_eq(rig->io.sent[n].count, 4);
+		cr_expect_eq(wire_remote_index(sent_frame(rig, n, 3)), FAR_INDEX + n);
+	}
+	cr_expect_eq(rig_drops(rig, DROP_RELAY_NO_PATH), 4);
+	cr_expect_eq(rig_all_drops(rig), 4);
+	/* a relay that has no direct way itself forwards nothing */
+	out->remote = NULL;
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig_receive(rig);
+	cr_expect_eq(rig_drops(rig, DROP_RELAY_NO_PATH), 5);
+	rig_destroy(rig);
+}
+
+/* Trap 6: the outer layer is not encrypted, yet nothing of it can be changed. Trap 80: nor
+ * repeated. */
+Test(relay_road, what_was_changed_or_repeated_is_not_sent_on)
+{
+	static const uint32_t spoiled[] = {2, 9, 20, 40, 500, 1016, 1031};
+	struct rig *rig = rig_create(true);
+	uint8_t inner[1000] = {0};
+	uint32_t n = sizeof(spoiled) / sizeof(*spoiled);
+
+	entry(rig, 0, rig->tunnel, true, second_tunnel(rig));
+	for (uint32_t k = 0; k < n; k++) {
+		add_frame(rig, 0, inner, sizeof(inner));
+		add_frame(rig, 0, inner, sizeof(inner))[spoiled[k]] ^= 0x40;
+	}
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig_receive(rig);
+	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), n);
+	cr_expect_eq(rig->io.sent_count, n + 1, "a hole ends a send");
+	rig_forget(rig);
+	/* the same counters again, twice in one train */
+	rig->counter = COUNTER_FIRST;
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig->counter = 100;
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig->counter = 100;
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig_receive(rig);
+	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 2);
+	cr_expect_eq(rig->io.sent_count, 1);
+	cr_expect_eq(rig->io.sent[0].count, 1);
+	rig_destroy(rig);
+}
+
+/* Trap 79: an index is worth nothing to a peer whose tunnel it does not belong to. */
+Test(relay_road, the_index_of_anothers_tunnel)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *other = second_tunnel(rig);
+	uint8_t inner[100] = {0}, raw[AEAD_KEY_BYTES] = {9};
+
+	cr_assert_eq(aead_key_init(&other->keys->open, AEAD_AES256GCM, raw), 0);
+	entry(rig, 0, other, true, rig->tunnel);
+	entry(rig, 1, other, false, NULL);
+	add_frame(rig, 0, inner, sizeof(inner));
+	add_frame(rig, 1, inner, sizeof(inner));
+	rig_receive(rig);
+	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 2);
+	cr_expect_eq(rig_all_drops(rig), 2);
+	cr_expect_eq(rig->io.sent_count, 0);
+	rig_destroy(rig);
+}
+
+Test(relay_road, packets_are_taken_off_and_joined_without_a_copy)
+{
+	struct rig *rig = rig_create(true);
+
+	entry(rig, 0, second_tunnel(rig), false, NULL);
+	for (uint32_t k = 0; k < 30; k++)
+		add_message(rig, 0, k, COUNTER_FIRST + k);
+	rig_receive(rig);
+	chains_flush(&rig->w);
+	cr_assert_eq(rig->io.written_count, 1);
+	cr_expect_eq(rig->io.written[0].length, 40 + 30 * 1000);
+	cr_expect_eq(rig_stat(rig, STAT_COPIED_BYTES), 0);
+	cr_expect_eq(rig_all_drops(rig), 0);
+	cr_expect_eq(rig->io.punt_count, 1,
+		     "the relay's own tunnel has moved to where they came from");
+	cr_expect_eq(rig->io.punts[0]->type, PUNT_ROAM);
+	cr_expect_eq(rig->io.punts[0]->tunnel.slot, 1);
+	/* a hole in the frames is a hole in the packets, no more */
+	rig_forget(rig);
+	for (uint32_t k = 0; k < 9; k++) {
+		add_message(rig, 0, k, 100 + k);
+		if (k == 4)
+			rig->datagrams[rig->datagram_bytes - 1] ^= 1;
+	}
+	rig_receive(rig);
+	chains_flush(&rig->w);
+	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 1);
+	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 30 + 8);
+	rig_destroy(rig);
+}
+
+/* Through a relay: no recv_error, no roaming, no frame in a frame (trap 83), whatever is inside. */
+Test(relay_road, what_is_inside_of_a_frame)
+{
+	struct rig *rig = rig_create(true);
+	uint8_t inner[200] = {0}, frame[300];
+
+	entry(rig, 0, rig->tunnel, false, NULL);
+	for (uint32_t length = 0; length <= 64; length++) {
+		wire_write(inner, WIRE_MESSAGE, 0x99999999, 7);
+		add_frame(rig, 0, inner, length);
+		rig_receive(rig);
+	}
+	cr_expect_eq(rig_drops(rig, DROP_UDP_EMPTY), 1);
+	cr_expect_eq(rig_drops(rig, DROP_UDP_PUNCH), 1);
+	cr_expect_eq(rig_drops(rig, DROP_UDP_SHORT), 14);
+	cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 49);
+	cr_expect_eq(rig->io.sent_count, 0, "no recv_error");
+	uint64_t before = rig_all_drops(rig);
+	seal_frame(&rig->as_peer, RELAY_INDEX, 500, frame, 100);
+	add_frame(rig, 0, frame, 100 + WIRE_OVERHEAD);
+	rig_receive(rig);
+	cr_expect_eq(rig_drops(rig, DROP_RELAY_NESTED), 1);
+	cr_expect_eq(rig_all_drops(rig), before + 1);
+	cr_expect_eq(rig->io.punt_count, 0);
+	/* a handshake goes to control with the index it came through, and without a source */
+	wire_write(inner, WIRE_HANDSHAKE, 0, 1);
+	add_frame(rig, 0, inner, 150);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 1);
+	cr_expect_eq(rig->io.punts[0]->type, PUNT_HANDSHAKE);
+	cr_expect_eq(rig->io.punts[0]->via, RELAY_INDEX);
+	cr_expect_eq(rig->io.punts[0]->source.port, 0);
+	cr_expect_eq(rig->io.punts[0]->length, 150);
+	rig_destroy(rig);
+}
+
+Test(relay_road, frames_that_lead_nowhere)
+{
+	struct rig *rig = rig_create(true);
+	uint8_t inner[100] = {0};
+
+	rig->snapshot.send_recv_error = RECV_ERROR_ALWAYS;
+	add_frame(rig, 5, inner, sizeof(inner));
+	add_frame(rig, 5, inner, sizeof(inner));
+	rig_receive(rig);
+	cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 2);
+	cr_expect_eq(rig->io.sent_count, 1, "one recv_error");
+	cr_expect_eq(wire_type_of(sent_frame(rig, 0, 0)), WIRE_RECV_ERROR);
+	cr_expect_eq(wire_remote_index(sent_frame(rig, 0, 0)), RELAY_INDEX + 5);
+	cr_assert_eq(hostmap_index_reserve(rig->map, RELAY_INDEX), 0);
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig_receive(rig);
+	cr_expect_eq(rig_drops(rig, DROP_INDEX_PENDING), 1);
+	cr_expect_eq(rig_all_drops(rig), 3);
+	rig_destroy(rig);
+}
+
+/* The tunnel has no remote: its packets leave as frames, still as trains. */
+static void go_through(struct rig *rig, struct tunnel *via)
+{
+	free(rig->tunnel->remote);
+	rig->tunnel->remote = NULL;
+	rig->tunnel->path = malloc(sizeof(*rig->tunnel->path));
+	*rig->tunnel->path = (struct relay_path){via, FAR_INDEX};
+}
+
+Test(relay_road, a_super_packet_becomes_a_train_of_frames)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *via = second_tunnel(rig);
+	static uint8_t packet[65536];
+	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
+								.protocol = IPPROTO_TCP,
+								.source_port = 80,
+								.dest_port = 5000,
+								.source = 2,
+								.destination = 1,
+								.partial = true,
+								.tcp_flags = TCP_ACK,
+								.payload_bytes = 20 * 1200});
+	struct virtio_net_hdr vnet = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+				      .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+				      .gso_size = 1200,
+				      .hdr_len = 40,
+				      .csum_start = 20,
+				      .csum_offset = 16};
+
+	go_through(rig, via);
+	cr_assert(outbound_run(&rig->w, packet, length, &vnet));
+	train_close(&rig->w);
+	cr_assert_eq(rig->io.sent_count, 1);
+	cr_expect_eq(rig->io.sent[0].count, 20);
+	cr_expect_eq(rig->io.sent[0].segment_bytes, 1240 + 2 * WIRE_OVERHEAD);
+	cr_expect_eq(ntohs(((struct sockaddr_in *)&rig->io.sent[0].to)->sin_port), 4343);
+	for (uint32_t k = 0; k < 20; k++) {
+		const uint8_t *frame = sent_frame(rig, 0, k), *message = frame + WIRE_HEADER_BYTES;
+		uint8_t opened[2000];
+		cr_expect_eq(wire_remote_index(frame), FAR_INDEX);
+		cr_expect_eq(wire_counter(frame), COUNTER_FIRST + k);
+		cr_expect_eq(seal_check_frame(&rig->as_peer, frame, 1240 + 2 * WIRE_OVERHEAD), 0);
+		cr_expect_eq(wire_remote_index(message), RIG_PEER_INDEX);
+		cr_expect_eq(seal_open(&rig->as_peer, message, 1240 + WIRE_OVERHEAD, opened), 0);
+	}
+	cr_expect_eq(rig_all_drops(rig), 0);
+	cr_expect_eq(via->last_out_ns, rig->w.now_ns, "the relay's tunnel is in use");
+	/* without a path, or with a relay that has none, nothing leaves */
+	free(via->remote);
+	via->remote = NULL;
+	cr_assert(outbound_run(&rig->w, packet, length, &plain));
+	cr_expect_eq(rig_drops(rig, DROP_NO_REMOTE), 1);
+	rig_destroy(rig);
+}
+
+Test(relay_road, messages_of_control)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *via = second_tunnel(rig);
+	uint8_t bytes[] = "a datagram of control", opened[100];
+
+	go_through(rig, via);
+	cr_assert_eq(outbound_message(&rig->w, rig->tunnel, WIRE_TEST_REQUEST, NULL, bytes, 5), 0);
+	cr_expect_eq(rig->io.sent[0].length, 5 + 2 * WIRE_OVERHEAD);
+	cr_expect_eq(seal_check_frame(&rig->as_peer, sent_frame(rig, 0, 0), 5 + 64), 0);
+	cr_expect_eq(seal_open(&rig->as_peer, sent_frame(rig, 0, 0) + 16, 5 + 32, opened), 0);
+	/* to one address, past the relay */
+	cr_assert_eq(
+		outbound_message(&rig->w, rig->tunnel, WIRE_TEST_REQUEST, &rig->peer, bytes, 5), 0);
+	cr_expect_eq(rig->io.sent[1].length, 5 + WIRE_OVERHEAD);
+	/* a whole datagram, wrapped */
+	cr_assert_eq(relay_send(&rig->w, via, 77, bytes, sizeof(bytes)), 0);
+	cr_expect_eq(wire_remote_index(sent_frame(rig, 2, 0)), 77);
+	cr_expect_arr_eq(sent_frame(rig, 2, 0) + 16, bytes, sizeof(bytes));
+	cr_expect_neq(relay_send(&rig->w, via, 77, rig->opened, DATAGRAM_MAX - 31), 0);
+	cr_expect_neq(relay_send(&rig->w, rig->tunnel, 77, bytes, sizeof(bytes)), 0, "no hop more");
+	rig_destroy(rig);
+}
+
+/* More sends than there are slots: what is over is dropped, counted, and nothing else. */
+Test(relay_road, no_send_slots)
+{
+	struct rig *rig = rig_create(true);
+	uint8_t inner[100] = {0};
+
+	entry(rig, 0, rig->tunnel, true, second_tunnel(rig));
+	entry(rig, 1, rig->tunnel, true, rig->tunnel);
+	rig->io.keep_sends = true;
+	for (uint32_t k = 0; k < 64; k++)
+		add_frame(rig, k % 2, inner, sizeof(inner));
+	rig_receive(rig);
+	cr_expect_eq(rig->io.sent_count, SEND_SLOTS);
+	cr_expect_eq(rig_drops(rig, DROP_SEND_ERROR), 64 - SEND_SLOTS);
+	cr_expect_eq(rig_all_drops(rig), 64 - SEND_SLOTS);
+	rig_destroy(rig);
+}

@@ -210,6 +210,7 @@ json_t *admin_run_queues(struct admin_world *world, const struct admin_arguments
  */
 static void refusal(const struct reload_outcome *last, char error[ERROR_LINE_MAX])
 {
+	char place[FINDING_PLACE_MAX];
 	int used = snprintf(error, ERROR_LINE_MAX, "not reloaded, nothing has changed; %u errors",
 			    last->error_count);
 
@@ -217,9 +218,8 @@ static void refusal(const struct reload_outcome *last, char error[ERROR_LINE_MAX
 		const struct finding *finding = &last->findings.list[i];
 
 		if (finding->severity == SEVERITY_ERROR)
-			used += snprintf(error + used, (size_t)(ERROR_LINE_MAX - used),
-					 "\n%s:%u: %s", finding->file, finding->line,
-					 finding->text);
+			used += snprintf(error + used, (size_t)(ERROR_LINE_MAX - used), "\n%s: %s",
+					 finding_place(finding, place), finding->text);
 	}
 }
 

@@ -24,6 +24,7 @@
 #include "config/snapshot_build.h"
 #include "control.h"
 #include "dns.h"
+#include "dns.h"
 #include "log.h"
 #include "rcu.h"
 #include "routes.h"
@@ -42,11 +43,11 @@ struct step {
 
 static void log_finding(const struct finding *finding)
 {
-	char place[PATH_MAX + 16];
+	char place[FINDING_PLACE_MAX];
 
-	snprintf(place, sizeof(place), "%s:%u", finding->file ? finding->file : "", finding->line);
 	LOG_AT(finding->severity == SEVERITY_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
-	       finding->text ? finding->text : "out of memory", LOG_STR("config", place));
+	       finding->text ? finding->text : "out of memory",
+	       LOG_STR("config", finding_place(finding, place)));
 }
 
 static void log_findings(const struct findings *findings)
@@ -62,13 +63,15 @@ static void log_findings(const struct findings *findings)
 /* The text of the outcome gets "FILE:LINE: TEXT" of the first error. */
 static void note_first_error(struct reload_outcome *outcome, const struct findings *findings)
 {
+	char place[FINDING_PLACE_MAX];
+
 	for (uint32_t i = 0; i < findings->count; i++) {
 		const struct finding *finding = &findings->list[i];
 
 		if (finding->severity != SEVERITY_ERROR || !finding->text)
 			continue;
-		snprintf(outcome->text, sizeof(outcome->text), "%s:%u: %s",
-			 finding->file ? finding->file : "", finding->line, finding->text);
+		snprintf(outcome->text, sizeof(outcome->text), "%.200s: %.300s",
+			 finding_place(finding, place), finding->text);
 		return;
 	}
 	snprintf(outcome->text, sizeof(outcome->text), "out of memory");
@@ -229,6 +232,17 @@ static void dns_apply(struct reload *reload, struct step *step)
 	note(&reload->last, error);
 }
 
+static void dns_tell(struct reload *reload, const struct step *step)
+{
+	char error[ERROR_LINE_MAX] = "";
+	struct dns *dns = reload->control->dns;
+
+	if (!dns || dns_reconfigure(dns, &step->next->config->dns, error) == 0)
+		return;
+	log_error(error);
+	note(&reload->last, error);
+}
+
 static void firewall_log(const struct step *step)
 {
 	char before[RULES_HASH_TEXT_MAX], after[RULES_HASH_TEXT_MAX];
@@ -273,6 +287,7 @@ static void reload_apply(struct reload *reload, struct step *step)
 	node_reconfigure(reload->control->node, &step->options, &step->next->pki);
 	routes_tell(reload, step);
 	sockets_apply(reload, step);
+	dns_tell(reload, step);
 	dns_apply(reload, step);
 	log_setup(&step->next->config->logging);
 	world_apply(reload, step);

@@ -25,13 +25,16 @@
 #include "filter/firewall.h"
 #include "lookup/query.h"
 
+#define OWNER_NONE UINT32_MAX
+
 struct inbound_run {
 	struct tunnel *tunnel;
 	const struct endpoint *source;
 	uint32_t via; /* as in struct arrival */
 	enum wire_type type;
-	uint32_t owner; /* worker that the datagrams are for */
-	bool mixed;     /* as in struct arrival */
+	uint32_t owner; /* worker that the datagrams are for, or OWNER_NONE */
+	struct replay *window;
+	bool mixed; /* as in struct arrival */
 	uint32_t count;
 	uint32_t settled; /* datagrams before this one are in the replay window */
 	uint8_t *datagram[RUN_MAX];
@@ -152,8 +155,8 @@ static void settle(struct worker *w, struct inbound_run *run, uint32_t end)
 		authentic += run->fresh[i];
 	run->settled = end;
 	if (authentic > 0) {
-		uint32_t kept = replay_commit(&run->tunnel->replay, run->counter + first,
-					      end - first, run->fresh + first);
+		uint32_t kept = replay_commit(run->window, run->counter + first, end - first,
+					      run->fresh + first);
 		if (kept < authentic)
 			take_back(w, run, end, authentic, kept);
 		if (kept > 0)
@@ -361,14 +364,13 @@ static void lighthouse_messages(struct worker *w, struct inbound_run *run)
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
-/* The worker that a datagram is for: by its flow label; without one, whoever has it. */
-static uint32_t owner_of(const struct worker *w, const struct arrival *arrival,
-			 const uint8_t *datagram)
+/* The worker that a datagram is for, by its flow label; OWNER_NONE: whoever has it. */
+static uint32_t owner_of(const struct worker *w, const uint8_t *datagram)
 {
 	uint16_t label = wire_label(datagram);
 
-	if (!w->spread || label == WIRE_LABEL_NONE || arrival->via)
-		return w->queue;
+	if (!w->spread || label == WIRE_LABEL_NONE)
+		return OWNER_NONE;
 	return label_owner(wire_remote_index(datagram), label, w->queues);
 }
 
@@ -376,7 +378,7 @@ static void pass_on(struct worker *w, const struct inbound_run *run, const struc
 {
 	uint32_t last = run->count - 1;
 	uint32_t length = (uint32_t)(run->datagram[last] - run->datagram[0]) + run->bytes[last];
-	bool mixed = owner_of(w, arrival, arrival->packet) == w->queue;
+	bool mixed = owner_of(w, arrival->packet) == w->queue;
 
 	if (handover_add(w, run->owner, run->source, run->datagram[0], length,
 			 arrival->segment_bytes, mixed))
@@ -402,11 +404,14 @@ static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t inde
 		count_drop(w->counters, DROP_INDEX_PENDING, run->count);
 		return;
 	}
-	if (run->owner != w->queue) {
+	if (run->owner != OWNER_NONE && run->owner != w->queue && !run->via) {
 		pass_on(w, run, arrival);
 		return;
 	}
-	uint32_t fresh = replay_check(&run->tunnel->replay, run->counter, run->count, run->fresh);
+	run->window = run->owner != OWNER_NONE && run->tunnel->windows
+			      ? &run->tunnel->windows[run->owner]
+			      : &run->tunnel->replay;
+	uint32_t fresh = replay_check(run->window, run->counter, run->count, run->fresh);
 	if (fresh < run->count)
 		count_drop(w->counters, DROP_REPLAY, run->count - fresh);
 	run->settled = 0;
@@ -516,7 +521,7 @@ static bool gather(const struct worker *w, const struct arrival *arrival, uint32
 	const uint8_t *first = arrival->packet + *at;
 	uint16_t label = wire_label(first);
 
-	run->owner = run->type == WIRE_MESSAGE ? owner_of(w, arrival, first) : w->queue;
+	run->owner = run->type == WIRE_MESSAGE ? owner_of(w, first) : OWNER_NONE;
 	run->count = 0;
 	while (*at < arrival->length && run->count < RUN_MAX) {
 		uint8_t *datagram = arrival->packet + *at;
@@ -525,7 +530,7 @@ static bool gather(const struct worker *w, const struct arrival *arrival, uint32
 		    wire_remote_index(datagram) != index)
 			break;
 		if (wire_label(datagram) != label && run->type == WIRE_MESSAGE &&
-		    owner_of(w, arrival, datagram) != run->owner)
+		    owner_of(w, datagram) != run->owner)
 			break;
 		run->datagram[run->count] = datagram;
 		run->bytes[run->count] = bytes;

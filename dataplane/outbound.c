@@ -157,7 +157,7 @@ static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t leng
 		hop.gateway_count > 1 ? gateway_host(w, &hop) : hostmap_by_addr(w->map, &hop.addr);
 	struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;
 	if (!tunnel)
-		return punt_waiting(w, &hop.addr, packet, length, vnet);
+		return punt_waiting(w, &hop, packet, length, vnet);
 	/*
 	 * Older runs of this queue are still on their way back from control. Following them there
 	 * would never end while packets keep coming; so the queue stands still until

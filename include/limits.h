@@ -206,8 +206,8 @@
 	1048 /* of such an answer: ICMPv6 error with 1000 bytes of the packet (PROTOCOL.md 5.6) */
 /*
  * Routes of each kind: tun.routes, tun.unsafe_routes, and what is learned from the kernel. A host
- * that takes the routes of a large network by BGP has a few thousand; all of them cost 1 MB, and
- * each change of the kernel's table makes the workers' table anew, in about 4 ms.
+ * that takes the routes of a large network by BGP has a few thousand. All of them make a table of
+ * 1.5 MB, in 3 ms at each change of the kernel's, and a lookup takes 30 ns instead of 7.
  */
 #define ROUTES_MAX               16384
 #define SYSTEM_ROUTES_BUFFER_MAX (64 << 20) /* bytes; an overrun costs a dump, nothing is lost */

@@ -42,8 +42,9 @@ struct remote {
 
 /* Anti-replay window (PROTOCOL.md 4.4); the rules stand in dataplane/crypto/replay.h. */
 struct replay {
-	_Atomic uint32_t lock; /* spin; held for one run's counters, never across AEAD work */
-	uint64_t current;      /* highest authenticated counter */
+	_Alignas(64) _Atomic uint32_t
+		lock;     /* spin; held for one run's counters, never across AEAD work */
+	uint64_t current; /* highest authenticated counter */
 	uint64_t bits[REPLAY_WINDOW / 64]; /* counter modulo window */
 };
 
@@ -70,6 +71,12 @@ struct tunnel {
 	struct addr addrs[PEER_ADDRS_MAX]; /* the peer's overlay addresses, in certificate order */
 	struct prefix *prefixes;           /* its unsafe networks, owned by the tunnel */
 	bool initiator;                    /* we began the handshake */
+	/*
+	 * Where flows spread: a window for each worker that owns some, by label_owner(). A label is
+	 * authenticated, so a packet always comes to the same window; and a worker that is behind
+	 * the others by more than a window does not find its packets too old. NULL: replay has all.
+	 */
+	struct replay *windows;
 
 	/* --- control writes, workers read by RCU_READ or atomically --- */
 	_Alignas(64) struct remote *remote; /* NULL: no direct path */

@@ -1,24 +1,27 @@
 /*
  * udp_blast - a source and a sink of UDP packets, to count packets that really arrived.
  *
- *   udp_blast sink PORT [--idle MS] [--limit S]
+ *   udp_blast sink PORT [--idle MS] [--limit S] [--ports N]
  *   udp_blast send ADDRESS PORT [--bytes N] [--seconds S] [--packets N] [--rate PPS] [--ports N]
+ *                               [--from PORT]
  *
  * The sink says "ready", waits for the first packet, ends when none has come for --idle ms (500) or
  * after --limit seconds (60), and prints two lines: packets, bytes, seconds between first and last
  * packet, and how many came out of order; then how many numbers below the highest are missing, and
  * the longest time without a packet. Each packet starts with a sequence number (8 bytes, host
  * order) when it is long enough. The source uses no segmentation offload: every packet pays its own
- * way through the stack. --ports N sends to PORT .. PORT+N-1 in turn: N flows.
+ * way through the stack. --ports N sends to PORT .. PORT+N-1 in turn: N flows; the sink judges the
+ * order of each port by itself. --from names the source port.
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +34,7 @@ static struct mmsghdr messages[BATCH];
 static struct iovec vectors[BATCH];
 
 struct options {
-	unsigned long bytes, seconds, packets, rate, ports, idle_ms, limit_s;
+	unsigned long bytes, seconds, packets, rate, ports, from, idle_ms, limit_s;
 };
 
 static uint64_t now_ns(void)
@@ -43,9 +46,9 @@ static uint64_t now_ns(void)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: udp_blast sink PORT [--idle MS] [--limit S]\n"
+	fprintf(stderr, "usage: udp_blast sink PORT [--idle MS] [--limit S] [--ports N]\n"
 			"       udp_blast send ADDRESS PORT [--bytes N] [--seconds S] [--packets N]"
-			" [--rate PPS] [--ports N]\n");
+			" [--rate PPS] [--ports N] [--from PORT]\n");
 	return 2;
 }
 
@@ -54,10 +57,9 @@ static bool parse_options(int argc, char **argv, int from, struct options *o)
 	const struct {
 		const char *name;
 		unsigned long *value;
-	} table[] = {{"--bytes", &o->bytes},     {"--seconds", &o->seconds},
-		     {"--packets", &o->packets}, {"--rate", &o->rate},
-		     {"--ports", &o->ports},     {"--idle", &o->idle_ms},
-		     {"--limit", &o->limit_s}};
+	} table[] = {{"--bytes", &o->bytes}, {"--seconds", &o->seconds}, {"--packets", &o->packets},
+		     {"--rate", &o->rate},   {"--ports", &o->ports},     {"--idle", &o->idle_ms},
+		     {"--from", &o->from},   {"--limit", &o->limit_s}};
 
 	for (int i = from; i < argc; i += 2) {
 		bool known = false;
@@ -82,56 +84,89 @@ static void prepare(unsigned long bytes)
 	}
 }
 
-static int sink(unsigned port, const struct options *o)
+struct tally {
+	uint64_t packets, bytes, first_ns, last_ns, pause_ns, disorder;
+	uint64_t end;   /* behind the highest sequence number */
+	uint64_t *next; /* by port: the sequence number that is due */
+};
+
+/* A socket on port, watched by events; false: said. */
+static bool sink_open(int events, unsigned port, unsigned long at, int buffer)
 {
 	struct sockaddr_in local = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	uint64_t packets = 0, bytes = 0, first = 0, last = 0, next = 0, disorder = 0, pause = 0;
-	int size = 8 << 20;
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	struct epoll_event event = {.events = EPOLLIN,
+				    .data.u64 = (uint64_t)at << 32 | (uint32_t)fd};
 
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (fd < 0 || bind(fd, (struct sockaddr *)&local, sizeof(local)) != 0) {
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)) != 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+	if (fd < 0 || bind(fd, (struct sockaddr *)&local, sizeof(local)) != 0 ||
+	    epoll_ctl(events, EPOLL_CTL_ADD, fd, &event) != 0) {
 		perror("udp_blast: bind");
-		return 1;
+		return false;
 	}
+	return true;
+}
+
+static void sink_take(const struct epoll_event *event, struct tally *t)
+{
+	int n = recvmmsg((int)(event->data.u64 & UINT32_MAX), messages, BATCH, MSG_DONTWAIT, NULL);
+	uint64_t *next = &t->next[event->data.u64 >> 32];
+
+	if (n <= 0)
+		return;
+	uint64_t now = now_ns();
+	if (t->packets == 0)
+		t->first_ns = t->last_ns = now;
+	if (now - t->last_ns > t->pause_ns)
+		t->pause_ns = now - t->last_ns;
+	t->last_ns = now;
+	t->packets += (uint64_t)n;
+	for (int i = 0; i < n; i++) {
+		uint64_t sequence;
+		t->bytes += messages[i].msg_len;
+		if (messages[i].msg_len < sizeof(sequence))
+			continue;
+		memcpy(&sequence, buffers[i], sizeof(sequence));
+		if (sequence < *next)
+			t->disorder++;
+		else
+			*next = sequence + 1;
+		if (*next > t->end)
+			t->end = *next;
+	}
+}
+
+static int sink(unsigned port, const struct options *o)
+{
+	struct rlimit files;
+	struct tally t = {.next = calloc(o->ports, sizeof(*t.next))};
+	int events = epoll_create1(0), buffer = o->ports > 64 ? 256 << 10 : 8 << 20;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	for (unsigned long i = 0; i < o->ports; i++)
+		if (!t.next || !sink_open(events, port + (unsigned)i, i, buffer))
+			return 1;
 	printf("ready\n");
 	fflush(stdout);
 	prepare(PACKET_BYTES);
 	uint64_t end = now_ns() + o->limit_s * 1000000000u;
 	while (now_ns() < end) {
-		struct pollfd wait = {.fd = fd, .events = POLLIN};
-		if (poll(&wait, 1, packets ? (int)o->idle_ms : 100) == 0) {
-			if (packets)
-				break;
-			continue;
-		}
-		int n = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
-		if (n <= 0)
-			continue;
-		uint64_t now = now_ns();
-		if (packets == 0)
-			first = last = now;
-		if (now - last > pause)
-			pause = now - last;
-		last = now;
-		packets += (uint64_t)n;
-		for (int i = 0; i < n; i++) {
-			uint64_t sequence;
-			bytes += messages[i].msg_len;
-			if (messages[i].msg_len < sizeof(sequence))
-				continue;
-			memcpy(&sequence, buffers[i], sizeof(sequence));
-			if (sequence < next)
-				disorder++;
-			else
-				next = sequence + 1;
-		}
+		struct epoll_event ready[BATCH];
+		int n = epoll_wait(events, ready, BATCH, t.packets ? (int)o->idle_ms : 100);
+		if (n == 0 && t.packets)
+			break;
+		for (int i = 0; i < n; i++)
+			sink_take(&ready[i], &t);
 	}
-	printf("packets %lu bytes %lu seconds %.6f disorder %lu\n", packets, bytes,
-	       (double)(last - first) / 1e9, disorder);
-	printf("missing %ld pause_ms %.1f\n", (long)(next - packets), (double)pause / 1e6);
-	return packets ? 0 : 1;
+	printf("packets %lu bytes %lu seconds %.6f disorder %lu\n", t.packets, t.bytes,
+	       (double)(t.last_ns - t.first_ns) / 1e9, t.disorder);
+	printf("missing %ld pause_ms %.1f\n", (long)(t.end - t.packets), (double)t.pause_ns / 1e6);
+	free(t.next);
+	return t.packets ? 0 : 1;
 }
 
 static int source(const char *address, unsigned port, const struct options *o)
@@ -141,8 +176,16 @@ static int source(const char *address, unsigned port, const struct options *o)
 	uint64_t sent = 0, start = now_ns(), end = start + o->seconds * 1000000000u;
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
+	struct sockaddr_in local = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->from)};
+
 	if (fd < 0 || inet_pton(AF_INET, address, &ip) != 1) {
 		fprintf(stderr, "udp_blast: %s is no IPv4 address\n", address);
+		return 1;
+	}
+	/* several sources may have one port: none is connected */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) != 0 ||
+	    bind(fd, (struct sockaddr *)&local, sizeof(local)) != 0) {
+		perror("udp_blast: bind");
 		return 1;
 	}
 	prepare(o->bytes);

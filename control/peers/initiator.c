@@ -82,6 +82,15 @@ void initiator_respond(struct node *node, struct peer_host *host)
 		make_pending(node, host, 0, true);
 }
 
+void initiator_share(struct node *node, struct host_pending *pending)
+{
+	if (pending->sharing)
+		return;
+	pending->sharing = true;
+	pending->next_sharing = node->tunnels.sharing;
+	node->tunnels.sharing = pending;
+}
+
 struct remotes *initiator_remotes(struct node *node, struct peer_host *host)
 {
 	if (!host->remotes)
@@ -104,6 +113,12 @@ void initiator_learn(struct node *node, struct peer_host *host, const struct end
 /* Out of the node's tables. The index stays reserved: the caller removes or uses it. */
 static void take_pending(struct node *node, struct host_pending *pending)
 {
+	struct host_pending **at = &node->tunnels.sharing;
+
+	while (pending->sharing && *at != pending)
+		at = &(*at)->next_sharing;
+	if (pending->sharing)
+		*at = pending->next_sharing;
 	if (pending->pending.stage1)
 		table_remove(&node->pending_by_index, &pending->by_index);
 	timer_arm(&node->tunnels.timers, &pending->timer, TIMER_NEVER);
@@ -322,6 +337,8 @@ void initiator_restart(struct node *node, struct host_pending *pending)
 	if (next) {
 		next->quiet = pending->quiet;
 		pending_move(&pending->pending, &next->pending);
+		if (pending->sharing)
+			initiator_share(node, next);
 	} else {
 		drop_held(node, pending, DROP_PENDING_TIMEOUT);
 	}

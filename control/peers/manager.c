@@ -287,6 +287,14 @@ static struct tunnel_record *lively_sibling(const struct tunnel_record *record)
 	return NULL;
 }
 
+/* Flows that have another gateway take that. What else leads to the host is no better. */
+static void be_silent(struct tunnel_record *record)
+{
+	for (uint32_t i = 0; i < record->link_count; i++)
+		for (struct host_link *link = record->links[i].host->links; link; link = link->next)
+			atomic_store(&link->record->tunnel->unanswered, 1);
+}
+
 static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 {
 	struct tunnel_record *sibling = lively_sibling(record);
@@ -295,11 +303,11 @@ static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 	const struct host_pending *pending = record->links[0].host->pending;
 
 	manager_check_at(&node->tunnels, record, next < expiry ? next : expiry);
-	atomic_store(&record->tunnel->unanswered, 1);
 	if (sibling) {
 		tunnels_lead(&node->tunnels, sibling);
 		return;
 	}
+	be_silent(record);
 	ask(node, record, now);
 	if (pending && !pending->quiet)
 		return;
@@ -468,8 +476,10 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 			manager_check_at(tunnels, record, now + node->options.alive_interval_ns);
 			continue;
 		}
-		test_over(record);
-		record->live.ask = host->links->next != NULL;
+		/* one of which a sibling has said that the peer is silent is asked, not believed */
+		record->live.test_ns = 0;
+		record->live.ask =
+			host->links->next != NULL || atomic_load(&record->tunnel->unanswered);
 		record->live.answer_ns = answer; /* the same path, most likely */
 		record->live.healing = false;
 		manager_check_at(tunnels, record, now + SILENCE_NS);

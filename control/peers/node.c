@@ -270,26 +270,44 @@ void node_on_handshake(struct node *node, uint32_t queue, const struct endpoint 
 		initiator_receive(node, source, relay, bytes, length);
 }
 
+/* Where a run goes that was punted for host: its tunnel, or that of another gateway. NULL: none. */
+static const struct tunnel_record *way_out(struct node *node, const struct peer_host *host,
+					   const struct waiting_run *run)
+{
+	if (host->primary)
+		return host->primary;
+	for (uint32_t i = 0; i < run->gateway_count; i++) {
+		const struct peer_host *other =
+			tunnels_find_host(&node->tunnels, &run->gateways[i]);
+
+		if (other && other->primary)
+			return other->primary;
+	}
+	return NULL;
+}
+
 void node_on_waiting(struct node *node, uint32_t queue, const struct addr *addr,
 		     const struct waiting_run *run)
 {
 	struct peer_host *host = tunnels_obtain_host(&node->tunnels, addr);
 	uint32_t packets = pending_run_packets(&run->vnet, run->length);
+	const struct tunnel_record *out = host ? way_out(node, host, run) : NULL;
 	struct host_pending *pending;
 
 	if (!host) {
 		node_drop(node, DROP_PENDING_FULL, packets);
 		return;
 	}
-	if (host->primary) {
-		node->outside->resume(node->outside->context, queue, host->primary->tunnel->id,
-				      run);
-		return;
+	if (out) {
+		node->outside->resume(node->outside->context, queue, out->tunnel->id, run);
+	} else {
+		pending = initiator_begin(node, host, queue);
+		if (!pending ||
+		    pending_hold(&pending->pending, &node->tunnels.held_bytes, queue, run) != 0)
+			node_drop(node, DROP_PENDING_FULL, packets);
+		else if (run->gateway_count)
+			initiator_share(node, pending);
 	}
-	pending = initiator_begin(node, host, queue);
-	if (!pending || pending_hold(&pending->pending, &node->tunnels.held_bytes, queue,
-				     &run->vnet, run->bytes, run->length) != 0)
-		node_drop(node, DROP_PENDING_FULL, packets);
 	tunnels_put_host(&node->tunnels, host);
 }
 

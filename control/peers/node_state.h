@@ -140,6 +140,9 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 struct host_pending *initiator_begin(struct node *node, struct peer_host *host, uint32_t queue);
 /* The same because a lighthouse says that the host calls us: asks nobody where it is (punch.h). */
 void initiator_respond(struct node *node, struct peer_host *host);
+/* Runs are held in pending that could go to another gateway: whoever has a tunnel first takes them.
+ */
+void initiator_share(struct node *node, struct host_pending *pending);
 /* The host's list of remotes, made when absent. NULL: no memory. */
 struct remotes *initiator_remotes(struct node *node, struct peer_host *host);
 /* The host is at remote, as the configuration says. */

@@ -46,7 +46,7 @@ void relays_set_path(struct node *node, struct tunnel_record *record, struct rel
 		hostmap_defer(node->tunnels.map, release_path, before);
 	if (record->path)
 		unlink_user(record);
-	if (!path)
+	if (!relay || !path)
 		return;
 	record->path = relay;
 	record->next_user = relay->users;

@@ -82,7 +82,10 @@ struct host_pending {
 	uint32_t queue; /* the index is drawn for it */
 	uint32_t pokes; /* times that new remotes had it sent beside its attempts */
 	bool responds;  /* begun on a lighthouse's order, not for traffic of ours */
-	bool quiet;     /* not needed any more: sends nothing, but an answer may still come */
+	/* in tunnels.sharing while set: runs wait that another gateway could take */
+	bool sharing;
+	struct host_pending *next_sharing;
+	bool quiet; /* not needed any more: sends nothing, but an answer may still come */
 };
 
 struct tunnel_record {
@@ -140,7 +143,8 @@ struct tunnels {
 	struct table by_stage1, by_remote_index; /* struct tunnel_record */
 	struct tunnel_record *all;
 	size_t count, unconfirmed;
-	uint64_t held_bytes; /* of all pending handshakes */
+	uint64_t held_bytes;          /* of all pending handshakes */
+	struct host_pending *sharing; /* those with runs that have several gateways */
 	struct timers timers;
 	/* The manager's: checks a LIVE record whose live.due_ns has come, and may remove it; */
 	void (*check)(struct tunnels *tunnels, struct tunnel_record *record);

@@ -223,7 +223,9 @@ static bool decode(const struct system_routes *routes, const struct nlmsghdr *he
 	    info->rtm_type != RTN_UNICAST || (info->rtm_flags & RTM_F_CLONED) || info->rtm_src_len)
 		return false;
 	attributes.table = info->rtm_table;
-	if (mnl_attr_parse(header, sizeof(*info), take_attribute, &attributes) < 0)
+	/* mnl_attr_parse() would read to the aligned end, which a broken message may not have */
+	if (mnl_attr_parse_payload(info + 1, header->nlmsg_len - NLMSG_LENGTH(sizeof(*info)),
+				   take_attribute, &attributes) < 0)
 		return false;
 	if (attributes.table == RT_TABLE_LOCAL)
 		return false;

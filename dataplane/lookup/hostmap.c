@@ -53,6 +53,7 @@ struct hostmap {
 	uint32_t used_high; /* slots below were in use before */
 	size_t index_count, host_count;
 	struct garbage *first, **last;
+	uint32_t windows; /* of each tunnel, beside its own */
 };
 
 /* Mixed with the map's key so that addresses cannot be picked for one chain. */
@@ -203,7 +204,8 @@ struct tunnel *tunnel_allocate(struct hostmap *map)
 
 	if (map->free_count == 0 && map->used_high == TUNNELS_MAX)
 		return NULL;
-	tunnel = aligned_alloc(64, (sizeof(*tunnel) + 63) / 64 * 64);
+	size_t bytes = (sizeof(*tunnel) + 63) / 64 * 64;
+	tunnel = aligned_alloc(64, bytes + map->windows * sizeof(struct replay));
 	if (!tunnel)
 		return NULL;
 	slot = map->free_count > 0 ? map->free_slots[--map->free_count] : map->used_high++;
@@ -215,7 +217,16 @@ struct tunnel *tunnel_allocate(struct hostmap *map)
 	tunnel->keys = arena_take(map->keys, slot);
 	atomic_init(&tunnel->counter, COUNTER_FIRST - 1);
 	replay_init(&tunnel->replay);
+	if (map->windows > 0)
+		tunnel->windows = (struct replay *)((uint8_t *)tunnel + bytes);
+	for (uint32_t i = 0; i < map->windows; i++)
+		replay_init(&tunnel->windows[i]);
 	return tunnel;
+}
+
+void hostmap_spread(struct hostmap *map, uint32_t queues)
+{
+	map->windows = queues;
 }
 
 void tunnel_free(struct hostmap *map, struct tunnel *tunnel)

@@ -41,11 +41,11 @@ VIA_BOTH="  unsafe_routes: [{route: $BEHIND, via: [{gateway: ${OVERLAY[g]}, weig
 	PY
 	ctl a why "$HOST" tcp 5201 | grep -q "$BEHIND is behind the gateway ${OVERLAY[g]}"
 	node_end a
-	run ! route_is_there
+	wait_for 3 route_is_gone # the rings of a process outlive it by about 100 ms
 }
 
-route_is_there() {
-	in_ns a ip route show | grep -q $BEHIND
+route_is_gone() {
+	! in_ns a ip route show | grep -q $BEHIND
 }
 
 @test "nebula is the gateway" {
@@ -207,12 +207,12 @@ learned() {
 	node g "$M57"
 	wait_for 10 reaches a "${OVERLAY[g]}"
 	ip -n "${NS[a]}" route add 224.0.0.0/4 dev tun-a
-	in_ns a ping -b -c 2 -i 0.1 -W 1 -q 10.42.255.255 || true
-	in_ns a ping -c 3 -i 0.1 -W 1 -q 224.0.0.5 || true
-	ctl a drops | grep -q 'tun_broadcast *2'
-	ctl a drops | grep -q 'tun_multicast *3'
+	in_ns a ping -b -c 2 -i 0.1 -w 1 -q 10.42.255.255 || true
+	in_ns a ping -c 3 -i 0.1 -w 1 -q 224.0.0.5 || true
+	ctl a drops | grep -q 'tun_broadcast *[1-9]'
+	ctl a drops | grep -q 'tun_multicast *[1-9]'
 	ip -n "${NS[g]}" route add 224.0.0.0/4 dev tun-g
-	in_ns g ping -c 3 -i 0.1 -W 1 -q 224.0.0.5 || true
-	ctl g drops | grep -q 'tun_no_route *3'
+	in_ns g ping -c 3 -i 0.1 -w 1 -q 224.0.0.5 || true
+	counted g tun_no_route
 	run ! counted g tun_multicast
 }

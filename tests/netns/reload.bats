@@ -68,14 +68,23 @@ reload_a_hundred_times() {
 	in_ns a "$BLAST" send "${OVERLAY[b]}" 5202 --bytes 200 --packets $packets --rate 2000 --seconds 40 \
 		>"$PAIR_DIR/sent" </dev/null 3>&- &
 	local source=$!
+	# beside it, each packet a flow that is not tracked yet: the rules judge it, old or new
+	in_ns a "$BLAST" send "${OVERLAY[b]}" 10000 --bytes 60 --ports 40000 --rate 1000 --seconds 15 \
+		>/dev/null </dev/null 3>&- &
+	local flows=$!
 	reload_a_hundred_times || { cat "$PAIR_DIR/answer"; return 1; }
-	[ -z "$(cat /proc/$source/stat 2>/dev/null)" ] && echo "# the stream was over before the reloads" >&3
+	kill -0 $source || { echo "the stream was over before the reloads"; return 1; }
+	kill $flows 2>/dev/null || true
+	wait $flows || true
 	wait $source $sink
 	cat "$PAIR_DIR/sent" "$PAIR_DIR/sink"
 	grep -q "^packets $packets .* disorder 0$" "$PAIR_DIR/sink"
 	grep -q '^missing 0 ' "$PAIR_DIR/sink"
 	echo "# 100 reloads: $(grep missing "$PAIR_DIR/sink")" >&3
 	says a '^ *applied: 100$' status
+	run ctl a drops -interval 0
+	echo "$output"
+	[ "$(grep -c firewall_out_no_rule <<<"$output")" = 0 ]
 	in_ns a ip route show dev tun-a | grep -q '172.16.98.0/24'
 	[ "$(in_ns a ip route show dev tun-a | grep -c '172.16')" = 1 ]
 	[ "$(in_ns a cat /sys/class/net/tun-a/mtu)" = 1379 ]
@@ -335,4 +344,25 @@ many_arrive() {
 	[ -z "$(in_ns a ip -o route show 172.16.0.0/16)" ]
 	[ "$(in_ns a cat /sys/class/net/tun-a/mtu)" = 1300 ]
 	pings a
+}
+
+dns_ports() {
+	in_ns a ss -Hlun | awk '{ sub(".*:", "", $4); if ($4 != 4242) print $4 }' | xargs
+}
+
+@test "a lighthouse begins to answer DNS, at another port, and no more" {
+	config_write a
+	edit a 's/am_lighthouse: false/am_lighthouse: true\n  serve_dns: false\n  dns: {host: 127.0.0.1, port: 5353}/'
+	node_start a
+	wait_for 5 says a '^queues: 2$' status
+	[ "$(dns_ports)" = "" ]
+	edit a 's/serve_dns: false/serve_dns: true/'
+	reloaded a
+	[ "$(dns_ports)" = 5353 ]
+	edit a 's/port: 5353/port: 5354/'
+	reloaded a
+	[ "$(dns_ports)" = 5354 ]
+	edit a 's/serve_dns: true/serve_dns: false/'
+	reloaded a
+	[ "$(dns_ports)" = "" ]
 }

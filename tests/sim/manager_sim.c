@@ -87,6 +87,46 @@ Test(sim_manager, dead_peer)
 	sim_seeds(10, dead_peer);
 }
 
+static bool passed_over(const struct sim_node *node)
+{
+	const struct tunnel_record *record = node->node->tunnels.all;
+
+	for (; record; record = record->next)
+		if (!atomic_load(&record->tunnel->unanswered))
+			return false;
+	return true;
+}
+
+/* A gateway that dies is passed over within the time promised, until it answers again. */
+static void silent_gateway(struct sim *sim)
+{
+	uint64_t interval = 5 * SIM_MS + sim_random(sim, 900 * SIM_MS), start, number = 10;
+
+	connected(sim);
+	for (int i = 0; i < 20; i++, sim_run(sim, interval)) {
+		sim_send(A, 0, 2, number++);
+		cr_assert(!passed_over(A), "one way traffic is no sign of death");
+	}
+	sim_cut(A, B, true);
+	for (start = sim->now_ns; !passed_over(A); sim_run(sim, 5 * SIM_MS)) {
+		if ((sim->now_ns - start) % interval < 5 * SIM_MS)
+			sim_send(A, 0, 2, number++);
+		cr_assert_leq(sim->now_ns - start, HEAL_NS, "a packet every %llu ms",
+			      (unsigned long long)(interval / SIM_MS));
+	}
+	/* its flows have gone to another gateway: nothing is sent to it any more */
+	sim_run(sim, 2 * SIM_S);
+	cr_assert(passed_over(A));
+	sim_cut(A, B, false);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert(!passed_over(A) && node_tunnel_count(A->node) > 0, "it answers again");
+}
+
+Test(sim_manager, silent_gateway)
+{
+	sim_seeds(20, silent_gateway);
+}
+
 /* Without recv_error, whoever began the tunnel, whatever the rhythm of the traffic. */
 static void restart(struct sim *sim)
 {

@@ -430,7 +430,8 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 			       punt->wire, punt->bytes, punt->length);
 		break;
 	case PUNT_WAITING:
-		run = (struct waiting_run){punt->vnet, punt->bytes, punt->length};
+		run = (struct waiting_run){
+			.vnet = punt->vnet, .bytes = punt->bytes, .length = punt->length};
 		node->waiting_taken[punt->queue]++;
 		node_on_waiting(node->node, punt->queue, &punt->addr, &run);
 		break;
@@ -532,8 +533,18 @@ static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wir
 	cr_assert_leq(length + WIRE_OVERHEAD, sizeof(packet));
 	if (!to && tunnel->remote)
 		to = &tunnel->remote->to;
-	if ((!to && !tunnel->path) || !seal_reserve(tunnel, 1, &counter))
+	if (!to && !tunnel->path)
 		return;
+	if (!seal_reserve(tunnel, 1, &counter)) {
+		if (!(atomic_fetch_or(&tunnel->event_in_flight, TUNNEL_EVENT_COUNTER) &
+		      TUNNEL_EVENT_COUNTER))
+			send_punt(node,
+				  &(struct punt){.type = PUNT_COUNTER,
+						 .tunnel = tunnel->id,
+						 .value = COUNTER_REFUSE_AT},
+				  NULL, 0);
+		return;
+	}
 	check_nonce(node, tunnel, counter);
 	seal_packet(tunnel, wire, WIRE_LABEL_NONE, counter, bytes, length, packet);
 	if (wire != WIRE_TEST_REQUEST && wire != WIRE_TEST_REPLY && wire != WIRE_CLOSE_TUNNEL) {

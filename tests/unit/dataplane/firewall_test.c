@@ -420,3 +420,17 @@ Test(firewall, bits_of_other_rules_judge_nothing, .init = setup, .fini = teardow
 		     DROP_FIREWALL_NO_RULE);
 	cr_expect_eq(check(&old, OUTBOUND, 181), DROP_FIREWALL_NO_RULE, "not refreshed meanwhile");
 }
+
+/* Trap 70: errors about a tracked flow are not related to it; they need a rule for ICMP. */
+Test(firewall, icmp_errors_need_a_rule_of_their_own, .init = setup, .fini = teardown)
+{
+	struct flow udp = flow_of(PEER, OWN, IPPROTO_UDP, 4000, 53);
+	struct flow error = flow_of(PEER, OWN, IPPROTO_ICMP, 0, 0);
+
+	add_rule(OUTBOUND, allow_all);
+	cr_assert_eq(check(&udp, OUTBOUND, 1), DROP_NONE);
+	cr_assert_eq(check(&udp, INBOUND, 1), DROP_NONE, "tracked");
+	cr_assert_eq(check(&error, INBOUND, 1), DROP_FIREWALL_NO_RULE);
+	add_rule(INBOUND, (struct rule){.protocol = RULE_ICMP, .any_port = true});
+	cr_assert_eq(check(&error, INBOUND, 1), DROP_NONE);
+}

@@ -230,6 +230,45 @@ Test(handover_road, control_is_told_once_of_mixed_trains_that_are_authentic)
 	rig_destroy(rig);
 }
 
+Test(handover_road, each_owner_has_a_replay_window_and_a_packet_always_the_same)
+{
+	struct rig *rig = rig_of(2);
+	struct addr three = addr_from_v4(0x0a000003);
+	uint8_t packet[200];
+	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
+								.protocol = IPPROTO_TCP,
+								.source = 3,
+								.tcp_flags = TCP_ACK,
+								.payload_bytes = 60});
+
+	hostmap_spread(rig->map, 2);
+	struct tunnel *tunnel = rig_tunnel(rig, 1, &three);
+	cr_assert_not_null(tunnel->windows);
+	/* our worker is far ahead; the other one's flow is not too old for that */
+	for (uint64_t counter = 3; counter <= 3 + 2 * REPLAY_WINDOW; counter += 2 * REPLAY_WINDOW) {
+		rig->label = (uint16_t)(label_owner(RIG_INDEX + 1, 2, 2) == rig->w.queue ? 2 : 1);
+		rig_add(rig, RIG_INDEX + 1, counter + 1, packet, length);
+		rig_receive(rig);
+	}
+	rig->label ^= 3;
+	rig_add(rig, RIG_INDEX + 1, 3, packet, length);
+	rig_receive(rig);
+	flush(rig);
+	cr_assert_eq(rig->io.handed_count, 1);
+	take(rig, 0);
+	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 3);
+	cr_expect_eq(rig_all_drops(rig), 0);
+	/* the same once more, and one of ours: known, whoever has them */
+	take(rig, 0);
+	rig->label ^= 3;
+	rig_add(rig, RIG_INDEX + 1, 3 + 2 * REPLAY_WINDOW + 1, packet, length);
+	rig_receive(rig);
+	flush(rig);
+	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 3);
+	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 2);
+	rig_destroy(rig);
+}
+
 /* ---- outbound -------------------------------------------------------------------------------- */
 
 static void send_udp(struct rig *rig, uint16_t port, uint32_t payload)

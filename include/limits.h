@@ -52,8 +52,8 @@
 
 /* --- tunnels (PROTOCOL.md 2) -------------------------------------------------------------------
  */
-#define TUNNELS_MAX              65536 /* live and pending; slot arrays are reserved, not touched */
-#define TUNNELS_PER_HOST_MAX     5     /* as Nebula since 1.7; a sixth removes the oldest */
+#define TUNNELS_MAX              131072 /* live and pending; slot arrays are reserved, not touched */
+#define TUNNELS_PER_HOST_MAX     5      /* as Nebula since 1.7; a sixth removes the oldest */
 #define UNCONFIRMED_MAX          64 /* responder tunnels without an authenticated packet yet (2.11) */
 #define UNCONFIRMED_PER_HOST_MAX 16 /* so that one copied certificate cannot use them up */
 /*

@@ -106,6 +106,13 @@ static int fill_tunnel(const struct tunnels *tunnels, struct tunnel *tunnel,
 	tunnel->remote_index = facts->remote_index;
 	tunnel->initiator = facts->initiator;
 	atomic_init(&tunnel->state, facts->initiator ? TUNNEL_CONFIRMED : TUNNEL_UNCONFIRMED);
+	if (cert->network_count > 1) {
+		tunnel->addrs = calloc(cert->network_count, sizeof(struct addr));
+		if (!tunnel->addrs) {
+			tunnel->addrs = &tunnel->first;
+			return -ENOMEM;
+		}
+	}
 	for (uint32_t i = 0; i < cert->network_count && i < PEER_ADDRS_MAX; i++)
 		tunnel->addrs[tunnel->addr_count++] = cert->networks[i].addr;
 	if (cert->unsafe_network_count > 0) {
@@ -191,6 +198,7 @@ int tunnels_remember_stage2(struct tunnels *tunnels, struct tunnel_record *recor
 		return -ENOMEM;
 	memcpy(record->stage2, stage2, length);
 	record->stage2_length = length;
+	record->has_stage1 = true;
 	memcpy(record->stage1_hash, hash, STAGE1_HASH_BYTES);
 	memcpy(&key, hash, sizeof(key));
 	table_add(&tunnels->by_stage1, &record->by_stage1, key);
@@ -256,6 +264,8 @@ void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record)
 	tunnels_arm(tunnels, record);
 	atomic_store(&record->tunnel->state, TUNNEL_CONFIRMED);
 	if (was_unconfirmed) {
+		free(record->stage2);
+		record->stage2 = NULL;
 		atomic_store(&record->tunnel->last_out_ns, now + 1);
 		tunnels_lead(tunnels, record);
 		return;
@@ -279,7 +289,7 @@ void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
 	timer_arm(&tunnels->timers, &record->timer, TIMER_NEVER);
 	tunnels->by_slot[tunnel->id.slot] = NULL;
 	table_remove(&tunnels->by_remote_index, &record->by_remote_index);
-	if (record->stage2)
+	if (record->has_stage1)
 		table_remove(&tunnels->by_stage1, &record->by_stage1);
 	if (record->previous)
 		record->previous->next = record->next;

@@ -98,7 +98,8 @@ struct tunnel_record {
 	/* responder: to know and answer a repeated stage 1 */
 	struct table_node by_stage1;
 	uint8_t stage1_hash[STAGE1_HASH_BYTES];
-	uint8_t *stage2; /* owned; NULL on the initiator */
+	bool has_stage1;
+	uint8_t *stage2; /* owned; NULL once the peer is known to have it */
 	size_t stage2_length;
 
 	struct timer timer;

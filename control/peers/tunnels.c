@@ -134,6 +134,26 @@ static int fill_tunnel(const struct tunnels *tunnels, struct tunnel *tunnel,
 	return err;
 }
 
+/* The list of unconfirmed tunnels, the oldest first. */
+static void await_proof(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	record->unproved_before = tunnels->unproved_last;
+	*(record->unproved_before ? &record->unproved_before->unproved_next : &tunnels->unproved) =
+		record;
+	tunnels->unproved_last = record;
+	tunnels->unconfirmed++;
+}
+
+static void await_no_more(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	struct tunnel_record *before = record->unproved_before, *next = record->unproved_next;
+
+	*(before ? &before->unproved_next : &tunnels->unproved) = next;
+	*(next ? &next->unproved_before : &tunnels->unproved_last) = before;
+	record->unproved_before = record->unproved_next = NULL;
+	tunnels->unconfirmed--;
+}
+
 static void list_record(struct tunnels *tunnels, struct tunnel_record *record)
 {
 	record->next = tunnels->all;
@@ -176,7 +196,8 @@ struct tunnel_record *tunnels_add(struct tunnels *tunnels, const struct tunnel_f
 	record->cert = cert_ref(facts->cert);
 	memcpy(record->own_fingerprint, facts->own->fingerprint, CERT_FINGERPRINT_SIZE);
 	tunnel->rules = facts->rules;
-	tunnels->unconfirmed += record->state == RECORD_UNCONFIRMED;
+	if (record->state == RECORD_UNCONFIRMED)
+		await_proof(tunnels, record);
 	list_record(tunnels, record);
 	return record;
 
@@ -256,7 +277,8 @@ void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record)
 	bool was_unconfirmed = record->state == RECORD_UNCONFIRMED;
 	uint64_t now = now_ns(tunnels);
 
-	tunnels->unconfirmed -= was_unconfirmed;
+	if (was_unconfirmed)
+		await_no_more(tunnels, record);
 	record->state = RECORD_LIVE;
 	record->expires_ns = record->next_test_ns = TIMER_NEVER;
 	record->live =
@@ -279,7 +301,8 @@ void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
 {
 	struct tunnel *tunnel = record->tunnel;
 
-	tunnels->unconfirmed -= record->state == RECORD_UNCONFIRMED;
+	if (record->state == RECORD_UNCONFIRMED)
+		await_no_more(tunnels, record);
 	tunnels->gone(tunnels, record, true);
 	tunnels_leave_hosts(tunnels, record);
 	hostmap_index_remove(tunnels->map, tunnel->local_index);
@@ -306,7 +329,8 @@ void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
 void tunnels_close(struct tunnels *tunnels, struct tunnel_record *record)
 {
 	tunnels_send(tunnels, record, WIRE_CLOSE_TUNNEL, NULL, 0);
-	tunnels->unconfirmed -= record->state == RECORD_UNCONFIRMED;
+	if (record->state == RECORD_UNCONFIRMED)
+		await_no_more(tunnels, record);
 	record->state = RECORD_CLOSING;
 	record->expires_ns = now_ns(tunnels) + CLOSE_LINGER_NS;
 	record->next_test_ns = record->live.due_ns = TIMER_NEVER;
@@ -351,13 +375,8 @@ void tunnels_evict_unconfirmed(struct tunnels *tunnels, const struct addr *addr)
 	if (own < UNCONFIRMED_PER_HOST_MAX && tunnels->unconfirmed < UNCONFIRMED_MAX)
 		return;
 	/* The host that floods pays; one that has none yet takes the oldest of all. */
-	size_t unseen = own < 2 ? tunnels->unconfirmed : 0; /* they are young: near the front */
-	for (struct tunnel_record *record = tunnels->all; unseen > 0; record = record->next) {
-		if (record->state != RECORD_UNCONFIRMED)
-			continue;
-		oldest = record;
-		unseen--;
-	}
+	if (own < 2)
+		oldest = tunnels->unproved;
 	if (oldest)
 		tunnels_remove(tunnels, oldest);
 }

@@ -92,7 +92,8 @@ struct tunnel_record {
 	struct cert *cert;
 	uint8_t own_fingerprint[CERT_FINGERPRINT_SIZE]; /* of our certificate in the handshake */
 	uint64_t peer_time; /* Time of its stage 1, unix ns; 0 on the initiator */
-	struct tunnel_record *next, *previous; /* all records, newest first */
+	struct tunnel_record *next, *previous;                 /* all records, newest first */
+	struct tunnel_record *unproved_next, *unproved_before; /* UNCONFIRMED, the oldest first */
 	struct table_node by_remote_index;
 
 	/* responder: to know and answer a repeated stage 1 */
@@ -137,6 +138,7 @@ struct tunnels {
 	struct table by_addr;                    /* struct peer_host */
 	struct table by_stage1, by_remote_index; /* struct tunnel_record */
 	struct tunnel_record *all;
+	struct tunnel_record *unproved, *unproved_last;
 	size_t count, unconfirmed;
 	uint64_t held_bytes; /* of all pending handshakes */
 	struct timers timers;

@@ -172,23 +172,33 @@ $(CROWD_PROGRAMS): $(B)/perf/%: $(B)/obj/perf/%.o $(CROWD_OBJ) $(CONTROL_OBJ) $(
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
 perf-programs: $(PERF_PROGRAMS) $(CROWD_PROGRAMS)
 
+FUZZ_NAMES    := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
+FUZZ_MAIN     := $(if $(LIBFUZZER),,$(B)/obj/tests/fuzz/replay.o)
+# What several threads share, under the thread sanitizer: tests/tsan/criterion/criterion.h says why apart.
+TSAN_TESTS := $(patsubst %,tests/unit/dataplane/%_test.c,aead conntrack hostmap replay seal)
+TSAN_OBJ   := $(TSAN_TESTS:%.c=$(B)/obj/tsan/%.o) $(B)/obj/tsan/tests/tsan/main.o
+$(B)/obj/tsan/%.o: %.c $(B)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) -Wno-unused-variable $(CFLAGS) -Itests/tsan $(INC_dataplane) -Itests $(PKG_CFLAGS) -c -o $@ $<
+$(B)/tests/tsan: $(TSAN_OBJ) $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
 UNIT_PROGRAMS := $(if $(UNIT_DATAPLANE_OBJ),$(B)/tests/unit-dataplane) \
 		 $(if $(UNIT_ROADS_OBJ),$(B)/tests/unit-roads) \
 		 $(if $(UNIT_CONTROL_OBJ),$(B)/tests/unit-control) $(if $(SIM_OBJ),$(B)/tests/sim)
-test-programs: all $(CROWD_PROGRAMS) $(UNIT_PROGRAMS) $(KERNEL_TESTS) $(NETNS_PRELOADS)
+test-programs: all $(CROWD_PROGRAMS) $(UNIT_PROGRAMS) $(FUZZ_PROGRAMS) $(KERNEL_TESTS) $(NETNS_PRELOADS)
 unit-programs: $(UNIT_PROGRAMS)
 hot-objects: $(DATAPLANE_OBJ)
 
-# --- fuzz targets: libFuzzer, so clang, with the sanitizers
-$(B)/fuzz/%: tests/fuzz/%_fuzz.c $(wildcard dataplane/crypto/*.c) $(B)/flags
-	$(call say,FUZZ,$@)
-	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
-	-fno-sanitize-recover=undefined $(INC_dataplane) $(PKG_CFLAGS) -o $@ $(filter %.c,$^) $(PKG_LIBS)
-
-$(B)/fuzz/lighthouse $(B)/fuzz/relay: $(B)/fuzz/%: tests/fuzz/%_fuzz.c control/peers/%_wire.c $(B)/flags
-	$(call say,FUZZ,$@)
-	$(Q)mkdir -p $(@D) && clang $(filter-out -MMD -MP -flto,$(BASE)) -O1 -g -fsanitize=fuzzer,address,undefined \
-	-fno-sanitize-recover=undefined -Iinclude -Icontrol -o $@ $(filter %.c,$^)
+# --- fuzz targets: with libFuzzer (clang, sanitizers; goal fuzz below), and the same objects with
+# --- a main of our own that replays the corpus and every cut and change of it
+$(B)/obj/tests/fuzz/%.o: tests/fuzz/%.c $(B)/flags | $(PROTO_C)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_control) -Idataplane -Itests $(PKG_CFLAGS) -c -o $@ $<
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%_fuzz.o $(FUZZ_MAIN) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
 
 # --- what is run rather than built. pkg-config is asked when make starts: so libraries that
 # --- install-deps has just brought are seen by a make below this one.
@@ -207,10 +217,18 @@ test-debug:
 	+@$(SUB) debug DEBUG_GOALS=test-programs
 	@B=$(B)/debug tests/run $(if $(T),'$(T)')
 
+FUZZ     := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+test-tsan:
+	+@$(SUB) B=$(B)/tsan CFLAGS='-O1 -g -fsanitize=thread' LDFLAGS='-fsanitize=thread' $(B)/tsan/tests/tsan
+	@TSAN_OPTIONS=halt_on_error=1 $(B)/tsan/tests/tsan \
+	$(or $(T),seal replay hostmap conntrack aead/threads_share_one_key)
+
+fuzz: T := $(or $(T),aead)
 fuzz:
-	+@$(SUB) $(B)/fuzz/$(or $(T),aead)
-	@mkdir -p $(B)/fuzz/$(or $(T),aead).corpus && cd $(B)/fuzz && ./$(or $(T),aead) -max_len=9300 \
-	-max_total_time=$(or $(SECS),60) -print_final_stats=1 $(or $(T),aead).corpus
+	+@$(if $(AS_ROOT),scripts/install-deps fuzz,:) && $(SUB) B=$(B)/fuzz CC=clang LIBFUZZER=1 CFLAGS='-O1 -g -fsanitize=fuzzer-no-link $(FUZZ)' \
+	LDFLAGS='-fsanitize=fuzzer $(FUZZ)' $(B)/fuzz/tests/fuzz/$(T)
+	@mkdir -p $(B)/fuzz/$(T).corpus && cd $(B)/fuzz && ./tests/fuzz/$(T) -max_len=9300 \
+	-max_total_time=$(or $(SECS),60) -print_final_stats=1 $(T).corpus $(wildcard $(CURDIR)/tests/fuzz/corpus/$(T))
 
 demo:
 	+@$(if $(AS_ROOT),scripts/install-deps $(if $(PEER),demo-$(PEER),demo),:) && $(SUB) all
@@ -265,6 +283,7 @@ help:
 	@echo '                           T=suite       one suite; T=suite/name one test; tests/run --list names them'
 	@echo 'make debug               address and undefined-behaviour sanitizers, into $(B)/debug/'
 	@echo 'sudo make test-debug     the suites with that build; T= as above'
+	@echo 'make test-tsan           what several threads share, under the thread sanitizer; T=suite/name'
 	@echo 'make fuzz T=aead         libFuzzer on tests/fuzz/T_fuzz.c, SECS=60; needs clang'
 	@echo 'make test-kernel-6.1     boots Debian 12'"'"'s own kernel in qemu and tests there (minutes)'
 	@echo 'sudo make profile        a load, a flame graph and CPU time per stage: $(B)/profile/ (perf/README.md)'
@@ -282,7 +301,7 @@ help:
 	@echo 'B=dir builds elsewhere'
 
 FORCE:
-.PHONY: all debug test test-debug fuzz demo profile lint install clean help FORCE
+.PHONY: all debug test test-debug test-tsan fuzz demo profile lint install clean help FORCE
 .PHONY: bench bench-network microbench microbench-check perf-programs test-programs unit-programs hot-objects test-kernel-6.1
 .SECONDARY:
 .DELETE_ON_ERROR:

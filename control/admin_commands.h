@@ -11,13 +11,17 @@
 #include "control.h"
 #include "identity/pki.h"
 #include "peers/node_query.h"
+#include "reload.h"
 
-/* What commands look at; set once. dataplane, node and counters are control's. */
+/* What commands look at. dataplane, node and counters are control's; a reload sets anew what comes
+ * of the configuration. */
 struct admin_world {
 	struct control *control;
 	const struct config *config;
 	const struct pki *pki;
 	const struct findings *findings; /* may be NULL */
+	uint16_t rules_version;          /* of the published snapshot */
+	struct reload *reload;           /* NULL: cannot reload */
 	const char *device;              /* "" with tun.disabled */
 	const char *offloads;            /* as in the log: "tun tso,uso, udp gso,gro" */
 	enum io_tier tier;
@@ -72,7 +76,9 @@ json_t *admin_seconds(uint64_t ns); /* null for NODE_NEVER */
 json_t *admin_cert(const struct cert *cert);
 /* A host object (10.2) of tunnel i of the host, with our own members beside Nebula's. */
 json_t *admin_host(struct node *node, const struct addr *addr, uint32_t i);
-/* The same of a handshake that we began. */
+/* Relay entry i of the host's tunnels (10.2, one object each), or NULL. */
+json_t *admin_relay(struct node *node, const struct addr *addr, uint32_t i);
+/* The same as admin_host of a handshake that we began. */
 json_t *admin_pending(struct node *node, const struct addr *addr);
 /* {"owner": {"learned": [], "reported": [], "relay": []}}, the form of list-lighthouse-addrmap. */
 json_t *admin_addrmap(struct node *node, const struct addr *addr);
@@ -88,12 +94,15 @@ admin_run_fn admin_run_queues;
 admin_run_fn admin_run_log_level;
 admin_run_fn admin_run_device_info;
 
+admin_run_fn admin_run_reload;
+
 /* --- admin_hosts.c: hosts and tunnels --- */
 
 admin_run_fn admin_run_list_hostmap;
 admin_run_fn admin_run_list_pending;
 admin_run_fn admin_run_list_addrmap;
 admin_run_fn admin_run_query;
+admin_run_fn admin_run_print_relays;
 admin_run_fn admin_run_print_tunnel;
 admin_run_fn admin_run_print_cert;
 admin_run_fn admin_run_create;

@@ -153,6 +153,12 @@ json_t *admin_run_query(struct admin_world *world, const struct admin_arguments 
 	return NULL;
 }
 
+json_t *admin_run_print_relays(struct admin_world *world, const struct admin_arguments *arguments,
+			       char error[ERROR_LINE_MAX])
+{
+	return list_hosts(world, arguments, admin_relay, error);
+}
+
 json_t *admin_run_print_tunnel(struct admin_world *world, const struct admin_arguments *arguments,
 			       char error[ERROR_LINE_MAX])
 {

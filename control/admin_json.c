@@ -112,18 +112,54 @@ static json_t *list_addrs(const struct tunnel *tunnel)
 	return list;
 }
 
+json_t *admin_relay(struct node *node, const struct addr *addr, uint32_t i)
+{
+	struct node_relay_view view;
+
+	if (!node_query_relay(node, addr, i, &view))
+		return NULL;
+	return json_pack(
+		"{s:o,s:s,s:s,s:o,s:I,s:I,s:b}", "NebulaAddr", admin_text_addr(&view.neighbour),
+		"Type", view.forwarding ? "forwarding" : "terminal", "State", view.state,
+		"PeerAddr", admin_text_addr(&view.peer), "LocalIndex", (json_int_t)view.local_index,
+		"RemoteIndex", (json_int_t)view.remote_index, "inUse", (int)view.in_use);
+}
+
+/* Those whom we reach through the host's tunnels, or who reach others so. */
+static json_t *list_relayed(struct node *node, const struct addr *addr)
+{
+	struct node_relay_view view;
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; node_query_relay(node, addr, i, &view); i++)
+		if (view.forwarding)
+			json_array_append_new(list, admin_text_addr(&view.peer));
+	return list;
+}
+
+static json_t *list_via(const struct node_tunnel_view *view)
+{
+	json_t *list = json_array();
+
+	if (view->has_path)
+		json_array_append_new(list, admin_text_addr(&view->via));
+	return list;
+}
+
 json_t *admin_host(struct node *node, const struct addr *addr, uint32_t i)
 {
 	struct node_tunnel_view view;
 
 	if (!node_query_tunnel(node, addr, i, &view))
 		return NULL;
-	return json_pack("{s:o,s:o,s:o,s:s,s:b,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:o}", "vpnAddrs",
-			 list_addrs(view.tunnel), "currentRemote",
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:s,s:b,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:o}",
+			 "vpnAddrs", list_addrs(view.tunnel), "currentRemote",
 			 view.has_remote ? admin_text_endpoint(&view.remote) : json_null(),
-			 "remoteAddrs", list_remotes(node, addr), "state", view.state, "primary",
-			 (int)view.primary, "handshake", view.initiator ? "initiator" : "responder",
-			 "ageSeconds", admin_seconds(view.age_ns), "heardSecondsAgo",
+			 "currentRelaysToMe", list_via(&view), "currentRelaysThroughMe",
+			 list_relayed(node, addr), "remoteAddrs", list_remotes(node, addr), "state",
+			 view.state, "primary", (int)view.primary, "handshake",
+			 view.initiator ? "initiator" : "responder", "ageSeconds",
+			 admin_seconds(view.age_ns), "heardSecondsAgo",
 			 admin_seconds(view.heard_ago_ns), "sentSecondsAgo",
 			 admin_seconds(view.sent_ago_ns), "localIndex",
 			 (json_int_t)view.local_index, "remoteIndex", (json_int_t)view.remote_index,

@@ -1,4 +1,7 @@
 /* admin_status.c - what m57ctl asks about this node as a whole: status, counters, log. */
+#include <stdio.h>
+#include <string.h>
+
 #include "addr_text.h"
 #include "admin_commands.h"
 #include "log.h"
@@ -57,6 +60,34 @@ static json_t *status_lighthouses(const struct admin_world *world)
 	return list;
 }
 
+/* Null before the first one. */
+static json_t *reload_json(const struct admin_world *world)
+{
+	const struct reload_outcome *last = world->reload ? &world->reload->last : NULL;
+	const struct control *control = world->control;
+
+	if (!last || !last->at_ns)
+		return json_null();
+	return json_pack(
+		"{s:s,s:o,s:i,s:i,s:s}", "result", last->ok ? "applied" : "refused", "agoSeconds",
+		admin_seconds(control->outside.now_ns((void *)control) - last->at_ns), "applied",
+		(int)last->applied, "errors", (int)last->error_count, "text", last->text);
+}
+
+/* null unless the kernel's table is followed. */
+static json_t *status_system_routes(const struct admin_world *world)
+{
+	struct routes_learned learned = {0};
+
+	if (world->control->routes)
+		routes_learned(world->control->routes, &learned);
+	if (!learned.followed)
+		return json_null();
+	return json_pack("{s:i,s:i,s:I,s:I,s:I}", "routes", (int)learned.count, "leftOut",
+			 (int)learned.left_out, "overruns", (json_int_t)learned.overruns, "dumps",
+			 (json_int_t)learned.dumps, "tables", (json_int_t)learned.tables);
+}
+
 json_t *admin_run_status(struct admin_world *world, const struct admin_arguments *arguments,
 			 char error[ERROR_LINE_MAX])
 {
@@ -64,7 +95,8 @@ json_t *admin_run_status(struct admin_world *world, const struct admin_arguments
 	struct control *control = world->control;
 
 	return json_pack(
-		"{s:s,s:o,s:s,s:o,s:i,s:s,s:b,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,s:o}",
+		"{s:s,s:o,s:s,s:o,s:i,s:s,s:b,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,s:o,"
+		"s:o,s:o}",
 		"version", M57_VERSION, "uptimeSeconds",
 		admin_seconds(control->outside.now_ns(control) - world->started_ns), "interface",
 		world->device[0] ? world->device : "disabled", "udpAddr",
@@ -78,8 +110,10 @@ json_t *admin_run_status(struct admin_world *world, const struct admin_arguments
 		(int)world->config->lighthouse.am_lighthouse, "lighthouses",
 		status_lighthouses(world), "tunnels", (json_int_t)node_tunnel_count(control->node),
 		"pendingHandshakes", (json_int_t)node_pending_count(control->node), "logLevel",
-		log_level_name(log_level_now()), "warnings", status_warnings(world));
+		log_level_name(log_level_now()), "systemRoutes", status_system_routes(world),
+		"reload", reload_json(world), "warnings", status_warnings(world));
 }
+
 /* --- counters ----------------------------------------------------------------------------------
  */
 
@@ -166,6 +200,40 @@ json_t *admin_run_queues(struct admin_world *world, const struct admin_arguments
 	for (uint32_t queue = 0; queue < world->control->queues; queue++)
 		json_array_append_new(rows, queue_row(world->control, queue));
 	return rows;
+}
+
+/* --- reload ------------------------------------------------------------------------------------
+ */
+
+/* A refused one is an error of m57ctl: the first lines of what is wrong, cut where there is no
+ * room.
+ */
+static void refusal(const struct reload_outcome *last, char error[ERROR_LINE_MAX])
+{
+	char place[FINDING_PLACE_MAX];
+	int used = snprintf(error, ERROR_LINE_MAX, "not reloaded, nothing has changed; %u errors",
+			    last->error_count);
+
+	for (uint32_t i = 0; i < last->findings.count && used < ERROR_LINE_MAX; i++) {
+		const struct finding *finding = &last->findings.list[i];
+
+		if (finding->severity == SEVERITY_ERROR)
+			used += snprintf(error + used, (size_t)(ERROR_LINE_MAX - used), "\n%s: %s",
+					 finding_place(finding, place), finding->text);
+	}
+}
+
+json_t *admin_run_reload(struct admin_world *world, const struct admin_arguments *arguments,
+			 char error[ERROR_LINE_MAX])
+{
+	if (!world->reload || world->control->state != CONTROL_RUNNING) {
+		snprintf(error, ERROR_LINE_MAX, "the node is starting or ending");
+		return NULL;
+	}
+	if (reload_run(world->reload) == 0)
+		return reload_json(world);
+	refusal(&world->reload->last, error);
+	return NULL;
 }
 
 /* --- log and device ----------------------------------------------------------------------------

@@ -124,6 +124,24 @@ static struct flow page_flow(const struct page *page, enum direction direction)
 	return flow;
 }
 
+/* Who says so: learned routes count before those of the configuration. */
+static const char *route_origin(const struct page *page, char text[64])
+{
+	const struct prefix *to = &page->route.route->to;
+	const struct config *config = page->world->config;
+
+	snprintf(text, 64, "tun.unsafe_routes");
+	for (uint32_t i = 0; i < config->tun.unsafe_route_count; i++) {
+		const struct config_unsafe_route *route = &config->tun.unsafe_routes[i];
+
+		if (route->to.bits == to->bits && addr_equal(&route->to.addr, &to->addr))
+			snprintf(text, 64, "tun.unsafe_routes, line %u", route->where.line);
+	}
+	if (page->world->control->routes && routes_knows(page->world->control->routes, to))
+		snprintf(text, 64, "learned from the system");
+	return text;
+}
+
 /*
  * The route's gateways. With a source port the flow is known, and the one it takes is named; else
  * the rest of the page is about the first that is ready, in the order in which the workers look.
@@ -131,7 +149,7 @@ static struct flow page_flow(const struct page *page, enum direction direction)
 static void check_gateways(struct page *page)
 {
 	const struct next_hop *route = &page->route;
-	char text[PREFIX_TEXT_MAX], hop[ADDR_TEXT_MAX];
+	char text[PREFIX_TEXT_MAX], hop[ADDR_TEXT_MAX], origin[64];
 	uint32_t count = route->gateway_count, taken = count;
 	struct node_host_view view;
 
@@ -143,9 +161,9 @@ static void check_gateways(struct page *page)
 			taken = at;
 	}
 	page->hop = route->gateways[taken < count ? taken : route->chosen].to.addr;
-	line(page, "ok", "route", "%s is behind %s%s", prefix_format(&route->route->to, text),
+	line(page, "ok", "route", "%s is behind %s%s (%s)", prefix_format(&route->route->to, text),
 	     count > 1 ? "several gateways; looked at is " : "the gateway ",
-	     addr_format(&page->hop, hop));
+	     addr_format(&page->hop, hop), route_origin(page, origin));
 	for (uint32_t i = 0; count > 1 && i < count; i++) {
 		node_query_host(page->node, &route->gateways[i].to.addr, &view);
 		line(page, "-", "gateway", "%s, weight %u, %s a tunnel%s%s",
@@ -261,6 +279,30 @@ static void check_known(struct page *page, const struct node_host_view *host)
 		     at ? ": " : "", text);
 }
 
+/* How the host says it is reached, and how far each of its relays is. */
+static void check_relays(struct page *page)
+{
+	const struct relay_options *options = &page->world->config->relay;
+	struct addr relay;
+
+	for (uint32_t i = 0; node_query_relay_of(page->node, &page->hop, i, &relay); i++) {
+		struct node_host_view host;
+		struct node_relay_view view;
+		const char *state = "not asked yet";
+		char text[ADDR_TEXT_MAX];
+
+		node_query_host(page->node, &relay, &host);
+		for (uint32_t k = 0; node_query_relay(page->node, &relay, k, &view); k++)
+			if (addr_equal(&view.peer, &page->hop)) {
+				state = view.state;
+				break;
+			}
+		line(page, "-", "relay", "%s, %s; %s%s", addr_format(&relay, text),
+		     host.usable ? "with a tunnel" : "without a tunnel", state,
+		     options->use_relays ? "" : " (relays are not used here: relay.use_relays)");
+	}
+}
+
 static void check_pending(struct page *page, const struct node_host_view *host)
 {
 	const struct node_failure *failure = node_query_failure(page->node, &page->hop);
@@ -293,10 +335,13 @@ static bool check_tunnel(struct page *page, const struct node_host_view *host,
 			continue;
 		if (view->has_remote)
 			endpoint_format(&view->remote, to);
+		else if (view->has_path)
+			addr_format(&view->via, to);
 		line(page, "ok", "tunnel", "%s, made %s by %s handshake", view->state,
 		     age(view->age_ns, created), view->initiator ? "our" : "its");
-		line(page, view->has_remote ? "ok" : "no", "path",
-		     "direct to %s; last heard %s, last sent %s", to,
+		line(page, view->has_remote || view->has_path ? "ok" : "no", "path",
+		     "%s %s; last heard %s, last sent %s",
+		     view->has_remote ? "direct to" : "through the relay", to,
 		     age(view->heard_ago_ns, heard), age(view->sent_ago_ns, sent));
 		return true;
 	}
@@ -353,7 +398,7 @@ static void check_flow(struct page *page, const struct tunnel *tunnel, enum dire
 static void check_rules(struct page *page, const struct tunnel *tunnel, enum direction direction)
 {
 	const struct firewall_rules *rules = &page->world->config->firewall.rules[direction];
-	const struct peer_rules *bits = tunnel->rules;
+	const struct peer_rules *bits = tunnel_rules(tunnel, page->world->rules_version);
 	char text[LINE_MAX_BYTES - 100] = "";
 	uint32_t fit = 0, at = 0;
 
@@ -473,6 +518,7 @@ json_t *admin_why(struct admin_world *world, const struct admin_arguments *argum
 	node_query_host(page.node, &page.hop, &host);
 	check_known(&page, &host);
 	tunnel = check_tunnel(&page, &host, &view);
+	check_relays(&page);
 	check_pending(&page, &host);
 	if (tunnel)
 		check_peer_cert(&page, view.cert);

@@ -19,12 +19,23 @@
 #include <string.h>
 #include <time.h>
 
+#include "config/snapshot_build.h"
+#include "dns.h"
 #include "log.h"
 #include "system/local_addrs.h"
 #include "system/resolver.h"
 #include "system/signals.h"
 
-enum poll_tag { TAG_SIGNAL = 1, TAG_REAPER, TAG_ADDRS, TAG_ADMIN, TAG_RESOLVER, TAG_END };
+enum poll_tag {
+	TAG_SIGNAL = 1,
+	TAG_REAPER,
+	TAG_ADDRS,
+	TAG_ADMIN,
+	TAG_ROUTES,
+	TAG_RESOLVER,
+	TAG_DNS,
+	TAG_END
+};
 
 /* READY, STOPPED and a note of each kind per worker come beside what the pools hold. */
 #define PUNTS_PER_QUEUE                                                                            \
@@ -86,20 +97,34 @@ static void poll_arm(struct control *control, int fd, enum poll_tag tag)
 }
 
 /* One shot: what a bounded turn has left makes the next poll fire at once. */
-static void admin_poll_arm(struct control *control)
+static void poll_arm_once(struct control *control, int fd, enum poll_tag tag)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&control->ring);
 
-	io_uring_prep_poll_add(sqe, admin_fd(control->admin), POLLIN);
-	io_uring_sqe_set_data64(sqe, TAG_ADMIN);
+	io_uring_prep_poll_add(sqe, fd, POLLIN);
+	io_uring_sqe_set_data64(sqe, tag);
 }
 
-static void resolver_poll_arm(struct control *control)
+static void snapshot_release(struct hostmap *map, void *object)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&control->ring);
+	snapshot_free(object);
+}
 
-	io_uring_prep_poll_add(sqe, resolver_fd(control->resolver), POLLIN);
-	io_uring_sqe_set_data64(sqe, TAG_RESOLVER);
+/* The workers' snapshot with the routes that the kernel has now: nothing else of it changes. */
+static void routes_publish(struct control *control)
+{
+	struct route_table *table = routes_due(control->routes, control->outside.now_ns(control));
+	struct snapshot *snapshot;
+
+	if (!table)
+		return;
+	snapshot = snapshot_reroute(dataplane_snapshot(control->dataplane), table);
+	if (!snapshot) {
+		route_table_destroy(table); /* no memory: the next change tries again */
+		return;
+	}
+	hostmap_defer(control->map, snapshot_release,
+		      dataplane_publish(control->dataplane, snapshot));
 }
 
 static void close_begin(struct control *control)
@@ -118,7 +143,7 @@ static void signals_take(struct control *control)
 	while ((number = signals_next(control->signal_fd)) != 0) {
 		switch (number) {
 		case SIGHUP:
-			log_warning("SIGHUP: reloading is not supported, restart to apply changes");
+			control->reload_asked = true; /* several at once are one */
 			break;
 		case SIGUSR1:
 			control_stats(control, &stats);
@@ -169,12 +194,18 @@ static void completion_take(struct control *control, uint64_t tag, uint32_t flag
 		node_on_local_addrs(control->node);
 		if (!(flags & IORING_CQE_F_MORE))
 			poll_arm(control, control->addrs_fd, TAG_ADDRS);
+	} else if (tag == TAG_ROUTES) {
+		routes_turn(control->routes, control->outside.now_ns(control));
+		poll_arm_once(control, routes_fd(control->routes), TAG_ROUTES);
 	} else if (tag == TAG_ADMIN) {
 		admin_turn(control->admin, control->outside.now_ns(control));
-		admin_poll_arm(control);
+		poll_arm_once(control, admin_fd(control->admin), TAG_ADMIN);
 	} else if (tag == TAG_RESOLVER) {
 		resolver_turn(control->resolver);
-		resolver_poll_arm(control);
+		poll_arm_once(control, resolver_fd(control->resolver), TAG_RESOLVER);
+	} else if (tag == TAG_DNS) {
+		dns_turn(control->dns, control->node, &control->outside);
+		poll_arm_once(control, dns_fd(control->dns), TAG_DNS);
 	}
 }
 
@@ -256,6 +287,8 @@ static uint64_t next_deadline(const struct control *control)
 {
 	uint64_t deadline = node_next_deadline(control->node);
 
+	if (routes_next_deadline(control->routes) < deadline)
+		deadline = routes_next_deadline(control->routes);
 	if (handshake_queue_deadline(&control->handshakes) < deadline)
 		deadline = handshake_queue_deadline(&control->handshakes);
 	if (control->admin && admin_next_deadline(control->admin) < deadline)
@@ -297,19 +330,29 @@ int control_run(struct control *control)
 	if (control->addrs_fd >= 0)
 		poll_arm(control, control->addrs_fd, TAG_ADDRS);
 	if (control->admin)
-		admin_poll_arm(control);
+		poll_arm_once(control, admin_fd(control->admin), TAG_ADMIN);
 	if (control->resolver)
-		resolver_poll_arm(control);
+		poll_arm_once(control, resolver_fd(control->resolver), TAG_RESOLVER);
+	if (control->dns)
+		poll_arm_once(control, dns_fd(control->dns), TAG_DNS);
+	if (routes_fd(control->routes) >= 0)
+		poll_arm_once(control, routes_fd(control->routes), TAG_ROUTES);
 
 	while (control->state != CONTROL_ENDED) {
 		turn_wait(control, next_deadline(control));
 		completions_take(control);
 		if (control->state == CONTROL_ENDED)
 			break;
+		if (control->reload_asked && control->state == CONTROL_RUNNING) {
+			control->reload_asked = false;
+			log_info("Caught HUP, reloading config");
+			control->on_reload(control);
+		}
 		handshakes_work(control);
 		if (control->resolver)
 			resolver_tick(control->resolver, control->outside.now_ns(control));
 		node_tick(control->node);
+		routes_publish(control);
 		if (control->admin)
 			admin_tick(control->admin, control->outside.now_ns(control));
 		garbage_turn(control);

@@ -17,6 +17,7 @@
 #include "outside.h"
 #include "peers/node.h"
 #include "reaper.h"
+#include "routes.h"
 #include "stats.h"
 #include "system/steer.h"
 
@@ -38,11 +39,14 @@ struct control {
 	enum steering steering;
 	bool udp_v6;
 	int signal_fd;
-	struct admin *admin;                       /* NULL: no control socket */
-	struct resolver *resolver;                 /* NULL: no host name is looked up */
-	int addrs_fd;                              /* local_addrs_watch(); -1: not watched */
-	void (*on_ready)(struct control *control); /* every worker runs */
-	void *context;                             /* on_ready's own */
+	struct admin *admin;                        /* NULL: no control socket */
+	struct routes *routes;                      /* NULL: never in a running node */
+	struct dns *dns;                            /* NULL: this is no lighthouse */
+	struct resolver *resolver;                  /* NULL: no host name is looked up */
+	int addrs_fd;                               /* local_addrs_watch(); -1: not watched */
+	void (*on_ready)(struct control *control);  /* every worker runs */
+	void (*on_reload)(struct control *control); /* SIGHUP, once every worker runs */
+	void *context;                              /* of these two */
 
 	/* the loop's own */
 	struct io_uring ring;
@@ -52,6 +56,7 @@ struct control {
 	uint64_t workers_ready;             /* a bit per queue */
 	uint64_t waiting_taken[QUEUES_MAX]; /* PUNT_WAITING that the node has got, by queue */
 	uint32_t notes_said;                /* a bit per enum note */
+	bool reload_asked;
 	struct orders orders;
 	struct handshake_queue handshakes;
 	struct outside outside; /* the real one: outside_live.c */

@@ -18,7 +18,9 @@
 #include "admin_commands.h"
 #include "config/snapshot_build.h"
 #include "control.h"
+#include "dns.h"
 #include "log.h"
+#include "reload.h"
 #include "routes.h"
 #include "system/cpu_topology.h"
 #include "system/local_addrs.h"
@@ -32,11 +34,9 @@
 #define CTL_PATH_DEFAULT    "/run/m57/%s.sock" /* of the tun device */
 
 struct daemon {
-	const struct config *config;
-	const struct pki *pki;
+	struct reload reload; /* holds the configuration in use */
 	enum io_tier tier;
 	struct tun_device tun;
-	struct routes *routes;
 	struct udp_sockets udp;
 	struct snapshot *snapshot; /* until it is published, and again once the workers are gone */
 	struct control control;
@@ -44,6 +44,11 @@ struct daemon {
 	struct admin_world world; /* what m57ctl looks at */
 	char offloads[64];
 };
+
+static const struct config *config_of(const struct daemon *daemon)
+{
+	return daemon->reload.now->config;
+}
 
 static int fail(const char *error)
 {
@@ -88,7 +93,7 @@ static int tables_make(struct daemon *daemon)
 		return fail_errno("Cannot receive signals", -fd);
 	control->signal_fd = fd;
 	daemon->has_signals = true;
-	if (control_init(control, daemon->config->routines, error) != 0)
+	if (control_init(control, config_of(daemon)->routines, error) != 0)
 		return fail(error);
 	daemon->has_control = true;
 	control->map = hostmap_create(&locked);
@@ -106,18 +111,8 @@ static int tables_make(struct daemon *daemon)
 
 static int sockets_make(struct daemon *daemon)
 {
-	const struct config *config = daemon->config;
-	struct udp_options options = {
-		.host = config->listen.host,
-		.port = config->listen.port,
-		.queues = config->routines,
-		.read_buffer = config->listen.read_buffer,
-		.write_buffer = config->listen.write_buffer,
-		.mark = config->listen.so_mark,
-		.offloads = config->listen.udp_offloads,
-		.single = config->listen.batch <= 1,
-		.spread = config->spread_flows,
-	};
+	const struct config *config = config_of(daemon);
+	struct udp_options options = generation_udp(daemon->reload.now);
 	char error[ERROR_LINE_MAX] = "";
 
 	if (udp_open(&daemon->udp, &options, error) != 0)
@@ -138,7 +133,7 @@ static int sockets_make(struct daemon *daemon)
 
 static int tun_make(struct daemon *daemon)
 {
-	const struct config *config = daemon->config;
+	const struct config *config = config_of(daemon);
 	struct tun_options options = {.name = config->tun.dev,
 				      .queues = config->routines,
 				      .offloads = config->tun.use_offloads};
@@ -156,21 +151,15 @@ static int routes_make(struct daemon *daemon)
 {
 	char error[ERROR_LINE_MAX] = "";
 
-	daemon->routes = routes_create(daemon->tun.name, daemon->tun.index, daemon->tun.tso);
-	if (!daemon->routes)
+	struct routes *routes = routes_create(daemon->tun.name, daemon->tun.index, daemon->tun.tso);
+
+	daemon->control.routes = routes;
+	if (!routes)
 		return fail_errno("Cannot make the routes", ENOMEM);
-	if (routes_install(daemon->routes, daemon->config, pki_own_cert(daemon->pki), error) != 0)
+	if (routes_install(routes, config_of(daemon), pki_own_cert(&daemon->reload.now->pki),
+			   error) != 0)
 		return fail(error);
 	return 0;
-}
-
-static struct peer_rules *peer_rules_build(void *context, const struct cert *peer,
-					   const struct cert *ca)
-{
-	const struct daemon *daemon = context;
-
-	return rules_for_peer(daemon->config->firewall.rules, RULES_VERSION_FIRST, peer,
-			      ca ? ca->name : NULL);
 }
 
 static size_t local_addrs(void *context, struct local_addr *list, size_t most)
@@ -186,91 +175,25 @@ static void name_found(void *context, uint32_t id, enum name_outcome outcome,
 	node_on_name(daemon->control.node, id, outcome, addrs, count);
 }
 
-static struct name_entry *names_collect(const struct config *config, uint32_t *count)
-{
-	struct name_entry *list;
-
-	*count = config->advertise_name_count;
-	for (uint32_t i = 0; i < config->static_host_count; i++)
-		*count += config->static_hosts[i].name_count;
-	list = calloc(*count + 1, sizeof(*list));
-	*count = 0;
-	for (uint32_t i = 0; list && i < config->advertise_name_count; i++)
-		list[(*count)++] = (struct name_entry){.text = config->advertise_names[i].text,
-						       .port = config->advertise_names[i].port};
-	for (uint32_t i = 0; list && i < config->static_host_count; i++) {
-		const struct static_host *host = &config->static_hosts[i];
-
-		for (uint32_t j = 0; j < host->name_count; j++)
-			list[(*count)++] = (struct name_entry){host->names[j].text,
-							       host->names[j].port, host->overlay};
-	}
-	return list;
-}
-
-/* The host names of a configuration. *list is malloc'ed, its texts are the configuration's. */
-static int names_options(const struct config *config, struct name_options *options,
-			 struct name_entry **list)
-{
-	*options = (struct name_options){
-		.cadence_ns = config->static_map.cadence_ns,
-		.timeout_ns = config->static_map.lookup_timeout_ns,
-		.network = config->static_map.network,
-	};
-	*list = names_collect(config, &options->count);
-	options->list = *list;
-	return *list ? 0 : -ENOMEM;
-}
-
 static int node_make(struct daemon *daemon)
 {
-	const struct config *config = daemon->config;
-	struct node_static_host *hosts = calloc(config->static_host_count + 1, sizeof(*hosts));
-	struct node_options options = {
-		.cipher = config->cipher,
-		.queues = config->routines,
-		.udp_v6 = daemon->udp.v6,
-		.try_interval_ns = config->handshakes.try_interval_ns,
-		.retries = config->handshakes.retries,
-		.accept_recv_error = config->listen.accept_recv_error,
-		.disconnect_invalid = config->pki.disconnect_invalid,
-		.alive_interval_ns = config->tunnels.alive_interval_ns,
-		.deletion_interval_ns = config->tunnels.deletion_interval_ns,
-		.drop_inactive = config->tunnels.drop_inactive,
-		.inactivity_ns = config->tunnels.inactivity_ns,
-		.punch = config->punchy.punch,
-		.punch_all = config->punchy.target_all_remotes,
-		.static_hosts = hosts,
-		.static_host_count = config->static_host_count,
-		.lighthouse = config->lighthouse,
-		.relay = config->relay,
-		.udp_port = daemon->udp.bound.port,
-		.local_addrs = local_addrs,
-		.rules_for_peer = peer_rules_build,
-		.rules_context = daemon,
-	};
+	struct control *control = &daemon->control;
+	struct node_options options;
 
-	struct name_entry *names;
-
-	if (!hosts || names_options(config, &options.names, &names) != 0) {
-		free(hosts);
-		return fail_errno("Cannot collect the static hosts", ENOMEM);
-	}
-	for (uint32_t i = 0; i < config->static_host_count; i++) {
-		hosts[i].addr = config->static_hosts[i].overlay;
-		hosts[i].remote_count = config->static_hosts[i].remote_count;
-		memcpy(hosts[i].remotes, config->static_hosts[i].remotes, sizeof(hosts[i].remotes));
-	}
-	daemon->control.resolver = resolver_open(name_found, daemon);
-	if (!daemon->control.resolver)
+	control->resolver = resolver_open(name_found, daemon);
+	if (!control->resolver)
 		log_warning("Host names cannot be looked up", LOG_STR("error", strerror(errno)));
-	daemon->control.node =
-		node_create(&options, daemon->pki, daemon->control.map, &daemon->control.outside);
-	free(hosts);
-	free(names);
+	if (generation_node_options(daemon->reload.now, &options) == 0) {
+		options.udp_v6 = daemon->udp.v6;
+		options.udp_port = daemon->udp.bound.port;
+		options.local_addrs = local_addrs;
+		control->node = node_create(&options, &daemon->reload.now->pki, control->map,
+					    &control->outside);
+	}
+	generation_release(&options);
 	/* Without it a change of address waits for the next update. */
-	daemon->control.addrs_fd = local_addrs_watch();
-	return daemon->control.node ? 0 : fail_errno("Cannot make the node", ENOMEM);
+	control->addrs_fd = local_addrs_watch();
+	return control->node ? 0 : fail_errno("Cannot make the node", ENOMEM);
 }
 
 static const char *tun_offloads_text(const struct daemon *daemon)
@@ -286,7 +209,7 @@ static const char *udp_offloads_text(const struct daemon *daemon)
 /* The CPU of each worker into cpus; false: they are not pinned. */
 static bool cpus_choose(const struct daemon *daemon, int cpus[QUEUES_MAX])
 {
-	const struct config *config = daemon->config;
+	const struct config *config = config_of(daemon);
 	struct cpu_topology *topology;
 	int result;
 
@@ -307,7 +230,7 @@ static bool cpus_choose(const struct daemon *daemon, int cpus[QUEUES_MAX])
 
 static void pinning_log(const struct daemon *daemon, const int *cpus, bool chosen)
 {
-	uint32_t routines = daemon->config->routines;
+	uint32_t routines = config_of(daemon)->routines;
 	uint32_t pinned = dataplane_pinned(daemon->control.dataplane);
 	char text[QUEUES_MAX * sizeof("4095")] = "";
 
@@ -319,7 +242,7 @@ static void pinning_log(const struct daemon *daemon, const int *cpus, bool chose
 	else if (chosen)
 		log_warning("Workers could not be pinned to their CPUs and run on any",
 			    LOG_STR("cpus", text), LOG_U64("pinned", pinned));
-	else if (daemon->config->tun.pin_threads)
+	else if (config_of(daemon)->tun.pin_threads)
 		log_info("More routines than CPUs: the system places the workers",
 			 LOG_U64("routines", routines));
 }
@@ -329,8 +252,8 @@ static int dataplane_make(struct daemon *daemon)
 	int cpus[QUEUES_MAX];
 	bool chosen = cpus_choose(daemon, cpus);
 	struct dataplane_options options = {
-		.queues = daemon->config->routines,
-		.tun_fds = daemon->config->tun.disabled ? NULL : daemon->tun.fds,
+		.queues = config_of(daemon)->routines,
+		.tun_fds = config_of(daemon)->tun.disabled ? NULL : daemon->tun.fds,
 		.udp_fds = daemon->udp.fds,
 		.udp_v6 = daemon->udp.v6,
 		.tun_tso = daemon->tun.tso,
@@ -341,13 +264,13 @@ static int dataplane_make(struct daemon *daemon)
 		.map = daemon->control.map,
 		.tier = daemon->tier,
 		.cpus = chosen ? cpus : NULL,
-		.spread_flows = daemon->config->spread_flows,
+		.spread_flows = config_of(daemon)->spread_flows,
 	};
 	char error[ERROR_LINE_MAX] = "";
 	int result;
 
-	daemon->snapshot =
-		snapshot_build(daemon->config, pki_own_cert(daemon->pki), RULES_VERSION_FIRST);
+	daemon->snapshot = snapshot_build(config_of(daemon), pki_own_cert(&daemon->reload.now->pki),
+					  RULES_VERSION_FIRST);
 	if (!daemon->snapshot)
 		return fail_errno("Cannot build the firewall and routes", ENOMEM);
 	daemon->control.dataplane = dataplane_create(&options, error);
@@ -361,10 +284,24 @@ static int dataplane_make(struct daemon *daemon)
 	return result ? fail_errno("Cannot start the workers", -result) : 0;
 }
 
-/* A socket for m57ctl. Without one the node works all the same, so that is a warning. */
-static void admin_make(struct daemon *daemon, const struct findings *findings)
+/* A lighthouse whose DNS port is taken works all the same. */
+static void dns_make(struct daemon *daemon)
 {
-	const struct config *config = daemon->config;
+	char error[ERROR_LINE_MAX] = "";
+
+	if (!config_of(daemon)->lighthouse.am_lighthouse)
+		return;
+	daemon->control.dns = dns_create();
+	if (!daemon->control.dns)
+		log_warning("No DNS answers are given", LOG_STR("error", strerror(errno)));
+	else if (dns_reconfigure(daemon->control.dns, &config_of(daemon)->dns, error) != 0)
+		log_warning(error);
+}
+
+/* A socket for m57ctl. Without one the node works all the same, so that is a warning. */
+static void admin_make(struct daemon *daemon)
+{
+	const struct config *config = config_of(daemon);
 	struct control *control = &daemon->control;
 	const char *device = config->tun.disabled ? "" : daemon->tun.name;
 	char error[ERROR_LINE_MAX] = "", path[PATH_MAX];
@@ -377,8 +314,10 @@ static void admin_make(struct daemon *daemon, const struct findings *findings)
 	daemon->world = (struct admin_world){
 		.control = control,
 		.config = config,
-		.pki = daemon->pki,
-		.findings = findings,
+		.pki = &daemon->reload.now->pki,
+		.findings = &daemon->reload.now->findings,
+		.rules_version = RULES_VERSION_FIRST,
+		.reload = &daemon->reload,
 		.device = device,
 		.offloads = daemon->offloads,
 		.tier = daemon->tier,
@@ -409,18 +348,19 @@ static void networks_text(const struct cert *own, char *text, size_t size)
 static void ready(struct control *control)
 {
 	struct daemon *daemon = control->context;
-	const struct aead_backend *aead = aead_chosen(daemon->config->cipher);
+	const struct aead_backend *aead = aead_chosen(config_of(daemon)->cipher);
 	char networks[8 * PREFIX_TEXT_MAX];
 
-	networks_text(pki_own_cert(daemon->pki), networks, sizeof(networks));
+	networks_text(pki_own_cert(&daemon->reload.now->pki), networks, sizeof(networks));
 	log_info("Nebula interface is active",
-		 LOG_STR("interface", daemon->config->tun.disabled ? "disabled" : daemon->tun.name),
+		 LOG_STR("interface",
+			 config_of(daemon)->tun.disabled ? "disabled" : daemon->tun.name),
 		 LOG_STR("networks", networks), LOG_STR("build", M57_VERSION),
 		 LOG_ENDPOINT("udpAddr", &daemon->udp.bound),
 		 LOG_U64("routines", daemon->udp.queues),
 		 LOG_STR("ioUring", dataplane_tier_name(daemon->tier)), LOG_STR("aead", aead->name),
 		 LOG_STR("aeadArchitecture", aead->architecture),
-		 LOG_U64("aeadMegabytesPerSecond", aead_chosen_speed(daemon->config->cipher)),
+		 LOG_U64("aeadMegabytesPerSecond", aead_chosen_speed(config_of(daemon)->cipher)),
 		 LOG_STR("tunOffloads", tun_offloads_text(daemon)),
 		 LOG_STR("udpOffloads", udp_offloads_text(daemon)),
 		 LOG_U64("readBuffer", daemon->udp.read_buffer),
@@ -438,11 +378,12 @@ static void started_log(const struct daemon *daemon)
 	char hash[RULES_HASH_TEXT_MAX];
 
 	log_info("Firewall started",
-		 LOG_STR("firewallHashes", rules_hash(daemon->config->firewall.rules, hash)));
-	if (daemon->config->routines > 1)
-		log_info("Using multiple routines", LOG_U64("routines", daemon->config->routines),
+		 LOG_STR("firewallHashes", rules_hash(config_of(daemon)->firewall.rules, hash)));
+	if (config_of(daemon)->routines > 1)
+		log_info("Using multiple routines",
+			 LOG_U64("routines", config_of(daemon)->routines),
 			 LOG_STR("steering", steering_name(daemon->udp.steering)),
-			 LOG_STR("spreadFlows", daemon->config->spread_flows ? "yes" : "no"));
+			 LOG_STR("spreadFlows", config_of(daemon)->spread_flows ? "yes" : "no"));
 	if (daemon->udp.steer_error)
 		log_warning("No program may be attached to the sockets: the kernel chooses one for "
 			    "each peer by its addresses, and workers share out its flows if "
@@ -487,11 +428,12 @@ static void daemon_close(struct daemon *daemon)
 	snapshot_free(daemon->snapshot);
 	node_destroy(control->node);
 	resolver_close(control->resolver);
+	dns_destroy(control->dns);
 	if (control->map) {
 		garbage_release_all(control);
 		hostmap_destroy(control->map);
 	}
-	routes_destroy(daemon->routes);
+	routes_destroy(control->routes);
 	tun_close(&daemon->tun);
 	udp_close(&daemon->udp);
 	if (daemon->has_control)
@@ -502,28 +444,46 @@ static void daemon_close(struct daemon *daemon)
 		close(control->addrs_fd);
 }
 
-int daemon_run(const struct config *config, const struct pki *pki, const struct findings *findings)
+static void on_reload(struct control *control)
+{
+	struct daemon *daemon = control->context;
+
+	(void)reload_run(&daemon->reload);
+}
+
+int daemon_run(struct generation *generation, const char *path, bool strict)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 	int status = 1;
 
 	if (!daemon) {
 		fail_errno("Cannot start", ENOMEM);
+		generation_free(generation);
 		return status;
 	}
-	daemon->config = config;
-	daemon->pki = pki;
+	generation->rules_version = RULES_VERSION_FIRST;
+	daemon->reload = (struct reload){
+		.control = &daemon->control,
+		.path = path,
+		.strict = strict,
+		.udp = &daemon->udp,
+		.world = &daemon->world,
+		.now = generation,
+	};
 	daemon->control.on_ready = ready;
+	daemon->control.on_reload = on_reload;
 	daemon->control.context = daemon;
 	daemon->control.addrs_fd = -1;
 
 	if (tables_make(daemon) == 0 && sockets_make(daemon) == 0 && tun_make(daemon) == 0 &&
 	    routes_make(daemon) == 0 && node_make(daemon) == 0 && dataplane_make(daemon) == 0) {
 		started_log(daemon);
-		admin_make(daemon, findings);
+		admin_make(daemon);
+		dns_make(daemon);
 		status = control_run(&daemon->control);
 	}
 	daemon_close(daemon);
+	reload_release(&daemon->reload);
 	free(daemon);
 	if (status == 0)
 		log_info("Goodbye");

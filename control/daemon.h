@@ -5,15 +5,16 @@
 #ifndef M57_DAEMON_H
 #define M57_DAEMON_H
 
-#include "config/config.h"
-#include "identity/pki.h"
+#include <stdbool.h>
+
+struct generation;
 
 /*
- * findings: what the check of the configuration warned of, for m57ctl. Runs until SIGTERM or
- * SIGINT. Returns the exit status (PROTOCOL.md 9.1): 0 after a clean end, 1 when something could
- * not be set up (one line in the log says what and what to do), 2 when the tun or the socket failed
- * while running.
+ * Takes over generation, a configuration without errors that was loaded from path (strict:
+ * -strict); a reload loads it anew from there. Runs until SIGTERM or SIGINT. Returns the exit
+ * status (PROTOCOL.md 9.1): 0 after a clean end, 1 when something could not be set up (one line in
+ * the log says what and what to do), 2 when the tun or the socket failed while running.
  */
-int daemon_run(const struct config *config, const struct pki *pki, const struct findings *findings);
+int daemon_run(struct generation *generation, const char *path, bool strict);
 
 #endif

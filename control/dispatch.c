@@ -100,7 +100,11 @@ void dispatch_punt(struct control *control, struct punt *punt)
 		break;
 	case PUNT_WAITING:
 		run = (struct waiting_run){
-			.vnet = punt->vnet, .bytes = punt->bytes, .length = punt->length};
+			.vnet = punt->vnet,
+			.bytes = punt->bytes,
+			.length = punt->length,
+			.gateway_count = punt->gateway_count,
+			.gateways = (const struct addr *)(punt->bytes + punt->length)};
 		control->waiting_taken[punt->queue]++;
 		node_on_waiting(node, punt->queue, &punt->addr, &run);
 		break;

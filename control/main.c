@@ -18,6 +18,7 @@
 #include "config/check.h"
 #include "daemon.h"
 #include "dataplane.h"
+#include "generation.h"
 #include "log.h"
 
 struct command_line {
@@ -77,21 +78,20 @@ static const char *config_beside_executable(char path[PATH_MAX])
 
 static int run(const struct command_line *line)
 {
-	struct config *config = NULL;
-	struct pki pki;
-	struct findings findings = {0};
-	int status = 1;
+	struct generation *generation =
+		generation_load(line->config, line->strict, time(NULL), NULL);
 
-	if (check_load(line->config, line->strict, time(NULL), &config, &pki, &findings) == 0)
-		log_setup(&config->logging);
-	findings_print(&findings, stderr);
-	if (config) {
-		status = daemon_run(config, &pki, &findings);
-		pki_free(&pki);
-		config_free(config);
+	if (!generation) {
+		fprintf(stderr, "out of memory\n");
+		return 1;
 	}
-	findings_free(&findings);
-	return status;
+	if (generation->config)
+		log_setup(&generation->config->logging);
+	findings_print(&generation->findings, stderr);
+	if (generation->config)
+		return daemon_run(generation, line->config, line->strict);
+	generation_free(generation);
+	return 1;
 }
 
 int main(int argc, char **argv)

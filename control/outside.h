@@ -33,6 +33,9 @@ struct waiting_run {
 	struct virtio_net_hdr vnet;
 	const uint8_t *bytes;
 	uint32_t length; /* at most SLOT_BYTES */
+	/* other hosts that lead to its destination, should one of them have a tunnel first */
+	uint32_t gateway_count;
+	const struct addr *gateways;
 };
 
 /* How a look-up of a host name ended. */

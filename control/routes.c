@@ -5,19 +5,27 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "log.h"
 #include "system/interface.h"
+#include "system/route_watch.h"
 
 struct routes {
 	char name[IFNAMSIZ];
 	unsigned index;
 	bool offloads;
+	const struct config *config; /* the one in force; borrowed */
+	struct route_watch *watch;   /* NULL: nothing is followed */
+	uint64_t tables;             /* made of learned routes */
+	bool warned_full;
 };
 
 struct routes_change {
 	struct route_table *table; /* NULL: handed out */
 	size_t count;
 	struct interface_step *steps;
+	const struct config *config;
 };
 
 struct routes *routes_create(const char *name, unsigned index, bool offloads)
@@ -34,6 +42,8 @@ struct routes *routes_create(const char *name, unsigned index, bool offloads)
 
 void routes_destroy(struct routes *routes)
 {
+	if (routes)
+		route_watch_close(routes->watch);
 	free(routes);
 }
 
@@ -85,6 +95,7 @@ int routes_install(struct routes *routes, const struct config *config, const str
 	struct interface_plan plan;
 	int result = -ENOMEM;
 
+	routes->config = config;
 	if (routes->index == 0)
 		return 0;
 	if (plan_make(routes, config, own, &plan))
@@ -92,6 +103,14 @@ int routes_install(struct routes *routes, const struct config *config, const str
 	else
 		snprintf(error, ERROR_LINE_MAX, "cannot collect the routes: no memory");
 	free((void *)plan.routes);
+	if (result != 0 || !config->tun.use_system_routes)
+		return result;
+	routes->watch = route_watch_open(routes->index, own->networks, own->network_count,
+					 config->tun.system_routes_buffer);
+	if (routes->watch)
+		return 0;
+	result = -errno;
+	snprintf(error, ERROR_LINE_MAX, "cannot follow the system's routes: %s", strerror(-result));
 	return result;
 }
 
@@ -100,19 +119,90 @@ int routes_install(struct routes *routes, const struct config *config, const str
 
 struct route_table *routes_table(const struct routes *routes, const struct config *config)
 {
+	const struct system_routes *learned =
+		routes->watch ? route_watch_routes(routes->watch) : NULL;
 	uint32_t count = config->tun.unsafe_route_count;
-	struct route *list = calloc(count + 1, sizeof(*list));
+	uint32_t most = count + (learned ? system_routes_count(learned) : 0);
+	struct route *list = calloc(most + 1, sizeof(*list));
 	struct route_table *table = NULL;
+	bool failed = false;
 
 	for (uint32_t i = 0; list && i < count; i++) {
 		const struct config_unsafe_route *from = &config->tun.unsafe_routes[i];
 
 		list[i] = (struct route){from->to, from->gateway_count, from->gateways};
 	}
-	if (list)
+	if (list && learned)
+		count += system_routes_list(learned, list + count, most - count, &failed);
+	if (list && !failed)
 		table = route_table_create(list, count);
 	free(list);
 	return table;
+}
+
+/* --- the kernel's table, followed --------------------------------------------------------------
+ */
+
+int routes_fd(const struct routes *routes)
+{
+	return routes->watch ? route_watch_fd(routes->watch) : -1;
+}
+
+void routes_turn(struct routes *routes, uint64_t now_ns)
+{
+	if (routes->watch)
+		route_watch_turn(routes->watch, now_ns);
+}
+
+uint64_t routes_next_deadline(const struct routes *routes)
+{
+	return routes->watch ? route_watch_next_deadline(routes->watch) : UINT64_MAX;
+}
+
+/* Once until there is room again. */
+static void warn_full(struct routes *routes)
+{
+	uint32_t left_out = system_routes_left_out(route_watch_routes(routes->watch));
+
+	if (left_out && !routes->warned_full)
+		log_warning("The system has more routes to gateways of ours than can be taken over",
+			    LOG_U64("most", ROUTES_MAX), LOG_U64("leftOut", left_out));
+	routes->warned_full = left_out != 0;
+}
+
+struct route_table *routes_due(struct routes *routes, uint64_t now_ns)
+{
+	struct route_table *table;
+
+	if (!routes->watch || !route_watch_due(routes->watch, now_ns))
+		return NULL;
+	warn_full(routes);
+	table = routes_table(routes, routes->config);
+	if (!table) {
+		route_watch_retry(routes->watch);
+		return NULL;
+	}
+	routes->tables++;
+	log_debug("Routes learned from the system",
+		  LOG_U64("routes", system_routes_count(route_watch_routes(routes->watch))));
+	return table;
+}
+
+void routes_learned(const struct routes *routes, struct routes_learned *out)
+{
+	*out = (struct routes_learned){.followed = routes->watch != NULL};
+	if (!routes->watch)
+		return;
+	out->count = system_routes_count(route_watch_routes(routes->watch));
+	out->left_out = system_routes_left_out(route_watch_routes(routes->watch));
+	out->overruns = route_watch_overruns(routes->watch);
+	out->dumps = route_watch_dumps(routes->watch);
+	out->tables = routes->tables;
+}
+
+bool routes_knows(const struct routes *routes, const struct prefix *to)
+{
+	return routes->watch && system_routes_knows(route_watch_routes(routes->watch), to);
 }
 
 /* --- reload ------------------------------------------------------------------------------------
@@ -138,6 +228,7 @@ struct routes_change *routes_reconfigure(struct routes *routes, const struct con
 
 	made &= plan_make(routes, config, own, &after);
 	if (change) {
+		change->config = config;
 		made = made && steps_make(routes, &before, &after, change);
 		change->table = routes_table(routes, config);
 	}
@@ -159,6 +250,7 @@ struct route_table *routes_change_table(struct routes_change *change)
 
 int routes_apply(struct routes *routes, struct routes_change *change, char error[ERROR_LINE_MAX])
 {
+	routes->config = change->config;
 	return interface_change(routes->name, routes->index, change->steps, change->count, error);
 }
 

@@ -42,15 +42,47 @@ struct routes_change;
 struct routes *routes_create(const char *name, unsigned index, bool offloads);
 void routes_destroy(struct routes *routes); /* NULL is allowed */
 
-/* Start: addresses, MTU, limits and routes of the device. 0, or -errno with one line in error. */
+/*
+ * Start: addresses, MTU, limits and routes of the device; with tun.use_system_route_table the
+ * kernel's table is followed from then on. config is borrowed until the next routes_apply(). 0, or
+ * -errno with one line in error.
+ */
 int routes_install(struct routes *routes, const struct config *config, const struct cert *own,
 		   char error[ERROR_LINE_MAX]);
 
-/* The workers' table: tun.unsafe_routes of config, and what is learned. The caller owns it. NULL:
- * no memory. */
+/* The workers' table: tun.unsafe_routes of config, and what is learned, which counts before it. The
+ * caller owns it. NULL: no memory. */
 struct route_table *routes_table(const struct routes *routes, const struct config *config);
 
-/* See above. Both configurations and certificates must live until routes_apply() is over. */
+/* --- the kernel's table, followed: for the control loop ----------------------------------------
+ */
+
+/* To be polled for reading; -1: nothing is followed. */
+int routes_fd(const struct routes *routes);
+void routes_turn(struct routes *routes, uint64_t now_ns); /* the descriptor is readable */
+uint64_t routes_next_deadline(const struct routes *routes);
+/*
+ * Does what time asks for. A new table when what is learned has changed and it is time to publish
+ * it, else NULL; the caller owns it.
+ */
+struct route_table *routes_due(struct routes *routes, uint64_t now_ns);
+
+/* For m57ctl: is the kernel's table followed, and what has come of it? */
+struct routes_learned {
+	bool followed;
+	uint32_t count;    /* routes */
+	uint32_t left_out; /* for want of room: ROUTES_MAX */
+	uint64_t overruns, dumps, tables;
+};
+void routes_learned(const struct routes *routes, struct routes_learned *out);
+/* Is to among the learned routes? */
+bool routes_knows(const struct routes *routes, const struct prefix *to);
+
+/* --- reload ------------------------------------------------------------------------------------
+ */
+
+/* See the head of this file. Both configurations and certificates must live until routes_apply() is
+ * over. */
 struct routes_change *routes_reconfigure(struct routes *routes, const struct config *old_config,
 					 const struct cert *old_own, const struct config *config,
 					 const struct cert *own);

@@ -146,6 +146,11 @@ const struct snapshot *dataplane_snapshot(const struct dataplane *d)
 	return d->snapshot;
 }
 
+void dataplane_forget_flows(struct dataplane *d)
+{
+	conntrack_reset(d->conntrack);
+}
+
 enum drop dataplane_route(const struct dataplane *d, const struct flow *flow, struct next_hop *hop)
 {
 	return next_hop_lookup(d->snapshot, flow, hop);
@@ -154,7 +159,8 @@ enum drop dataplane_route(const struct dataplane *d, const struct flow *flow, st
 enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel,
 			  const struct flow *flow, enum direction direction, uint32_t *rule)
 {
-	return firewall_judge(d->snapshot, tunnel, tunnel->rules, flow, direction, rule);
+	return firewall_judge(d->snapshot, tunnel, tunnel_rules(tunnel, d->snapshot->rules_version),
+			      flow, direction, rule);
 }
 
 /* From outside: a worker makes no system call but its own. */

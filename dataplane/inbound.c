@@ -186,9 +186,9 @@ static bool allowed(struct worker *w, struct tunnel *tunnel, const uint8_t *pack
 	if (judged->tunnel == tunnel &&
 	    memcmp(&judged->flow, &inner->flow, sizeof(inner->flow)) == 0)
 		return true;
-	enum drop reason =
-		firewall_check(w->conntrack, w->snapshot, tunnel, RCU_READ(tunnel->rules),
-			       &inner->flow, INBOUND, w->now_s, w->counters);
+	enum drop reason = firewall_check(w->conntrack, w->snapshot, tunnel,
+					  tunnel_rules(tunnel, w->snapshot->rules_version),
+					  &inner->flow, INBOUND, w->now_s, w->counters);
 	if (reason != DROP_NONE) {
 		count_drop(w->counters, reason, 1);
 		refuse_inbound(w, tunnel, packet, inner, reason);

@@ -74,9 +74,9 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 
 	if (!relay_way(tunnel, &way))
 		return DROP_NO_REMOTE;
-	enum drop reason =
-		firewall_check(w->conntrack, w->snapshot, tunnel, RCU_READ(tunnel->rules),
-			       &inner->flow, OUTBOUND, w->now_s, w->counters);
+	enum drop reason = firewall_check(w->conntrack, w->snapshot, tunnel,
+					  tunnel_rules(tunnel, w->snapshot->rules_version),
+					  &inner->flow, OUTBOUND, w->now_s, w->counters);
 	if (reason != DROP_NONE) {
 		refuse_outbound(w, tunnel, packet, inner, reason);
 		return firewall_drop(reason, OUTBOUND);
@@ -92,7 +92,7 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 	if (!outbound_reserve(w, tunnel, s.count, &counter) ||
 	    (way.via && !outbound_reserve(w, way.via, s.count, &way.counter)))
 		return DROP_COUNTER_LIMIT;
-	if (w->label_key)
+	if (w->label_key && !way.via) /* a frame goes where its own index says */
 		label = label_of(w->label_key, inner);
 
 	for (uint32_t i = 0; i < s.count; i++) {
@@ -157,7 +157,7 @@ static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t leng
 		hop.gateway_count > 1 ? gateway_host(w, &hop) : hostmap_by_addr(w->map, &hop.addr);
 	struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;
 	if (!tunnel)
-		return punt_waiting(w, &hop.addr, packet, length, vnet);
+		return punt_waiting(w, &hop, packet, length, vnet);
 	/*
 	 * Older runs of this queue are still on their way back from control. Following them there
 	 * would never end while packets keep coming; so the queue stands still until

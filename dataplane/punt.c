@@ -115,19 +115,34 @@ void punt_wanted(struct worker *w, struct route_gateway *gateway)
 	punt_send(w, punt);
 }
 
-enum drop punt_waiting(struct worker *w, const struct addr *host, const uint8_t *packet,
+/* The gateways beside the chosen one, behind the run's bytes. */
+static void punt_gateways(struct punt *punt, const struct next_hop *hop)
+{
+	for (uint32_t i = 1; i < hop->gateway_count; i++) {
+		const struct route_gateway *gateway =
+			&hop->gateways[(hop->chosen + i) % hop->gateway_count];
+		memcpy(punt->bytes + punt->length + punt->gateway_count++ * sizeof(struct addr),
+		       &gateway->to.addr, sizeof(struct addr));
+	}
+}
+
+enum drop punt_waiting(struct worker *w, const struct next_hop *hop, const uint8_t *packet,
 		       uint32_t length, const struct virtio_net_hdr *vnet)
 {
+	uint32_t bytes = length + hop->gateway_count * (uint32_t)sizeof(struct addr);
 	enum pool_class class =
-		length <= WAITING_SMALL_BYTES ? POOL_CLASS_WAITING_SMALL : POOL_CLASS_WAITING_LARGE;
+		bytes <= WAITING_SMALL_BYTES ? POOL_CLASS_WAITING_SMALL : POOL_CLASS_WAITING_LARGE;
 	struct punt *punt = punt_take(w, class, PUNT_WAITING);
 
 	if (!punt)
 		return DROP_PUNT_POOL;
-	punt->addr = *host;
+	punt->addr = hop->addr;
 	punt->vnet = *vnet;
 	punt->length = length;
+	punt->gateway_count = 0;
 	memcpy(punt->bytes, packet, length);
+	if (bytes <= SLOT_BYTES)
+		punt_gateways(punt, hop);
 	count_stat(w->counters, STAT_COPIED_BYTES, length);
 	w->waiting_punted++;
 	punt_send(w, punt);

@@ -38,7 +38,7 @@ static void count_answer(struct worker *w, bool sent)
  */
 static bool rules_have_judged(const struct worker *w, struct tunnel *tunnel)
 {
-	const struct peer_rules *rules = RCU_READ(tunnel->rules);
+	const struct peer_rules *rules = tunnel_rules(tunnel, w->snapshot->rules_version);
 
 	return rules && rules->version == w->snapshot->rules_version;
 }

@@ -193,8 +193,9 @@ bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_even
 		       enum punt_type type, const struct endpoint *source, uint64_t value);
 /* Traffic would go to a gateway that has no tunnel: says so once a second. */
 void punt_wanted(struct worker *w, struct route_gateway *gateway);
-/* A tun run that has no tunnel yet goes to control by copy. */
-enum drop punt_waiting(struct worker *w, const struct addr *host, const uint8_t *packet,
+/* A tun run that has no tunnel yet goes to control by copy, with the other gateways of its route.
+ */
+enum drop punt_waiting(struct worker *w, const struct next_hop *hop, const uint8_t *packet,
 		       uint32_t length, const struct virtio_net_hdr *vnet);
 void punt_note(struct worker *w, const struct io_event *event);
 

@@ -60,6 +60,9 @@ struct snapshot *dataplane_publish(struct dataplane *d, struct snapshot *snapsho
 /* The one that workers read now; control thread. */
 const struct snapshot *dataplane_snapshot(const struct dataplane *d);
 
+/* Empties conntrack: the versions of rules begin anew. */
+void dataplane_forget_flows(struct dataplane *d);
+
 /*
  * For "why", by the published snapshot; control thread, nothing is counted or tracked.
  * dataplane_route: the overlay host that a packet of flow goes to, in *hop; DROP_NONE or why there

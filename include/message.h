@@ -63,6 +63,8 @@ struct punt {
 	uint64_t value;
 	struct order *order;
 	struct virtio_net_hdr vnet; /* PUNT_WAITING */
+	/* PUNT_WAITING: hosts that would do as well as addr; struct addr each, behind the bytes */
+	uint32_t gateway_count;
 	uint8_t bytes[];
 };
 

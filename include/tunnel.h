@@ -16,6 +16,7 @@
 #include "addr.h"
 #include "aead.h"
 #include "limits.h"
+#include "rcu.h"
 #include "rules.h"
 #include "sockaddr.h"
 
@@ -73,7 +74,12 @@ struct tunnel {
 	/* --- control writes, workers read by RCU_READ or atomically --- */
 	_Alignas(64) struct remote *remote; /* NULL: no direct path */
 	struct relay_path *path;            /* counts while remote is NULL; NULL: no path at all */
-	struct peer_rules *rules;
+	/*
+	 * By the last bit of the rules' version: a reload puts the bits of the next rules beside
+	 * those in use before it publishes the snapshot that they belong to, so no packet ever
+	 * finds rules that it cannot be judged by. Read with tunnel_rules().
+	 */
+	struct peer_rules *rules[2];
 	_Atomic uint32_t state; /* enum tunnel_state */
 	_Atomic uint32_t
 		unanswered; /* 1: the peer does not answer; flows with another gateway take that */
@@ -91,6 +97,15 @@ struct tunnel {
 	_Atomic uint32_t event_in_flight; /* bits of enum tunnel_event_bit; control clears them */
 	_Atomic uint32_t recv_errors;     /* seen for this tunnel; control judges */
 };
+
+/*
+ * The tunnel's bits for the rules of this version, under RCU. NULL, or bits of another version:
+ * control has none for it (yet), and nobody can judge.
+ */
+static inline const struct peer_rules *tunnel_rules(const struct tunnel *tunnel, uint16_t version)
+{
+	return RCU_READ(tunnel->rules[version & 1]);
+}
 
 enum tunnel_event_bit {
 	TUNNEL_EVENT_ROAM = 1,

@@ -44,6 +44,7 @@
 #define BATCH         64 /* lookups of one run */
 #define HOSTS         1024
 #define ROUTES        256
+#define CROWD         10000
 #define FLOWS         4096
 #define RULES         16
 #define NOW_S         1000
@@ -193,7 +194,8 @@ static struct tunnel *tunnel; /* of the first host */
 static struct peer_rules peer_rules;
 static struct counters counters;
 static struct addr destinations[BATCH];
-static struct flow routed[BATCH];
+static struct flow routed[BATCH], crowded_flows[BATCH], inside[BATCH];
+static struct snapshot crowded, plain; /* many routes; none */
 static uint32_t indexes[BATCH];
 static struct flow flows[FLOWS];
 
@@ -221,6 +223,33 @@ static void routes_prepare(void)
 		uint32_t base = i % 2 ? 0xc0a80000u + (random_below(ROUTES) << 8)
 				      : 0x14000000u + (random_below(ROUTES) << 16);
 		routed[i].remote = addr_from_v4(base + 1 + random_below(200));
+	}
+}
+
+static void crowded_prepare(void)
+{
+	static struct gateway gateways[16][2];
+	static struct route routes[CROWD];
+
+	for (uint32_t i = 0; i < 16; i++)
+		for (uint32_t k = 0; k < 2; k++)
+			gateways[i][k] = (struct gateway){addr_from_v4(0x0a2a0000u + 2 * i + k), 1};
+	for (uint32_t i = 0; i < CROWD; i++) {
+		uint32_t bits = 12 + random_below(21);
+		struct prefix to = prefix_v4(0x14000000u + random_below(0x10000000u), bits);
+
+		routes[i] = (struct route){prefix_masked(to), 2, gateways[i % 16]};
+	}
+	crowded.network_count = plain.network_count = 1;
+	crowded.networks[0] = plain.networks[0] = prefix_v4(0x0a2a0001u, 16);
+	crowded.routes = route_table_create(routes, CROWD);
+	plain.routes = route_table_create(NULL, 0);
+	if (!crowded.routes || !plain.routes)
+		abort();
+	for (uint32_t i = 0; i < BATCH; i++) {
+		crowded_flows[i].remote = routes[random_below(CROWD)].to.addr;
+		crowded_flows[i].local_port = (uint16_t)random_below(65536);
+		inside[i].remote = addr_from_v4(0x0a2a0000u + 2 + random_below(1000));
 	}
 }
 
@@ -294,6 +323,32 @@ static void run_next_hop(void)
 
 	for (uint32_t i = 0; i < BATCH; i++) {
 		sum += next_hop_lookup(&snapshot, &routed[i], &hop);
+		sum += hop.addr.bytes[15];
+	}
+	wasted = sum;
+}
+
+/* As many routes as a large network has, of all lengths, each with two gateways. */
+static void run_next_hop_10k(void)
+{
+	struct next_hop hop;
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < BATCH; i++) {
+		sum += next_hop_lookup(&crowded, &crowded_flows[i], &hop);
+		sum += hop.addr.bytes[15];
+	}
+	wasted = sum;
+}
+
+/* The common case: the destination is in our own network, and there are no routes. */
+static void run_next_hop_inside(void)
+{
+	struct next_hop hop;
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < BATCH; i++) {
+		sum += next_hop_lookup(&plain, &inside[i], &hop);
 		sum += hop.addr.bytes[15];
 	}
 	wasted = sum;
@@ -443,6 +498,8 @@ static const struct stage {
 	{"checksum", run_checksum, RUN_PACKETS, PACKET_BYTES, false},
 	{"parse", run_parse, RUN_PACKETS, 0, false},
 	{"next_hop", run_next_hop, BATCH, 0, false},
+	{"next_hop_10k", run_next_hop_10k, BATCH, 0, false},
+	{"next_hop_inside", run_next_hop_inside, BATCH, 0, false},
 	{"host_lookup", run_host_lookup, BATCH, 0, false},
 	{"index_lookup", run_index_lookup, BATCH, 0, false},
 	{"firewall", run_firewall, BATCH, 0, false},
@@ -524,6 +581,7 @@ int main(int argc, char **argv)
 	routes_prepare();
 	hosts_prepare();
 	filter_prepare();
+	crowded_prepare(); /* the last that draws: what the others draw stays the same */
 	if (count) {
 		for (size_t i = 0; i < STAGES; i++)
 			for (long n = strtol(argv[2], NULL, 10); n > 0 && !stages[i].aead; n--)

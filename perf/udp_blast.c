@@ -5,8 +5,9 @@
  *   udp_blast send ADDRESS PORT [--bytes N] [--seconds S] [--packets N] [--rate PPS] [--ports N]
  *
  * The sink says "ready", waits for the first packet, ends when none has come for --idle ms (500) or
- * after --limit seconds (60), and prints one line: packets, bytes, seconds between first and last
- * packet, and how many came out of order. Each packet starts with a sequence number (8 bytes, host
+ * after --limit seconds (60), and prints two lines: packets, bytes, seconds between first and last
+ * packet, and how many came out of order; then how many numbers below the highest are missing, and
+ * the longest time without a packet. Each packet starts with a sequence number (8 bytes, host
  * order) when it is long enough. The source uses no segmentation offload: every packet pays its own
  * way through the stack. --ports N sends to PORT .. PORT+N-1 in turn: N flows.
  */
@@ -84,7 +85,7 @@ static void prepare(unsigned long bytes)
 static int sink(unsigned port, const struct options *o)
 {
 	struct sockaddr_in local = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	uint64_t packets = 0, bytes = 0, first = 0, last = 0, next = 0, disorder = 0;
+	uint64_t packets = 0, bytes = 0, first = 0, last = 0, next = 0, disorder = 0, pause = 0;
 	int size = 8 << 20;
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
@@ -108,9 +109,12 @@ static int sink(unsigned port, const struct options *o)
 		int n = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
 		if (n <= 0)
 			continue;
-		last = now_ns();
+		uint64_t now = now_ns();
 		if (packets == 0)
-			first = last;
+			first = last = now;
+		if (now - last > pause)
+			pause = now - last;
+		last = now;
 		packets += (uint64_t)n;
 		for (int i = 0; i < n; i++) {
 			uint64_t sequence;
@@ -126,6 +130,7 @@ static int sink(unsigned port, const struct options *o)
 	}
 	printf("packets %lu bytes %lu seconds %.6f disorder %lu\n", packets, bytes,
 	       (double)(last - first) / 1e9, disorder);
+	printf("missing %ld pause_ms %.1f\n", (long)(next - packets), (double)pause / 1e6);
 	return packets ? 0 : 1;
 }
 

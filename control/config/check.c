@@ -187,8 +187,26 @@ static void check_fit(const struct config *config, const struct cert *own,
 
 /* --- all -------------------------------------------------------------------------------------- */
 
+/* Networks and curve of the certificate stay (PROTOCOL.md 3.7). */
+static bool may_follow(const struct config *config, const struct pki *running,
+		       const struct pki *next, struct findings *findings)
+{
+	char error[PKI_ERROR_MAX];
+
+	if (running == NULL || pki_check_reload(running, next, error) == 0)
+		return true;
+	finding_error(findings, config->pki.cert.where, "%s", error);
+	return false;
+}
+
 int check_load(const char *path, bool strict, int64_t now, struct config **config, struct pki *pki,
 	       struct findings *findings)
+{
+	return check_reload(path, strict, now, NULL, config, pki, findings);
+}
+
+int check_reload(const char *path, bool strict, int64_t now, const struct pki *running,
+		 struct config **config, struct pki *pki, struct findings *findings)
 {
 	memset(pki, 0, sizeof(*pki));
 	*config = config_load(path, findings);
@@ -200,7 +218,8 @@ int check_load(const char *path, bool strict, int64_t now, struct config **confi
 	}
 	load_identity(*config, now, pki, findings);
 	review_identity(*config, now, pki, findings);
-	if (pki_own_cert(pki) != NULL)
+	/* what does not fit to other networks is no news */
+	if (pki_own_cert(pki) != NULL && may_follow(*config, running, pki, findings))
 		check_fit(*config, pki_own_cert(pki), findings);
 	if (strict)
 		findings_be_strict(findings);

@@ -19,6 +19,11 @@
 int check_load(const char *path, bool strict, int64_t now, struct config **config, struct pki *pki,
 	       struct findings *findings);
 
+/* The same for a configuration that is to follow while the node runs with the identity running:
+ * networks and curve of the certificate must stay. running may be NULL. */
+int check_reload(const char *path, bool strict, int64_t now, const struct pki *running,
+		 struct config **config, struct pki *pki, struct findings *findings);
+
 /*
  * `m57 -test`: check_load, all findings printed to out as "FILE:LINE: error: what; what to do".
  * strict: warnings count as errors. Returns 0, or 1 when there are errors: the exit status.

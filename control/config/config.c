@@ -272,6 +272,9 @@ static void read_tun(struct config_reader *r)
 	config->tun.drop_local_broadcast = read_bool(r, "tun.drop_local_broadcast");
 	config->tun.drop_multicast = read_bool(r, "tun.drop_multicast");
 	config->tun.use_offloads = read_bool(r, "tun.use_offloads");
+	config->tun.use_system_routes = read_bool(r, "tun.use_system_route_table");
+	config->tun.system_routes_buffer = (uint32_t)read_clamped(
+		r, "tun.use_system_route_table_buffer_size", 0, SYSTEM_ROUTES_BUFFER_MAX);
 	read_pinning(r);
 	read_routes(r);
 	read_unsafe_routes(r);
@@ -308,6 +311,12 @@ static void read_tunnels(struct config_reader *r)
 	config->tunnels.drop_inactive = read_bool(r, "tunnels.drop_inactive");
 	config->tunnels.inactivity_ns =
 		read_duration(r, "tunnels.inactivity_timeout", SECOND_NS, TIMEOUT_MAX_NS);
+	config->tunnels.try_promote =
+		(uint32_t)read_clamped(r, "counters.try_promote", 0, UINT32_MAX);
+	config->tunnels.requery_every =
+		(uint32_t)read_clamped(r, "counters.requery_every_packets", 0, UINT32_MAX);
+	config->tunnels.requery_wait_ns =
+		read_duration(r, "timers.requery_wait_duration", 0, TIMEOUT_MAX_NS);
 	/* "punchy: true" is the old form of punchy.punch */
 	config->punchy.punch = read_bool(
 		r, punchy != NULL && punchy->kind == NODE_SCALAR ? "punchy" : "punchy.punch");
@@ -418,6 +427,7 @@ struct config *config_load(const char *path, struct findings *findings)
 	r.root = yaml_load(r.path, r.arena, findings);
 	if (r.root == NULL)
 		goto err_arena;
+	config->tree = r.root;
 	config->allow_incomplete = read_bool(&r, "m57.allow_incomplete");
 	keys_check(r.root, config->allow_incomplete, findings);
 	read_pki(&r);

@@ -21,6 +21,7 @@
 #include "aead.h"
 #include "config/finding.h"
 #include "config/rules.h"
+#include "dns_options.h"
 #include "limits.h"
 #include "log.h"
 #include "peers/lighthouse_options.h"
@@ -125,6 +126,7 @@ struct config {
 						  system's */
 	} tun;
 
+	struct dns_options dns; /* lighthouse.serve_dns and lighthouse.dns.* */
 	/* lighthouse.*, preferred_ranges, punchy.*; arrays are the configuration's */
 	struct lighthouse_options lighthouse;
 	struct relay_options relay; /* relay.* */
@@ -139,6 +141,8 @@ struct config {
 		uint64_t alive_interval_ns, deletion_interval_ns; /* timers.* */
 		bool drop_inactive;
 		uint64_t inactivity_ns;
+		uint32_t try_promote, requery_every; /* counters.*; packets, 0: never */
+		uint64_t requery_wait_ns;            /* timers.requery_wait_duration */
 	} tunnels;
 
 	struct {
@@ -162,6 +166,7 @@ struct config {
 		struct where where;
 	} ctl; /* m57.ctl */
 
+	const struct yaml_node *tree; /* as it was read: for config_changes() */
 	struct config_memory *memory; /* config.c only */
 };
 

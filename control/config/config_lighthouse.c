@@ -343,6 +343,26 @@ static void read_calculated(struct config_reader *r, struct lighthouse_options *
 	}
 }
 
+/* Nebula takes a host name too, but then answers at one of its addresses, whichever it is. */
+static void read_dns(struct config_reader *r, struct dns_options *dns, bool am_lighthouse)
+{
+	const char *host = read_text(r, "lighthouse.dns.host");
+	bool wanted = read_bool(r, "lighthouse.serve_dns");
+	char quote[FINDING_QUOTE_MAX];
+
+	dns->serve = wanted && am_lighthouse;
+	dns->port = (uint16_t)read_int(r, "lighthouse.dns.port", 1, UINT16_MAX);
+	dns->any = host[0] == '\0' || strcmp(host, "[::]") == 0 || strcmp(host, "::") == 0;
+	if (!dns->any && addr_parse(host, &dns->host) != 0)
+		finding_error(r->findings, read_where(r, "lighthouse.dns.host"),
+			      "lighthouse.dns.host: \"%s\" is no address; write an address of this "
+			      "host, or nothing for all of them",
+			      finding_quote(host, quote));
+	if (wanted && !am_lighthouse)
+		finding_warning(r->findings, read_where(r, "lighthouse.serve_dns"),
+				"lighthouse.serve_dns has no effect: this host is no lighthouse");
+}
+
 /* --- all of it -------------------------------------------------------------------------------- */
 
 static void read_punchy(struct config_reader *r, struct lighthouse_options *options)
@@ -389,6 +409,7 @@ void read_lighthouse(struct config_reader *r)
 	read_calculated(r, options);
 	read_preferred(r, options);
 	read_punchy(r, options);
+	read_dns(r, &r->config->dns, options->am_lighthouse);
 	review_static_hosts(r, options);
 	if (!options->am_lighthouse)
 		return;

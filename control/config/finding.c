@@ -83,6 +83,15 @@ void findings_print(const struct findings *findings, FILE *out)
 			findings->errors + findings->warnings - findings->count);
 }
 
+const char *finding_place(const struct finding *finding, char buf[FINDING_PLACE_MAX])
+{
+	int used = snprintf(buf, FINDING_PLACE_MAX, "%s", finding->file ? finding->file : "");
+
+	if (finding->line != 0 && used >= 0 && used < FINDING_PLACE_MAX)
+		snprintf(buf + used, (size_t)(FINDING_PLACE_MAX - used), ":%u", finding->line);
+	return buf;
+}
+
 void findings_free(struct findings *findings)
 {
 	for (uint32_t i = 0; i < findings->count; i++) {

@@ -48,6 +48,11 @@ void findings_print(const struct findings *findings, FILE *out);
 
 void findings_free(struct findings *findings);
 
+#define FINDING_PLACE_MAX (4096 + 16) /* bytes: a path and a line */
+
+/* "FILE:LINE", or "FILE" without a line, in buf, returned. */
+const char *finding_place(const struct finding *finding, char buf[FINDING_PLACE_MAX]);
+
 #define FINDING_QUOTE_MAX 84 /* bytes: 80 of the value, "...", terminator */
 
 /* text cut to 80 bytes, without control characters, in buf, returned. */

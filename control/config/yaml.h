@@ -62,6 +62,9 @@ const struct yaml_node *yaml_get(const struct yaml_node *node, const char *key);
 /* The same by a dotted path, "tun.mtu". */
 const struct yaml_node *yaml_find(const struct yaml_node *root, const char *path);
 
+/* The same values in the same order, wherever they stand and however they are quoted? */
+bool yaml_equal(const struct yaml_node *a, const struct yaml_node *b);
+
 /* Is it null: absent, ~, null, or nothing at all? */
 bool yaml_is_null(const struct yaml_node *node);
 

@@ -28,6 +28,21 @@ bool yaml_is_null(const struct yaml_node *node)
 	       (node->kind == NODE_SCALAR && node->plain && is_one_of(node->text, words));
 }
 
+bool yaml_equal(const struct yaml_node *a, const struct yaml_node *b)
+{
+	if (yaml_is_null(a) || yaml_is_null(b))
+		return yaml_is_null(a) && yaml_is_null(b);
+	if (a->kind != b->kind || a->count != b->count)
+		return false;
+	if (a->kind == NODE_SCALAR)
+		return strcmp(a->text, b->text) == 0;
+	for (uint32_t i = 0; i < a->count; i++)
+		if ((a->kind == NODE_MAP && strcmp(a->keys[i]->text, b->keys[i]->text) != 0) ||
+		    !yaml_equal(a->items[i], b->items[i]))
+			return false;
+	return true;
+}
+
 /* A YAML integer: decimal, 0x, 0o, 0b, octal with a leading zero, underscores between digits. */
 static bool plain_integer(const struct yaml_node *node, int64_t *out)
 {

@@ -281,14 +281,22 @@ static json_t *counters_shorten(const json_t *rows)
 /* What a table has no room for; print-tunnel and -json have it. */
 static void hosts_shorten(json_t *rows)
 {
-	static const char *const left_out[] = {"remoteAddrs", "handshake", "sentSecondsAgo",
-					       "messageCounter"};
+	static const char *const left_out[] = {"remoteAddrs",       "handshake",
+					       "sentSecondsAgo",    "messageCounter",
+					       "currentRelaysToMe", "currentRelaysThroughMe"};
 	json_t *row;
 	size_t i;
 
-	json_array_foreach(rows, i, row) for (size_t j = 0;
-					      j < sizeof(left_out) / sizeof(left_out[0]); j++)
-		json_object_del(row, left_out[j]);
+	json_array_foreach(rows, i, row)
+	{
+		const json_t *via = json_array_get(json_object_get(row, "currentRelaysToMe"), 0);
+
+		if (json_is_string(via))
+			json_object_set_new(row, "currentRemote",
+					    json_sprintf("relay %s", json_string_value(via)));
+		for (size_t j = 0; j < sizeof(left_out) / sizeof(left_out[0]); j++)
+			json_object_del(row, left_out[j]);
+	}
 }
 
 /* As Nebula's console: "ADDR: {...}". */
@@ -340,8 +348,7 @@ static enum status run(const struct command_line *line, const char *path)
 	if (!json_is_true(json_object_get(answer, "ok"))) {
 		const char *error = json_string_value(json_object_get(answer, "error"));
 
-		print_text(error ? error : "not understood", stderr);
-		fputc('\n', stderr);
+		print_lines(error ? error : "not understood", stderr);
 		json_decref(answer);
 		return STATUS_REFUSED;
 	}

@@ -39,6 +39,17 @@ void print_text(const char *text, FILE *out)
 	free(buf);
 }
 
+void print_lines(const char *text, FILE *out)
+{
+	char *copy = strdup(text), *rest = copy, *line;
+
+	while (copy && (line = strsep(&rest, "\n"))) {
+		print_text(line, out);
+		fputc('\n', out);
+	}
+	free(copy);
+}
+
 /* A value in one word or several; the caller frees it. NULL: it has no such form. */
 static char *word(const json_t *value)
 {

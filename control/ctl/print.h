@@ -17,5 +17,7 @@ void print_why(const json_t *why, FILE *out);
 
 /* Peers choose names: control characters are written as \xNN. */
 void print_text(const char *text, FILE *out);
+/* The same, of text that may have several lines; ends with a newline. */
+void print_lines(const char *text, FILE *out);
 
 #endif

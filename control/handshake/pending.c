@@ -35,24 +35,29 @@ uint32_t pending_run_packets(const struct virtio_net_hdr *vnet, uint32_t length)
 }
 
 int pending_hold(struct pending *pending, uint64_t *total_bytes, uint32_t queue,
-		 const struct virtio_net_hdr *vnet, const uint8_t *bytes, uint32_t length)
+		 const struct waiting_run *waiting)
 {
-	uint32_t packets = pending_run_packets(vnet, length);
+	uint32_t packets = pending_run_packets(&waiting->vnet, waiting->length);
+	uint32_t length = waiting->length;
 	struct held_run *run;
 
 	if (pending->packets + packets > PENDING_PACKETS_MAX ||
 	    pending->bytes + length > PENDING_BYTES_MAX ||
 	    *total_bytes + length > PENDING_TOTAL_BYTES_MAX)
 		return -ENOBUFS;
-	run = malloc(sizeof(*run) + length);
+	run = malloc(sizeof(*run) + length + waiting->gateway_count * sizeof(struct addr));
 	if (!run)
 		return -ENOMEM;
 	run->next = NULL;
 	run->queue = queue;
 	run->packets = packets;
 	run->length = length;
-	run->vnet = *vnet;
-	memcpy(run->bytes, bytes, length);
+	run->vnet = waiting->vnet;
+	run->gateway_count = waiting->gateway_count;
+	run->gateways = (struct addr *)(run->bytes + length);
+	memcpy(run->bytes, waiting->bytes, length);
+	if (run->gateway_count)
+		memcpy(run->gateways, waiting->gateways, run->gateway_count * sizeof(struct addr));
 	*pending->last = run;
 	pending->last = &run->next;
 	pending->packets += packets;
@@ -61,19 +66,33 @@ int pending_hold(struct pending *pending, uint64_t *total_bytes, uint32_t queue,
 	return 0;
 }
 
-struct held_run *pending_take(struct pending *pending, uint64_t *total_bytes)
+static struct held_run *take_at(struct pending *pending, struct held_run **at,
+				uint64_t *total_bytes)
 {
-	struct held_run *run = pending->first;
+	struct held_run *run = *at;
 
-	if (!run)
-		return NULL;
-	pending->first = run->next;
-	if (!pending->first)
-		pending->last = &pending->first;
+	*at = run->next;
+	if (!*at)
+		pending->last = at;
 	pending->packets -= run->packets;
 	pending->bytes -= run->length;
 	*total_bytes -= run->length;
 	return run;
+}
+
+struct held_run *pending_take(struct pending *pending, uint64_t *total_bytes)
+{
+	return pending->first ? take_at(pending, &pending->first, total_bytes) : NULL;
+}
+
+struct held_run *pending_take_for(struct pending *pending, uint64_t *total_bytes,
+				  const struct addr *gateway)
+{
+	for (struct held_run **at = &pending->first; *at; at = &(*at)->next)
+		for (uint32_t i = 0; i < (*at)->gateway_count; i++)
+			if (addr_equal(&(*at)->gateways[i], gateway))
+				return take_at(pending, at, total_bytes);
+	return NULL;
 }
 
 void pending_move(struct pending *from, struct pending *to)

@@ -9,6 +9,7 @@
 
 #include "handshake/machine.h"
 #include "limits.h"
+#include "outside.h" /* struct waiting_run */
 
 /* A copy of a run, in the order in which runs came. */
 struct held_run {
@@ -17,6 +18,8 @@ struct held_run {
 	uint32_t packets; /* segments it will become */
 	uint32_t length;
 	struct virtio_net_hdr vnet;
+	uint32_t gateway_count; /* hosts that it may go to instead */
+	struct addr *gateways;  /* in the same block of memory */
 	uint8_t bytes[];
 };
 
@@ -53,10 +56,14 @@ enum pending_action pending_due(struct pending *pending, uint64_t now_ns);
  * -ENOBUFS when a bound of limits.h is reached; -ENOMEM.
  */
 int pending_hold(struct pending *pending, uint64_t *total_bytes, uint32_t queue,
-		 const struct virtio_net_hdr *vnet, const uint8_t *bytes, uint32_t length);
+		 const struct waiting_run *run);
 
 /* The oldest held run, which the caller frees, or NULL. */
 struct held_run *pending_take(struct pending *pending, uint64_t *total_bytes);
+
+/* The same of those that may go to gateway instead. */
+struct held_run *pending_take_for(struct pending *pending, uint64_t *total_bytes,
+				  const struct addr *gateway);
 
 /* Moves all held runs of from to the end of to, which holds none yet. */
 void pending_move(struct pending *from, struct pending *to);

@@ -82,6 +82,15 @@ void initiator_respond(struct node *node, struct peer_host *host)
 		make_pending(node, host, 0, true);
 }
 
+void initiator_share(struct node *node, struct host_pending *pending)
+{
+	if (pending->sharing)
+		return;
+	pending->sharing = true;
+	pending->next_sharing = node->tunnels.sharing;
+	node->tunnels.sharing = pending;
+}
+
 struct remotes *initiator_remotes(struct node *node, struct peer_host *host)
 {
 	if (!host->remotes)
@@ -104,6 +113,12 @@ void initiator_learn(struct node *node, struct peer_host *host, const struct end
 /* Out of the node's tables. The index stays reserved: the caller removes or uses it. */
 static void take_pending(struct node *node, struct host_pending *pending)
 {
+	struct host_pending **at = &node->tunnels.sharing;
+
+	while (pending->sharing && *at != pending)
+		at = &(*at)->next_sharing;
+	if (pending->sharing)
+		*at = pending->next_sharing;
 	if (pending->pending.stage1)
 		table_remove(&node->pending_by_index, &pending->by_index);
 	timer_arm(&node->tunnels.timers, &pending->timer, TIMER_NEVER);
@@ -312,6 +327,24 @@ static void close_unborn(struct node *node, const struct machine_peer *peer,
 	node_send_back(node, to, relay, packet, sizeof(packet));
 }
 
+void initiator_restart(struct node *node, struct host_pending *pending)
+{
+	struct host_pending *next;
+
+	take_pending(node, pending);
+	hostmap_index_remove(node->tunnels.map, pending->pending.index);
+	next = make_pending(node, pending->host, pending->queue, pending->responds);
+	if (next) {
+		next->quiet = pending->quiet;
+		pending_move(&pending->pending, &next->pending);
+		if (pending->sharing)
+			initiator_share(node, next);
+	} else {
+		drop_held(node, pending, DROP_PENDING_TIMEOUT);
+	}
+	free_pending(pending);
+}
+
 /* Another host answered: never again at that address, and once more from the start. */
 static void restart_elsewhere(struct node *node, struct host_pending *pending,
 			      const struct machine_peer *peer, const struct endpoint *source,
@@ -320,7 +353,6 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 	struct peer_host *host = pending->host;
 	char host_text[ADDR_TEXT_MAX + 2], from[ORIGIN_TEXT_MAX];
 	struct peer_text text;
-	struct host_pending *next;
 
 	node_peer_text(peer->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO, "Incorrect host responded to handshake",
@@ -339,16 +371,7 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 		initiator_end(node, pending, DROP_PENDING_TIMEOUT);
 		return;
 	}
-	take_pending(node, pending);
-	hostmap_index_remove(node->tunnels.map, pending->pending.index);
-	next = make_pending(node, host, pending->queue, pending->responds);
-	if (next) {
-		next->quiet = pending->quiet;
-		pending_move(&pending->pending, &next->pending);
-	} else {
-		drop_held(node, pending, DROP_PENDING_TIMEOUT);
-	}
-	free_pending(pending);
+	initiator_restart(node, pending);
 }
 
 /* The tunnel replaces the handshake; what waited goes out on it. */

@@ -17,6 +17,7 @@ static void fire_moved(void *context, struct timer *timer);
 int lighthouse_init(struct node *node)
 {
 	struct lighthouse *lighthouse = &node->lighthouse;
+	struct local_addr local[LOCAL_ADDRS_MAX];
 
 	punch_init(&lighthouse->punches);
 	lighthouse->update.fire = fire_update;
@@ -24,9 +25,29 @@ int lighthouse_init(struct node *node)
 	/* Ours: updates, moves, holes, tests; later reservations count them too. */
 	if (timers_reserve(&node->tunnels.timers, NODE_TIMERS) != 0)
 		return -ENOMEM;
+	lighthouse_look_at_self(node, local);
+	if (lighthouse->options.am_lighthouse) {
+		if (dns_names_init(&node->dns_names) != 0)
+			return -ENOMEM;
+		dns_names_learn(&node->dns_names, pki_own_cert(node->pki));
+	}
 	if (!lighthouse->options.am_lighthouse && lighthouse->options.host_count > 0)
 		timer_arm(&node->tunnels.timers, &lighthouse->update, node_now_ns(node));
 	return 0;
+}
+
+void lighthouse_reconfigure(struct node *node, const struct lighthouse_options *options)
+{
+	struct lighthouse *lighthouse = &node->lighthouse;
+	bool am_lighthouse = lighthouse->options.am_lighthouse;
+
+	lighthouse->options = *options;
+	lighthouse->options.am_lighthouse = am_lighthouse;
+	lighthouse->order = (struct remotes_order){options->preferred, options->preferred_count};
+	if (am_lighthouse)
+		dns_names_learn(&node->dns_names, pki_own_cert(node->pki));
+	timer_arm(&node->tunnels.timers, &lighthouse->update,
+		  !am_lighthouse && options->host_count > 0 ? node_now_ns(node) : TIMER_NEVER);
 }
 
 bool lighthouse_is(const struct node *node, const struct addr *host)
@@ -45,123 +66,6 @@ static bool is_lighthouse_record(const struct node *node, const struct tunnel_re
 		if (lighthouse_is(node, &record->links[i].host->addr))
 			return true;
 	return false;
-}
-
-/* --- what may be an address of a host ----------------------------------------------------------
- */
-
-/* Multicast, broadcast, and none at all: no host is there. */
-static bool is_nowhere(const struct addr *addr)
-{
-	uint32_t v4 = addr_v4(addr);
-
-	if (addr_is_v4(addr))
-		return v4 >> 28 >= 14 || v4 >> 24 == 0;
-	return addr_is_zero(addr) || addr->bytes[0] == 0xff;
-}
-
-static bool is_loopback(const struct addr *addr)
-{
-	static const struct addr loopback = {{[15] = 1}};
-
-	return addr_is_v4(addr) ? addr_v4(addr) >> 24 == 127 : addr_equal(addr, &loopback);
-}
-
-static bool is_link_local(const struct addr *addr)
-{
-	if (addr_is_v4(addr))
-		return addr_v4(addr) >> 16 == 0xa9fe;
-	return addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80;
-}
-
-bool lighthouse_permits(const struct node *node, const struct addr *host, const struct endpoint *at)
-{
-	return remote_allow_permits(&node->lighthouse.options.remote_allow, host, &at->addr);
-}
-
-bool lighthouse_permits_record(const struct node *node, const struct tunnel_record *record,
-			       const struct endpoint *at)
-{
-	for (uint32_t i = 0; i < record->link_count; i++)
-		if (!lighthouse_permits(node, &record->links[i].host->addr, at))
-			return false;
-	return true;
-}
-
-static bool in_own_networks(const struct node *node, const struct addr *addr)
-{
-	const struct cert *own = pki_own_cert(node->pki);
-
-	for (size_t i = 0; i < own->network_count; i++)
-		if (prefix_contains(&own->networks[i], addr))
-			return true;
-	return false;
-}
-
-bool lighthouse_accepts_static(const struct node *node, const struct addr *host,
-			       const struct endpoint *at)
-{
-	return !is_nowhere(&at->addr) && !in_own_networks(node, &at->addr) &&
-	       (addr_is_zero(host) || lighthouse_permits(node, host, at));
-}
-
-/* An address inside the overlay would send tunnels through tunnels. */
-static bool is_acceptable(const struct node *node, const struct addr *host,
-			  const struct endpoint *at)
-{
-	return !in_own_networks(node, &at->addr) && lighthouse_permits(node, host, at);
-}
-
-static uint32_t keep_acceptable(const struct node *node, const struct addr *host,
-				const struct endpoint *from, uint32_t count, struct endpoint *to)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < count; i++)
-		if (is_acceptable(node, host, &from[i]))
-			to[kept++] = from[i];
-	return kept;
-}
-
-int lighthouse_keep(struct node *node, struct peer_host *host, const struct addr *owner,
-		    const struct lighthouse_message *message)
-{
-	struct endpoint v4[LIGHTHOUSE_ENTRIES_MAX], v6[LIGHTHOUSE_ENTRIES_MAX];
-	struct remotes *remotes = initiator_remotes(node, host);
-	struct remotes_report report = {
-		.v4 = v4,
-		.v6 = v6,
-		.relays = message->relays,
-		.v4_count = keep_acceptable(node, &host->addr, message->v4, message->v4_count, v4),
-		.v6_count = keep_acceptable(node, &host->addr, message->v6, message->v6_count, v6),
-		.relay_count = message->relay_count,
-	};
-
-	return remotes ? remotes_report(remotes, owner, &report) : -ENOMEM;
-}
-
-/* The prefix of lighthouse.calculated_remotes that is longest counts. */
-void lighthouse_calculate(struct node *node, struct peer_host *host)
-{
-	const struct lighthouse_options *options = &node->lighthouse.options;
-	int longest = -1;
-
-	for (uint32_t i = 0; i < options->calculated_count; i++)
-		if (prefix_contains(&options->calculated[i].vpn, &host->addr) &&
-		    options->calculated[i].vpn.bits > longest)
-			longest = options->calculated[i].vpn.bits;
-	for (uint32_t i = 0; i < options->calculated_count; i++) {
-		const struct calculated_remote *from = &options->calculated[i];
-		struct endpoint to = {prefix_masked(from->mask).addr, from->port};
-
-		if (from->vpn.bits != longest || !prefix_contains(&from->vpn, &host->addr))
-			continue;
-		for (unsigned bit = from->mask.bits; bit < 128; bit++)
-			to.addr.bytes[bit / 8] |=
-				host->addr.bytes[bit / 8] & (uint8_t)(0x80 >> bit % 8);
-		if (is_acceptable(node, &host->addr, &to))
-			initiator_add_remote(node, host, &to);
-	}
 }
 
 /* --- sending ----------------------------------------------------------------------------------
@@ -233,12 +137,6 @@ static void say_endpoint(struct lighthouse_message *message, const struct addr *
 		list[(*count)++] = said;
 }
 
-/* Means the same to us and to those who ask for it. */
-static bool is_reportable(const struct addr *addr)
-{
-	return !is_nowhere(addr) && !is_loopback(addr) && !is_link_local(addr);
-}
-
 static void say_own_addrs(struct node *node, struct lighthouse_message *message)
 {
 	const struct lighthouse_options *options = &node->lighthouse.options;
@@ -246,10 +144,10 @@ static void say_own_addrs(struct node *node, struct lighthouse_message *message)
 	struct endpoint named[ADVERTISE_ADDRS_MAX];
 	uint16_t port = node->options.udp_port;
 	uint32_t named_count;
-	size_t count = 0;
+	size_t count;
 
 	for (uint32_t i = 0; i < options->advertise_count; i++) {
-		if (in_own_networks(node, &options->advertise[i].addr))
+		if (lighthouse_in_own_networks(node, &options->advertise[i].addr))
 			continue;
 		say_endpoint(message, &options->advertise[i].addr,
 			     options->advertise[i].port ? options->advertise[i].port : port);
@@ -257,11 +155,9 @@ static void say_own_addrs(struct node *node, struct lighthouse_message *message)
 	named_count = names_advertised(node, named, ADVERTISE_ADDRS_MAX);
 	for (uint32_t i = 0; i < named_count; i++)
 		say_endpoint(message, &named[i].addr, named[i].port ? named[i].port : port);
-	if (node->options.local_addrs)
-		count = node->options.local_addrs(node->options.local_context, local,
-						  LOCAL_ADDRS_MAX);
+	count = lighthouse_look_at_self(node, local);
 	for (size_t i = 0; i < count; i++)
-		if (is_reportable(&local[i].addr) && !in_own_networks(node, &local[i].addr) &&
+		if (lighthouse_may_report(node, &local[i].addr) &&
 		    local_allow_permits(&options->local_allow, local[i].interface, &local[i].addr))
 			say_endpoint(message, &local[i].addr, port);
 }
@@ -355,7 +251,9 @@ void lighthouse_local_changed(struct node *node)
 {
 	struct lighthouse *lighthouse = &node->lighthouse;
 	uint64_t due = node_now_ns(node) + MOVE_SETTLE_NS;
+	struct local_addr local[LOCAL_ADDRS_MAX];
 
+	lighthouse_look_at_self(node, local);
 	if (lighthouse->moved.position != 0)
 		return; /* will be told */
 	if (lighthouse->moved_ns && lighthouse->moved_ns + MOVE_QUIET_NS > due)
@@ -380,6 +278,8 @@ void lighthouse_greet(struct node *node, const struct tunnel_record *record)
 	const struct table *hosts = &node->tunnels.by_addr;
 
 	lighthouse_learn(node, record);
+	if (node->lighthouse.options.am_lighthouse)
+		dns_names_learn(&node->dns_names, record->cert);
 	if (node->lighthouse.options.am_lighthouse || node->shut_down ||
 	    !is_lighthouse_record(node, record))
 		return;
@@ -413,7 +313,7 @@ static void on_reply(struct node *node, const struct tunnel_record *record,
 	if (!host || (!host->pending && !host->links))
 		return;
 	before = host->remotes ? host->remotes->changes : 0;
-	if (lighthouse_keep(node, host, &record->links[0].host->addr, message) != 0 ||
+	if (lighthouse_keep(node, host, record, &record->links[0].host->addr, message) != 0 ||
 	    host->remotes->changes == before)
 		return;
 	if (host->pending)
@@ -439,7 +339,7 @@ static void on_punch(struct node *node, const struct tunnel_record *record,
 						    ? &message->v4[i]
 						    : &message->v6[i - message->v4_count];
 
-		if (!is_acceptable(node, &message->addr, at))
+		if (!lighthouse_believes(node, record, &message->addr, at))
 			continue;
 		punch_hole(node, at, options->punch_delay_ns);
 		add_caller_addr(&caller, at);

@@ -21,6 +21,7 @@
 #ifndef M57_LIGHTHOUSE_H
 #define M57_LIGHTHOUSE_H
 
+#include "limits.h"
 #include "peers/lighthouse_options.h"
 #include "peers/lighthouse_wire.h"
 #include "peers/punch.h"
@@ -36,10 +37,19 @@ struct lighthouse {
 	struct timer update, moved;
 	uint64_t moved_ns; /* when a change of our addresses was told last; 0: never */
 	struct punches punches;
+	size_t own_count; /* addresses of this machine, as last looked at */
+	struct addr own[LOCAL_ADDRS_MAX];
 };
 
 /* Begins: the first update is due at once. 0 or -ENOMEM. */
 int lighthouse_init(struct node *node);
+
+/*
+ * options are these from now on; its arrays are borrowed until the next call. Lists of remotes are
+ * the caller's to make anew. Reports to the lighthouses at once, for what is said or to whom may
+ * have changed.
+ */
+void lighthouse_reconfigure(struct node *node, const struct lighthouse_options *options);
 
 /* Is it in lighthouse.hosts? */
 bool lighthouse_is(const struct node *node, const struct addr *host);
@@ -82,9 +92,20 @@ void lighthouse_send(struct node *node, const struct tunnel_record *record,
 		     const struct lighthouse_message *message);
 /* The form that the peer of a tunnel surely reads: its certificate's version. */
 enum lighthouse_form lighthouse_form_of(const struct tunnel_record *record);
-/* Takes what owner reports about host, except addresses that may not be. 0 or -ENOMEM. */
-int lighthouse_keep(struct node *node, struct peer_host *host, const struct addr *owner,
-		    const struct lighthouse_message *message);
+/* Takes what owner, by the tunnel teller, reports about host, except addresses that may not be. 0
+ * or -ENOMEM. */
+int lighthouse_keep(struct node *node, struct peer_host *host, const struct tunnel_record *teller,
+		    const struct addr *owner, const struct lighthouse_message *message);
+
+/* lighthouse_addrs.c */
+/* May teller say that the host is there? Counts what no honest one would say. */
+bool lighthouse_believes(struct node *node, const struct tunnel_record *teller,
+			 const struct addr *host, const struct endpoint *at);
+bool lighthouse_in_own_networks(const struct node *node, const struct addr *addr);
+/* Does an address of this machine mean the same to those whom we tell it? */
+bool lighthouse_may_report(const struct node *node, const struct addr *addr);
+/* The addresses of this machine into list, and into lighthouse.own; how many. */
+size_t lighthouse_look_at_self(struct node *node, struct local_addr list[LOCAL_ADDRS_MAX]);
 /* The message came from somebody who may not send it, or makes no sense. */
 void lighthouse_refuse(struct node *node);
 

@@ -212,10 +212,15 @@ void lighthouse_on_update(struct node *node, const struct tunnel_record *record,
 	for (uint32_t i = 0; i < record->link_count; i++) {
 		struct peer_host *host = record->links[i].host;
 
-		if (lighthouse_keep(node, host, &host->addr, message) != 0)
+		if (lighthouse_keep(node, host, record, &host->addr, message) != 0)
 			return;
-		lighthouse_publish(node, host);
 	}
+	/*
+	 * Where this tunnel's packets come from is where the host is. Another of its tunnels may
+	 * have said otherwise: somebody on the path has sent a packet on before the host's own
+	 * came.
+	 */
+	lighthouse_learn(node, record);
 	if (ack.form == LIGHTHOUSE_V1) {
 		ack.has_addr = true;
 		ack.addr = record->links[0].host->addr;

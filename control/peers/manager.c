@@ -28,6 +28,8 @@
 
 #include <stdlib.h>
 
+#include "peers/promote.h"
+
 #define MS_NS 1000000ull
 #define S_NS  (1000 * MS_NS)
 
@@ -46,7 +48,8 @@
 #define GRID_FAST_NS (100 * MS_NS)
 #define GRID_SLOW_NS (500 * MS_NS)
 #define NEAR_NS      (2 * S_NS)
-#define SWEEP_SLOTS  4096 /* looked at in one go: about 1 ms */
+#define SWEEP_SLOTS  4096       /* looked at in one go: about 1 ms */
+#define HEARD_NS     (5 * S_NS) /* a tunnel on which something came so lately is in use */
 
 #define ANYTHING 0
 
@@ -149,15 +152,22 @@ static bool may_swap(const struct node *node, const struct tunnel_record *record
 	       addr_compare(&own->networks[0].addr, &record->tunnel->addrs[0]) < 0;
 }
 
+/* Rule of 8.4, but for the traffic. */
+static bool is_outdated(const struct node *node, const struct tunnel_record *record)
+{
+	const struct cert *own = node->pki->v1.cert;
+
+	return atomic_load(&record->tunnel->counter) >= COUNTER_REHANDSHAKE_AT || !own ||
+	       memcmp(own->fingerprint, record->own_fingerprint, CERT_FINGERPRINT_SIZE);
+}
+
 static uint32_t gather(const struct node *node, const struct tunnel_record *record, uint64_t now)
 {
 	const struct node_options *options = &node->options;
 	const struct liveness *live = &record->live;
 	uint64_t in = in_ns(record), out = out_ns(record);
 	uint64_t counter = atomic_load(&record->tunnel->counter);
-	const struct cert *own = node->pki->v1.cert;
-	bool outdated = counter >= COUNTER_REHANDSHAKE_AT || !own ||
-			memcmp(own->fingerprint, record->own_fingerprint, CERT_FINGERPRINT_SIZE);
+	bool outdated = is_outdated(node, record);
 	bool primary = is_primary(record);
 	enum cert_error error;
 	uint32_t facts = certificate_facts(node, record, &error);
@@ -257,6 +267,7 @@ static void keep(struct node *node, struct tunnel_record *record, uint64_t now)
 
 	answered(node, record);
 	relays_promote(node, record, now);
+	promote_look(node, record, now);
 	if (out_ns(record) + SILENCE_NS <= now)
 		rest(node, record, now);
 	else
@@ -276,6 +287,14 @@ static struct tunnel_record *lively_sibling(const struct tunnel_record *record)
 	return NULL;
 }
 
+/* Flows that have another gateway take that. What else leads to the host is no better. */
+static void be_silent(struct tunnel_record *record)
+{
+	for (uint32_t i = 0; i < record->link_count; i++)
+		for (struct host_link *link = record->links[i].host->links; link; link = link->next)
+			atomic_store(&link->record->tunnel->unanswered, 1);
+}
+
 static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 {
 	struct tunnel_record *sibling = lively_sibling(record);
@@ -284,11 +303,11 @@ static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 	const struct host_pending *pending = record->links[0].host->pending;
 
 	manager_check_at(&node->tunnels, record, next < expiry ? next : expiry);
-	atomic_store(&record->tunnel->unanswered, 1);
 	if (sibling) {
 		tunnels_lead(&node->tunnels, sibling);
 		return;
 	}
+	be_silent(record);
 	ask(node, record, now);
 	if (pending && !pending->quiet)
 		return;
@@ -457,8 +476,10 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 			manager_check_at(tunnels, record, now + node->options.alive_interval_ns);
 			continue;
 		}
-		test_over(record);
-		record->live.ask = host->links->next != NULL;
+		/* one of which a sibling has said that the peer is silent is asked, not believed */
+		record->live.test_ns = 0;
+		record->live.ask =
+			host->links->next != NULL || atomic_load(&record->tunnel->unanswered);
 		record->live.answer_ns = answer; /* the same path, most likely */
 		record->live.healing = false;
 		manager_check_at(tunnels, record, now + SILENCE_NS);
@@ -519,6 +540,18 @@ void manager_doubt(struct node *node, struct tunnel_record *record)
 	manager_check_at(&node->tunnels, record, now + answer_wait_ns(&record->live) * 2 / 5);
 }
 
+/*
+ * A tunnel that only the peer uses is watched by no timer, so the sweep, which is as frequent as
+ * the reference's checks, sees to it that it does not go on with a certificate of ours that has
+ * been replaced.
+ */
+static void renew(struct node *node, struct tunnel_record *record)
+{
+	if (record->state == RECORD_LIVE && record->link_count > 0 && is_outdated(node, record) &&
+	    is_primary(record) && in_ns(record) + HEARD_NS > node_now_ns(node))
+		rehandshake(node, record);
+}
+
 bool manager_sweep(struct node *node)
 {
 	struct tunnels *tunnels = &node->tunnels;
@@ -540,6 +573,8 @@ bool manager_sweep(struct node *node)
 		if (facts) {
 			node_log_invalid(node, record, error);
 			act(node, record, manager_decide(facts), node_now_ns(node));
+		} else {
+			renew(node, record);
 		}
 	}
 	if (node->sweep_left > 0 && node->sweep_slot < TUNNELS_MAX)

@@ -27,7 +27,7 @@ static void fire_sweep(void *context, struct timer *timer);
 /* --- create and destroy ------------------------------------------------------------------------
  */
 
-static int add_static_hosts(struct node *node)
+int node_add_static_hosts(struct node *node)
 {
 	for (size_t i = 0; i < node->options.static_host_count; i++) {
 		const struct node_static_host *from = &node->options.static_hosts[i];
@@ -69,7 +69,7 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 		goto err_tunnels;
 	if (relays_init(node) != 0)
 		goto err_pending;
-	if (add_static_hosts(node) != 0 || lighthouse_init(node) != 0 ||
+	if (node_add_static_hosts(node) != 0 || lighthouse_init(node) != 0 ||
 	    names_init(node, &node->options.names) != 0) {
 		node_destroy(node);
 		return NULL;
@@ -104,6 +104,7 @@ void node_destroy(struct node *node)
 		return;
 	node->shut_down = true;
 	names_release(node);
+	dns_names_release(&node->dns_names);
 	while (node->tunnels.all)
 		tunnels_remove(&node->tunnels, node->tunnels.all);
 	while ((host = any_host(node))) {
@@ -269,26 +270,44 @@ void node_on_handshake(struct node *node, uint32_t queue, const struct endpoint 
 		initiator_receive(node, source, relay, bytes, length);
 }
 
+/* Where a run goes that was punted for host: its tunnel, or that of another gateway. NULL: none. */
+static const struct tunnel_record *way_out(struct node *node, const struct peer_host *host,
+					   const struct waiting_run *run)
+{
+	if (host->primary)
+		return host->primary;
+	for (uint32_t i = 0; i < run->gateway_count; i++) {
+		const struct peer_host *other =
+			tunnels_find_host(&node->tunnels, &run->gateways[i]);
+
+		if (other && other->primary)
+			return other->primary;
+	}
+	return NULL;
+}
+
 void node_on_waiting(struct node *node, uint32_t queue, const struct addr *addr,
 		     const struct waiting_run *run)
 {
 	struct peer_host *host = tunnels_obtain_host(&node->tunnels, addr);
 	uint32_t packets = pending_run_packets(&run->vnet, run->length);
+	const struct tunnel_record *out = host ? way_out(node, host, run) : NULL;
 	struct host_pending *pending;
 
 	if (!host) {
 		node_drop(node, DROP_PENDING_FULL, packets);
 		return;
 	}
-	if (host->primary) {
-		node->outside->resume(node->outside->context, queue, host->primary->tunnel->id,
-				      run);
-		return;
+	if (out) {
+		node->outside->resume(node->outside->context, queue, out->tunnel->id, run);
+	} else {
+		pending = initiator_begin(node, host, queue);
+		if (!pending ||
+		    pending_hold(&pending->pending, &node->tunnels.held_bytes, queue, run) != 0)
+			node_drop(node, DROP_PENDING_FULL, packets);
+		else if (run->gateway_count)
+			initiator_share(node, pending);
 	}
-	pending = initiator_begin(node, host, queue);
-	if (!pending || pending_hold(&pending->pending, &node->tunnels.held_bytes, queue,
-				     &run->vnet, run->bytes, run->length) != 0)
-		node_drop(node, DROP_PENDING_FULL, packets);
 	tunnels_put_host(&node->tunnels, host);
 }
 
@@ -582,6 +601,13 @@ void node_arm_sweep(struct node *node)
 {
 	if (node->tunnels.count > 0 && node->sweep.position == 0 && !node->shut_down)
 		timer_arm(&node->tunnels.timers, &node->sweep, node_now_ns(node) + SWEEP_NS);
+}
+
+void node_sweep_now(struct node *node)
+{
+	node->sweep_slot = 0;
+	if (node->tunnels.count > 0 && !node->shut_down)
+		timer_arm(&node->tunnels.timers, &node->sweep, node_now_ns(node));
 }
 
 void node_tick(struct node *node)

@@ -47,14 +47,18 @@ struct node_options {
 	uint64_t deletion_interval_ns;               /* timers.pending_deletion_interval; 0: 10 s */
 	bool drop_inactive;                          /* tunnels.drop_inactive */
 	uint64_t inactivity_ns;                      /* tunnels.inactivity_timeout */
+	uint32_t try_promote;                        /* counters.try_promote; 0: never */
+	uint32_t requery_every;                      /* counters.requery_every_packets; 0: never */
+	uint64_t requery_wait_ns;                    /* timers.requery_wait_duration */
 	bool punch;                                  /* punchy.punch */
 	bool punch_all;                              /* punchy.target_all_remotes */
 	const struct node_static_host *static_hosts; /* copied */
 	size_t static_host_count;
-	struct lighthouse_options lighthouse; /* its arrays are borrowed and outlive the node */
-	struct name_options names;            /* copied */
-	struct relay_options relay;           /* the same */
-	uint16_t udp_port;                    /* of our sockets: what lighthouses are told */
+	/* its arrays are borrowed; they and pki outlive the node, or its next reconfiguration */
+	struct lighthouse_options lighthouse;
+	struct relay_options relay;
+	struct name_options names; /* copied */
+	uint16_t udp_port;         /* of our sockets: what lighthouses are told */
 	/* The addresses of this machine, at most `most`; returns how many. May be NULL: none. */
 	size_t (*local_addrs)(void *context, struct local_addr *list, size_t most);
 	void *local_context;
@@ -69,10 +73,29 @@ struct node_options {
 };
 
 /*
- * pki (complete and checked), map and outside are borrowed and outlive the node. NULL: no memory.
+ * pki (complete and checked) is borrowed until node_reconfigure(); map and outside are borrowed and
+ * outlive the node. NULL: no memory.
  */
 struct node *node_create(const struct node_options *options, const struct pki *pki,
 			 struct hostmap *map, const struct outside *outside);
+
+/*
+ * A reload, in this order (reconfigure.c has the reasons):
+ *
+ * 1. node_rules_prepare() gives every tunnel the bits of the rules of version, by
+ *    next->rules_for_peer, beside those in use. No worker may still hold a snapshot older than the
+ *    one published last. -ENOMEM: nothing has changed. Skipped when the rules keep their version.
+ * 2. The caller publishes the snapshot of version, or node_rules_discard() takes them back.
+ * 3. node_rules_retire() defers the bits of the version before.
+ * 4. node_reconfigure() takes up next and pki, borrowed as by node_create(); the ones before are
+ *    not referred to any more when it returns. What a reload cannot change (keys.def) is passed
+ *    over in next. pki must be one that pki_check_reload() lets through.
+ */
+int node_rules_prepare(struct node *node, const struct node_options *next, const struct pki *pki,
+		       uint16_t version);
+void node_rules_discard(struct node *node, uint16_t version);
+void node_rules_retire(struct node *node, uint16_t version);
+void node_reconfigure(struct node *node, const struct node_options *next, const struct pki *pki);
 
 /* Takes every tunnel and index out of the hostmap (deferred frees: reap them afterwards) and drops
  * what waits. Sends nothing: see node_shutdown(). NULL is allowed. */

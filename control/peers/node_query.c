@@ -101,6 +101,50 @@ bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
 	};
 	if (tunnel->remote)
 		view->remote = tunnel->remote->to;
+	view->has_path = !tunnel->remote && record->path;
+	if (view->has_path)
+		view->via = record->path->record->tunnel->addrs[0];
+	return true;
+}
+
+bool node_query_relay(struct node *node, const struct addr *addr, uint32_t i,
+		      struct node_relay_view *view)
+{
+	static const char *const states[] = {
+		[RELAY_REQUESTED] = "requested",
+		[RELAY_PEER_REQUESTED] = "peer requested",
+		[RELAY_ESTABLISHED] = "established",
+		[RELAY_DISESTABLISHED] = "disestablished",
+	};
+	const struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+
+	for (struct host_link *link = host ? host->links : NULL; link; link = link->next) {
+		for (struct relay *relay = link->record->relays; relay; relay = relay->next) {
+			if (i-- > 0)
+				continue;
+			*view = (struct node_relay_view){
+				.neighbour = host->addr,
+				.peer = relay->peer,
+				.forwarding = relay->type == RELAY_FORWARDING,
+				.state = states[relay->state],
+				.local_index = relay->local_index,
+				.remote_index = relay->remote_index,
+				.in_use = relay->users != NULL,
+			};
+			return true;
+		}
+	}
+	return false;
+}
+
+bool node_query_relay_of(struct node *node, const struct addr *addr, uint32_t i, struct addr *relay)
+{
+	const struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+	struct addr relays[RELAY_HOSTS_MAX];
+
+	if (!host || i >= remotes_relays(host->remotes, relays, RELAY_HOSTS_MAX))
+		return false;
+	*relay = relays[i];
 	return true;
 }
 
@@ -136,6 +180,25 @@ bool node_query_owner(struct node *node, const struct addr *addr, uint32_t i,
 		.relay_count = owner->relay_count,
 	};
 	return true;
+}
+
+bool node_query_name(const struct node *node, const char *text, struct node_name_view *view)
+{
+	const struct dns_name *name = dns_names_find(&node->dns_names, text);
+
+	if (name)
+		*view = (struct node_name_view){name->has_v4, name->has_v6, name->v4, name->v6};
+	return name != NULL;
+}
+
+bool node_query_is_own(const struct node *node, const struct addr *addr)
+{
+	const struct cert *own = pki_own_cert(node->pki);
+
+	for (size_t i = 0; i < own->network_count; i++)
+		if (addr_equal(&own->networks[i].addr, addr))
+			return true;
+	return false;
 }
 
 const struct node_failure *node_query_failure(const struct node *node, const struct addr *addr)

@@ -32,6 +32,8 @@ struct node_tunnel_view {
 	uint32_t local_index, remote_index;
 	bool has_remote;
 	struct endpoint remote;
+	bool has_path; /* without remote: it goes through a relay, via */
+	struct addr via;
 	uint64_t counter; /* the last one used */
 	uint64_t age_ns;
 	uint64_t heard_ago_ns, sent_ago_ns; /* NODE_NEVER */
@@ -53,6 +55,21 @@ bool node_query_host(struct node *node, const struct addr *addr, struct node_hos
 /* Tunnel i of the host, from 0, the one that became primary last first. False: no such. */
 bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
 		       struct node_tunnel_view *view);
+/* One relay entry (PROTOCOL.md 7). */
+struct node_relay_view {
+	struct addr neighbour, peer; /* who we have a tunnel with, and the far end */
+	bool forwarding;             /* else we are an end, and the neighbour is the relay */
+	const char *state; /* "requested", "peer requested", "established", "disestablished" */
+	uint32_t local_index, remote_index; /* remote: 0, not known yet */
+	bool in_use;                        /* a tunnel of ours goes through it */
+};
+
+/* Relay entry i of all tunnels of the host. False: no such. */
+bool node_query_relay(struct node *node, const struct addr *addr, uint32_t i,
+		      struct node_relay_view *view);
+/* Relay i of those through which the host says it is reached. False: no such. */
+bool node_query_relay_of(struct node *node, const struct addr *addr, uint32_t i,
+			 struct addr *relay);
 /* Underlay address i of the host. blocked: another host answered there. */
 bool node_query_remote(struct node *node, const struct addr *addr, uint32_t i,
 		       struct endpoint *remote, bool *blocked);
@@ -69,6 +86,15 @@ struct node_owner_view {
 /* Owner i of what is known of the host. False: no such. */
 bool node_query_owner(struct node *node, const struct addr *addr, uint32_t i,
 		      struct node_owner_view *view);
+/* Where the host with a certificate name is, as a lighthouse's DNS tells it. */
+struct node_name_view {
+	bool has_v4, has_v6;
+	struct addr v4, v6; /* the first of each family */
+};
+/* name: lower case. False: nobody is called so. */
+bool node_query_name(const struct node *node, const char *name, struct node_name_view *view);
+/* Is it one of our own overlay addresses? */
+bool node_query_is_own(const struct node *node, const struct addr *addr);
 /* Borrowed; NULL: none is known. */
 const struct node_failure *node_query_failure(const struct node *node, const struct addr *addr);
 uint64_t node_query_now_ns(const struct node *node);

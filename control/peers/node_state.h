@@ -4,6 +4,7 @@
 
 #include "addr_text.h"
 #include "handshake/machine.h"
+#include "peers/dns_names.h"
 #include "peers/failures.h"
 #include "peers/lighthouse.h"
 #include "peers/names.h"
@@ -31,6 +32,7 @@ struct node {
 	size_t sweep_left;   /* tunnels it has not seen yet */
 	struct lighthouse lighthouse;
 	struct names names;
+	struct dns_names dns_names; /* of a lighthouse */
 	struct relays relays;
 	bool shut_down;
 	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
@@ -71,6 +73,11 @@ int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index);
 /* The queue of the next tunnel: one after the other, so that tunnels spread evenly. */
 uint32_t node_next_queue(struct node *node);
 
+/* The hosts of options.static_hosts, which is forgotten then: it is the caller's. 0 or -ENOMEM. */
+int node_add_static_hosts(struct node *node);
+
+/* The sweep of certificates begins anew, now. */
+void node_sweep_now(struct node *node);
 /* The sweep of certificates runs while there are tunnels, so that an idle node sleeps. */
 void node_arm_sweep(struct node *node);
 
@@ -133,6 +140,9 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 struct host_pending *initiator_begin(struct node *node, struct peer_host *host, uint32_t queue);
 /* The same because a lighthouse says that the host calls us: asks nobody where it is (punch.h). */
 void initiator_respond(struct node *node, struct peer_host *host);
+/* Runs are held in pending that could go to another gateway: whoever has a tunnel first takes them.
+ */
+void initiator_share(struct node *node, struct host_pending *pending);
 /* The host's list of remotes, made when absent. NULL: no memory. */
 struct remotes *initiator_remotes(struct node *node, struct peer_host *host);
 /* The host is at remote, as the configuration says. */
@@ -148,6 +158,10 @@ void initiator_receive(struct node *node, const struct endpoint *source, struct 
 		       const uint8_t *bytes, size_t length);
 /* A tunnel of host carries traffic: nothing waits for the handshake any more. */
 void initiator_quiet(struct node *node, struct peer_host *host);
+/* Begins the handshake anew, with a stage 1 of its own; what waits goes on waiting. pending is
+ * freed.
+ */
+void initiator_restart(struct node *node, struct host_pending *pending);
 /* Ends the handshake without a tunnel; what waited is dropped. host may be freed. */
 void initiator_end(struct node *node, struct host_pending *pending, enum drop reason);
 

@@ -46,7 +46,7 @@ void relays_set_path(struct node *node, struct tunnel_record *record, struct rel
 		hostmap_defer(node->tunnels.map, release_path, before);
 	if (record->path)
 		unlink_user(record);
-	if (!path)
+	if (!relay || !path)
 		return;
 	record->path = relay;
 	record->next_user = relay->users;
@@ -220,6 +220,7 @@ void relays_promote(struct node *node, struct tunnel_record *record, uint64_t no
 						      record->tunnel->id, WIRE_TEST_REQUEST,
 						      &remotes->list[i].to, NULL, 0);
 	lighthouse_ask(node, host);
+	relays_keep_spares(node, host);
 }
 
 void relays_promote_failed(struct node *node, struct tunnel_record *record, uint64_t now)

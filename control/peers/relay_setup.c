@@ -132,44 +132,71 @@ static struct tunnel_record *tunnel_to_relay(struct node *node, const struct add
 	return record && record->tunnel->remote && record->state == RECORD_LIVE ? record : NULL;
 }
 
-static void drive_one(struct node *node, struct host_pending *pending, const struct addr *addr)
+/* Our entry for host on the tunnel to one of its relays, made when absent; NULL: not (yet). */
+static struct relay *own_entry(struct node *node, const struct peer_host *host,
+			       const struct addr *addr)
 {
 	struct tunnel_record *record = tunnel_to_relay(node, addr);
 	struct relay *relay;
 
-	if (!record || relays_record_has(record, &pending->host->addr))
-		return;
-	relay = relays_find(record, &pending->host->addr);
+	if (!record || relays_record_has(record, &host->addr))
+		return NULL;
+	relay = relays_find(record, &host->addr);
 	if (!relay) {
-		relay = relays_add(node, record, &pending->host->addr, RELAY_TERMINAL,
-				   RELAY_REQUESTED);
+		relay = relays_add(node, record, &host->addr, RELAY_TERMINAL, RELAY_DISESTABLISHED);
 		if (!relay)
-			return;
+			return NULL;
 		relay->form = record->cert->version == CERT_VERSION_1 ? RELAY_V1 : RELAY_V2;
 	}
-	if (relay->type != RELAY_TERMINAL || relay->wrong)
-		return;
-	if (relay->state == RELAY_ESTABLISHED) {
-		relays_send(node, relay, pending->pending.stage1, pending->pending.stage1_length);
-		return;
-	}
-	relay->state = RELAY_REQUESTED;
-	request(node, relay);
+	return relay->type == RELAY_TERMINAL && !relay->wrong ? relay : NULL;
+}
+
+/* The relays that host may be reached through, but for ourselves and the host. */
+static uint32_t relays_of(const struct node *node, const struct peer_host *host,
+			  struct addr relays[RELAY_HOSTS_MAX])
+{
+	const struct relay_options *options = &node->relays.options;
+	uint32_t count = 0, kept = 0;
+
+	if (options->use_relays && !options->am_relay)
+		count = remotes_relays(host->remotes, relays, RELAY_HOSTS_MAX);
+	for (uint32_t i = 0; i < count; i++)
+		if (!relays_is_self(node, &relays[i]) && !addr_equal(&relays[i], &host->addr))
+			relays[kept++] = relays[i];
+	return kept;
 }
 
 void relays_drive(struct node *node, struct host_pending *pending)
 {
-	const struct relay_options *options = &node->relays.options;
 	struct addr relays[RELAY_HOSTS_MAX];
-	uint32_t count;
+	uint32_t count = relays_of(node, pending->host, relays);
 
-	if (!options->use_relays || options->am_relay || !pending->pending.stage1)
-		return;
-	count = remotes_relays(pending->host->remotes, relays, RELAY_HOSTS_MAX);
-	for (uint32_t i = 0; i < count; i++)
-		if (!relays_is_self(node, &relays[i]) &&
-		    !addr_equal(&relays[i], &pending->host->addr))
-			drive_one(node, pending, &relays[i]);
+	for (uint32_t i = 0; i < count && pending->pending.stage1; i++) {
+		struct relay *relay = own_entry(node, pending->host, &relays[i]);
+
+		if (relay && relay->state == RELAY_ESTABLISHED) {
+			relays_send(node, relay, pending->pending.stage1,
+				    pending->pending.stage1_length);
+		} else if (relay) {
+			relay->state = RELAY_REQUESTED;
+			request(node, relay);
+		}
+	}
+}
+
+void relays_keep_spares(struct node *node, const struct peer_host *host)
+{
+	struct addr relays[RELAY_HOSTS_MAX];
+	uint32_t count = relays_of(node, host, relays);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct relay *relay = own_entry(node, host, &relays[i]);
+
+		if (relay && relay->state != RELAY_ESTABLISHED && !relay->asks) {
+			relay->state = RELAY_REQUESTED;
+			relays_ask(node, relay);
+		}
+	}
 }
 
 /* --- requests of others ------------------------------------------------------------------------

@@ -110,6 +110,8 @@ void relays_receive(struct node *node, struct tunnel_record *record, const uint8
 /* An attempt of a handshake: asks every relay of the host, sends stage 1 through those that are
  * there (7.5). */
 void relays_drive(struct node *node, struct host_pending *pending);
+/* Every relay of a host that is reached through one is asked, so that another is there at once. */
+void relays_keep_spares(struct node *node, const struct peer_host *host);
 /* Asks for the entry, now and a few times more until it is there. */
 void relays_ask(struct node *node, struct relay *relay);
 /* A recv_error names an index that may be a relay's. False: it is none. */

@@ -282,6 +282,46 @@ int remotes_report(struct remotes *remotes, const struct addr *owner,
 	return rebuild(remotes);
 }
 
+void remotes_forget(struct remotes *remotes, const struct addr *owner)
+{
+	struct remotes_owner *found = find_owner(remotes, owner);
+
+	if (!found)
+		return;
+	clear_report(found);
+	memset(found->learned, 0, sizeof(found->learned));
+	(void)rebuild(remotes);
+}
+
+void remotes_retain(struct remotes *remotes,
+		    bool (*may)(const void *context, const struct endpoint *at),
+		    const void *context)
+{
+	for (struct remotes_owner *owner = remotes->owners; owner; owner = owner->next) {
+		uint32_t v4 = owner->v4_count, all = v4 + owner->v6_count;
+
+		owner->v4_count = owner->v6_count = 0;
+		for (uint32_t i = 0; i < all; i++) {
+			if (!may(context, &owner->entries[i]))
+				continue;
+			owner->entries[owner->v4_count + owner->v6_count] = owner->entries[i];
+			if (i < v4)
+				owner->v4_count++;
+			else
+				owner->v6_count++;
+		}
+		for (unsigned family = 0; family < 2; family++)
+			if (owner->learned[family].port && !may(context, &owner->learned[family]))
+				owner->learned[family] = (struct endpoint){0};
+	}
+	(void)rebuild(remotes);
+}
+
+void remotes_reorder(struct remotes *remotes)
+{
+	(void)rebuild(remotes);
+}
+
 static uint32_t insert_relay(struct addr *list, uint32_t count, uint32_t most,
 			     const struct addr *relay)
 {
@@ -333,6 +373,11 @@ void remotes_unblock(struct remotes *remotes)
 	remotes->blocked_count = 0;
 	for (uint32_t i = 0; i < remotes->count; i++)
 		remotes->list[i].blocked = false;
+}
+
+bool remotes_is_preferred(const struct remotes *remotes, const struct addr *addr)
+{
+	return is_preferred(remotes->order, addr);
 }
 
 uint32_t remotes_usable(const struct remotes *remotes)

@@ -77,6 +77,15 @@ struct remotes_report {
 int remotes_report(struct remotes *remotes, const struct addr *owner,
 		   const struct remotes_report *report);
 
+/* Forgets what owner (zero: the configuration) has said. */
+void remotes_forget(struct remotes *remotes, const struct addr *owner);
+/* Forgets every address that may not be any more. */
+void remotes_retain(struct remotes *remotes,
+		    bool (*may)(const void *context, const struct endpoint *at),
+		    const void *context);
+/* The order has changed: makes the list anew. */
+void remotes_reorder(struct remotes *remotes);
+
 /* What owner has said, or NULL. */
 const struct remotes_owner *remotes_of(const struct remotes *remotes, const struct addr *owner);
 
@@ -88,6 +97,9 @@ void remotes_unblock(struct remotes *remotes);
 /* The host's relays as all owners say, sorted, each once: at most `most`; returns how many. remotes
  * may be NULL. */
 uint32_t remotes_relays(const struct remotes *remotes, struct addr *relays, uint32_t most);
+
+/* Is addr in preferred_ranges? */
+bool remotes_is_preferred(const struct remotes *remotes, const struct addr *addr);
 
 /* Entries that are not blocked; remotes may be NULL. */
 uint32_t remotes_usable(const struct remotes *remotes);

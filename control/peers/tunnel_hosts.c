@@ -95,18 +95,29 @@ static void end_hold(struct tunnels *tunnels, struct peer_host *host)
 		outside->resume_end(outside->context, queue, &host->addr);
 }
 
-/* From no tunnel to one: see the theory of operation. */
+static void resume_run(struct tunnels *tunnels, struct peer_host *host, struct held_run *run)
+{
+	struct waiting_run waiting = {
+		.vnet = run->vnet, .bytes = run->bytes, .length = run->length};
+
+	tunnels->outside->resume(tunnels->outside->context, run->queue, host->primary->tunnel->id,
+				 &waiting);
+	free(run);
+}
+
+/*
+ * From no tunnel to one: see the theory of operation of tunnels.c. Runs that wait for another
+ * gateway of their route go too: newer ones of their flows take this tunnel from now on.
+ */
 static void resume_runs(struct tunnels *tunnels, struct peer_host *host)
 {
-	const struct outside *outside = tunnels->outside;
 	struct held_run *run;
 
-	while (host->pending &&
-	       (run = pending_take(&host->pending->pending, &tunnels->held_bytes))) {
-		struct waiting_run waiting = {run->vnet, run->bytes, run->length};
-		outside->resume(outside->context, run->queue, host->primary->tunnel->id, &waiting);
-		free(run);
-	}
+	while (host->pending && (run = pending_take(&host->pending->pending, &tunnels->held_bytes)))
+		resume_run(tunnels, host, run);
+	for (struct host_pending *other = tunnels->sharing; other; other = other->next_sharing)
+		while ((run = pending_take_for(&other->pending, &tunnels->held_bytes, &host->addr)))
+			resume_run(tunnels, host, run);
 	end_hold(tunnels, host);
 }
 

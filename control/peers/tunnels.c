@@ -195,7 +195,8 @@ struct tunnel_record *tunnels_add(struct tunnels *tunnels, const struct tunnel_f
 		goto err_record;
 	record->cert = cert_ref(facts->cert);
 	memcpy(record->own_fingerprint, facts->own->fingerprint, CERT_FINGERPRINT_SIZE);
-	tunnel->rules = facts->rules;
+	if (facts->rules)
+		tunnel->rules[facts->rules->version & 1] = facts->rules;
 	if (record->state == RECORD_UNCONFIRMED)
 		await_proof(tunnels, record);
 	list_record(tunnels, record);
@@ -386,14 +387,16 @@ static void fire_record(void *context, struct timer *timer)
 	struct tunnels *tunnels = context;
 	struct tunnel_record *record = table_entry(timer, struct tunnel_record, timer);
 	uint64_t now = now_ns(tunnels);
+	uint64_t in = atomic_load(&record->tunnel->last_in_ns);
 
 	if (record->expires_ns <= now) {
 		/* The peer sends on it: it was never lost, whatever the recv_error said. */
-		if (record->state == RECORD_SUSPECT &&
-		    atomic_load(&record->tunnel->last_in_ns) > record->suspect_ns)
+		if (record->state == RECORD_SUSPECT && in > record->suspect_ns) {
 			tunnels_confirm(tunnels, record);
-		else
+			record->live.heard_ns = in; /* not now: it may have died since */
+		} else {
 			tunnels_remove(tunnels, record);
+		}
 		return;
 	}
 	if (record->next_test_ns <= now)

@@ -82,7 +82,10 @@ struct host_pending {
 	uint32_t queue; /* the index is drawn for it */
 	uint32_t pokes; /* times that new remotes had it sent beside its attempts */
 	bool responds;  /* begun on a lighthouse's order, not for traffic of ours */
-	bool quiet;     /* not needed any more: sends nothing, but an answer may still come */
+	/* in tunnels.sharing while set: runs wait that another gateway could take */
+	bool sharing;
+	struct host_pending *next_sharing;
+	bool quiet; /* not needed any more: sends nothing, but an answer may still come */
 };
 
 struct tunnel_record {
@@ -121,6 +124,9 @@ struct tunnel_record {
 	uint64_t promote_ns;             /* no search for a direct path before this time */
 	uint64_t promoted_ns;            /* the last search; 0: none, or its end is known */
 
+	/* send counters at which promote.c looked last, and when it may ask lighthouses again */
+	uint64_t promote_counter, requery_counter, requery_ns;
+
 	/* roaming (4.7) */
 	struct endpoint roamed_from;
 	uint64_t roam_quiet_ns; /* going back is ignored before this time; 0: never roamed */
@@ -140,7 +146,8 @@ struct tunnels {
 	struct tunnel_record *all;
 	struct tunnel_record *unproved, *unproved_last;
 	size_t count, unconfirmed;
-	uint64_t held_bytes; /* of all pending handshakes */
+	uint64_t held_bytes;          /* of all pending handshakes */
+	struct host_pending *sharing; /* those with runs that have several gateways */
 	struct timers timers;
 	/* The manager's: checks a LIVE record whose live.due_ns has come, and may remove it; */
 	void (*check)(struct tunnels *tunnels, struct tunnel_record *record);

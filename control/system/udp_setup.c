@@ -94,6 +94,30 @@ static uint32_t buffer_read(int fd, int option)
 	return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? (uint32_t)value : 0;
 }
 
+static void read_buffer_set(int fd, const struct udp_options *options)
+{
+	buffer_set(fd, SO_RCVBUFFORCE, SO_RCVBUF,
+		   options->read_buffer ? options->read_buffer : UDP_READ_BUFFER_DEFAULT);
+}
+
+static void write_buffer_set(int fd, const struct udp_options *options)
+{
+	buffer_set(fd, SO_SNDBUFFORCE, SO_SNDBUF, options->write_buffer);
+}
+
+static int mark_set(int fd, uint32_t mark, char *error)
+{
+	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) == 0)
+		return 0;
+
+	int failure = errno;
+
+	snprintf(error, ERROR_LINE_MAX,
+		 "cannot set listen.so_mark %u: %s; run as root or with CAP_NET_ADMIN", mark,
+		 strerror(failure));
+	return -failure;
+}
+
 /* Everything but the address. 0 or -errno with error. */
 static int socket_prepare(struct udp_sockets *sockets, int fd, const struct udp_options *options,
 			  char *error)
@@ -109,19 +133,12 @@ static int socket_prepare(struct udp_sockets *sockets, int fd, const struct udp_
 			 strerror(failure));
 		return -failure;
 	}
-	if (options->mark &&
-	    setsockopt(fd, SOL_SOCKET, SO_MARK, &options->mark, sizeof(options->mark)) != 0) {
-		int failure = errno;
+	int result = options->mark ? mark_set(fd, options->mark, error) : 0;
 
-		snprintf(error, ERROR_LINE_MAX,
-			 "cannot set listen.so_mark %u: %s; run as root or "
-			 "with CAP_NET_ADMIN",
-			 options->mark, strerror(failure));
-		return -failure;
-	}
-	buffer_set(fd, SO_RCVBUFFORCE, SO_RCVBUF,
-		   options->read_buffer ? options->read_buffer : UDP_READ_BUFFER_DEFAULT);
-	buffer_set(fd, SO_SNDBUFFORCE, SO_SNDBUF, options->write_buffer);
+	if (result)
+		return result;
+	read_buffer_set(fd, options);
+	write_buffer_set(fd, options);
 
 	/* A probe that changes nothing: 0 is the value it has. The segment size goes with each
 	 * send. */
@@ -231,6 +248,28 @@ int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 
 err_close:
 	udp_close(sockets);
+	return result;
+}
+
+int udp_reconfigure(struct udp_sockets *sockets, const struct udp_options *before,
+		    const struct udp_options *after, char error[ERROR_LINE_MAX])
+{
+	int result = 0;
+
+	for (uint32_t i = 0; i < sockets->queues; i++) {
+		int fd = sockets->fds[i];
+
+		if (after->read_buffer != before->read_buffer)
+			read_buffer_set(fd, after);
+		if (after->write_buffer != before->write_buffer)
+			write_buffer_set(fd, after);
+		if (after->mark != before->mark && result == 0)
+			result = mark_set(fd, after->mark, error);
+	}
+	if (sockets->queues > 0) {
+		sockets->read_buffer = buffer_read(sockets->fds[0], SO_RCVBUF);
+		sockets->write_buffer = buffer_read(sockets->fds[0], SO_SNDBUF);
+	}
 	return result;
 }
 

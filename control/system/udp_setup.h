@@ -40,6 +40,13 @@ struct udp_sockets {
  */
 int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 	     char error[ERROR_LINE_MAX]);
+/*
+ * Gives every socket the buffers and the mark of after, where they differ from before; the rest of
+ * the options stays as it is. A buffer that goes back to 0 (the system's own) keeps its size until
+ * the next start. 0, or the first -errno with one line in error.
+ */
+int udp_reconfigure(struct udp_sockets *sockets, const struct udp_options *before,
+		    const struct udp_options *after, char error[ERROR_LINE_MAX]);
 void udp_close(struct udp_sockets *sockets);
 
 #endif

@@ -208,6 +208,23 @@ void conntrack_remove(struct conntrack *ct, const struct flow *flow)
 	spin_unlock(&bucket->lock);
 }
 
+void conntrack_reset(struct conntrack *ct)
+{
+	for (unsigned i = 0; i < CONNTRACK_BUCKETS; i++) {
+		struct bucket *bucket = &ct->buckets[i];
+		bool used = false;
+
+		for (unsigned way = 0; way < CONNTRACK_WAYS; way++)
+			used |= expiry(bucket, way) != 0;
+		if (!used)
+			continue; /* reading leaves a page that was never touched as it is */
+		spin_lock(&bucket->lock);
+		for (unsigned way = 0; way < CONNTRACK_WAYS; way++)
+			set_expiry(bucket, way, 0);
+		spin_unlock(&bucket->lock);
+	}
+}
+
 uint32_t conntrack_count(const struct conntrack *ct, uint32_t now_s)
 {
 	uint32_t count = 0;

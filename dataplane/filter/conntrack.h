@@ -32,6 +32,8 @@ enum conntrack_answer conntrack_lookup(struct conntrack *ct, const struct flow *
 bool conntrack_enter(struct conntrack *ct, const struct flow *flow, const struct snapshot *snapshot,
 		     uint32_t now_s, enum direction direction);
 void conntrack_remove(struct conntrack *ct, const struct flow *flow);
+/* Forgets every flow. */
+void conntrack_reset(struct conntrack *ct);
 /* Live entries, by walking the whole table: for statistics and tests. */
 uint32_t conntrack_count(const struct conntrack *ct, uint32_t now_s);
 

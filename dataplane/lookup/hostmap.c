@@ -230,7 +230,8 @@ void tunnel_free(struct hostmap *map, struct tunnel *tunnel)
 	map->free_slots[map->free_count++] = slot;
 	free(tunnel->remote);
 	free(tunnel->path);
-	free(tunnel->rules);
+	free(tunnel->rules[0]);
+	free(tunnel->rules[1]);
 	free(tunnel->prefixes);
 	if (tunnel->addrs != &tunnel->first)
 		free(tunnel->addrs);

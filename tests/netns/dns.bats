@@ -101,3 +101,99 @@ asked_for() {
 	grep -q 'looked up.*lh.example.*192.0.2.88:4242' "${NODE_LOG[a]}"
 	node_alive a
 }
+
+# --- the lighthouse answers -------------------------------------------------------------------------
+
+# dig_l SIDE ADDRESS NAME TYPE: status and answers on one line
+dig_l() {
+	in_ns "$1" dig +tries=1 +time=3 +norecurse "@$2" -q "$3" "$4" |
+		awk '/status:/ { sub(/.*status: /, ""); sub(/,.*/, ""); status = $0; next }
+		     !/^;/ && NF { $2 = ""; answers = answers " " $0 }
+		     END { print status answers }'
+}
+
+answers_are() {
+	local wanted=$1
+	shift
+	run dig_l "$@"
+	echo "dig $*: $output"
+	[[ $output == $wanted ]]
+}
+
+@test "DNS of a lighthouse: names of its hosts, certificates for itself" {
+	command -v dig >/dev/null || skip "needs dig (bind9-dnsutils)"
+	hub_start l "$M57" lighthouse='  serve_dns: true'
+	hub_start a "$M57"
+	hub_start b "$M57"
+	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	wait_for 10 in_ns b ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	answers_are "NOERROR a. * IN A 10.42.0.1" b "${OVERLAY[l]}" a A
+	answers_are "NOERROR B. * IN A 10.42.0.2" a "${OVERLAY[l]}" B A
+	answers_are "NOERROR b. * IN A 10.42.0.2" a "${UNDERLAY[l]}" b A
+	answers_are "NOERROR l. * IN A 10.42.0.9" a "${OVERLAY[l]}" l A
+	answers_are "NOERROR" a "${OVERLAY[l]}" a AAAA
+	answers_are "NOERROR" a "${OVERLAY[l]}" a MX
+	answers_are "NXDOMAIN" a "${OVERLAY[l]}" nobody A
+	answers_are "NXDOMAIN" a "${OVERLAY[l]}" 10.42.0.2 TXT
+	answers_are "NXDOMAIN" a "${UNDERLAY[l]}" 10.42.0.2 TXT
+	answers_are 'NOERROR 10.42.0.2. * IN TXT "Name: b" "Ips: \[10.42.0.2/16\]" "Subnets \[\]" "Groups \[demo\]" *' \
+		l 127.0.0.1 10.42.0.2 TXT
+	answers_are 'NOERROR 10.42.0.1. * "Name: a" *' l "${OVERLAY[l]}" 10.42.0.1 TXT
+	answers_are "NXDOMAIN" l 127.0.0.1 10.42.0.77 TXT
+	run ! in_ns a dig +tcp +tries=1 +time=1 "@${OVERLAY[l]}" a A
+
+	# what is no question; then it still answers, and each is counted
+	in_ns a python3 - "${OVERLAY[l]}" <<-'PYTHON'
+		import os, socket, struct, sys
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		s.settimeout(3)
+		to = (sys.argv[1], 53)
+		head = lambda flags, count: struct.pack("!HHHHHH", 7, flags, count, 0, 0, 0)
+		for bad in (b"\1", head(0x8100, 1) + b"\1a\0\0\1\0\1"):
+		    s.sendto(bad, to)
+		for bad in (head(0, 0), head(0, 1) + b"\xc0\x0c\0\1\0\1", head(0, 2) + b"\1a\0\0\1\0\1" * 2,
+		            head(0, 1) + b"\1a", head(0, 1) + os.urandom(1400)):
+		    s.sendto(bad, to)
+		    reply = s.recv(4096)
+		    assert len(reply) <= len(bad) and reply[3] & 15 in (1, 3, 5), (bad, reply)
+	PYTHON
+	answers_are "NOERROR a. * IN A 10.42.0.1" b "${OVERLAY[l]}" a A
+	"$B/m57ctl" -socket "$PAIR_DIR/l.sock" drops | grep -E '^dns_invalid +2 '
+}
+
+@test "names and DNS answers follow a reload" {
+	command -v dig >/dev/null || skip "needs dig (bind9-dnsutils)"
+	echo "lh.example 192.0.2.9" >"$ZONE"
+	dns_start
+	hub_start l "$M57" lighthouse='  serve_dns: true'
+	hub_start a "$M57"
+	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	answers_are "NOERROR l. * IN A 10.42.0.9" a "${OVERLAY[l]}" l A
+
+	# the lighthouse answers at another port, then not at all
+	sed -i 's/  serve_dns: true/  serve_dns: true\n  dns: {port: 5353}/' "$PAIR_DIR/l.yml"
+	"$B/m57ctl" -socket "$PAIR_DIR/l.sock" reload
+	wait_for 5 in_ns a dig +tries=1 +time=1 -p 5353 "@${OVERLAY[l]}" -q l A
+	run ! in_ns a dig +tries=1 +time=1 "@${OVERLAY[l]}" -q l A
+	sed -i 's/serve_dns: true/serve_dns: false/' "$PAIR_DIR/l.yml"
+	"$B/m57ctl" -socket "$PAIR_DIR/l.sock" reload
+	run ! in_ns a dig +tries=1 +time=1 -p 5353 "@${OVERLAY[l]}" -q l A
+
+	# a knows the lighthouse by a name from now on, and comes back by it
+	sed -i 's/\["192.0.2.9:4242"\]/["lh.example:4242"]/' "$PAIR_DIR/a.yml"
+	"$B/m57ctl" -socket "$PAIR_DIR/a.sock" reload
+	wait_for 5 grep -q 'Host name was looked up.*lh.example' "${NODE_LOG[a]}"
+	"$B/m57ctl" -socket "$PAIR_DIR/a.sock" why 10.42.0.9 | grep -E 'DNS +1 addresses'
+	in_ns a ping -c 1 -W 2 -q "${OVERLAY[l]}"
+}
+
+@test "a lighthouse whose DNS port is taken says so and works" {
+	command -v dig >/dev/null || skip "needs dig (bind9-dnsutils)"
+	in_ns l python3 "$BATS_TEST_DIRNAME/dns_server.py" "$ZONE" "${UNDERLAY[l]}" >"$PAIR_DIR/dns" 2>&1 </dev/null 3>&- &
+	wait_for 5 grep -q ready "$PAIR_DIR/dns"
+	hub_start l "$M57" lighthouse="  serve_dns: true
+  dns: {host: ${UNDERLAY[l]}}"
+	hub_start a "$M57"
+	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	grep -q "lighthouse.dns: no answers are given at ${UNDERLAY[l]}:53" "${NODE_LOG[l]}"
+}

@@ -64,8 +64,21 @@ through_relay() {
 	tcp_passes a -R
 }
 
+ctl() {
+	"$B/m57ctl" -socket "$PAIR_DIR/$1.sock" "${@:2}"
+}
+
 @test "all m57" {
 	through_relay "$M57" "$M57" "$M57"
+	ctl a list-hostmap | grep -Eq '^.10.42.0.2. +relay 10.42.0.9 +live'
+	ctl a why 10.42.0.2 icmp | tee "$PAIR_DIR/why" | grep -q 'through the relay 10.42.0.9'
+	grep -Eq 'relay +10.42.0.9, with a tunnel; established' "$PAIR_DIR/why"
+	ctl a print-relays | grep -Eq '^10.42.0.9 +terminal +established +10.42.0.2 '
+	ctl l print-relays | grep -Eq '^10.42.0.1 +forwarding +established +10.42.0.2 '
+	# what is sent on is never copied
+	ctl l counters >"$PAIR_DIR/counters"
+	awk '$1 == "relay_forwarded_packets" { n = $2 } END { exit n < 1000 }' "$PAIR_DIR/counters"
+	run ! grep copied_bytes "$PAIR_DIR/counters"
 }
 
 @test "relay m57, ends m57 and nebula" {
@@ -96,4 +109,113 @@ through_relay() {
 @test "relay nebula, ends nebula and m57" {
 	need_nebula
 	through_relay "$NEBULA" "$NEBULA" "$M57"
+}
+
+# --- what changes
+
+# paced TO: pings in the background, 20 a second
+paced() {
+	in_ns a ping -D -i 0.05 -W 1 "${OVERLAY[$1]}" >"$PAIR_DIR/pings" 2>&1 </dev/null 3>&- &
+	PINGS=$!
+	wait_for 5 answers 3
+}
+
+# answers N: so many pings have been answered
+answers() {
+	[ "$(grep -c time= "$PAIR_DIR/pings")" -ge "$1" ]
+}
+
+# paced_goes_on: three more are answered, within 10 s
+paced_goes_on() {
+	wait_for 10 answers $(($(grep -c time= "$PAIR_DIR/pings") + 3))
+}
+
+# gap: seconds without an answer, the longest
+paced_gap() {
+	kill -INT "$PINGS" && wait "$PINGS" || true
+	awk -F'[][]' '/time=/ { if (last && $2 - last > most) most = $2 - last; last = $2 }
+		END { print most + 0 }' "$PAIR_DIR/pings"
+}
+
+is_direct() {
+	ctl "$1" list-hostmap | grep -Eq "^.${OVERLAY[$2]//./\\.}. +${UNDERLAY[$2]//./\\.}:4242"
+}
+
+# path_opens RELAY A B: from the relay to a direct path
+path_opens() {
+	local start
+	relay_net "$@"
+	found_within 15000 a b
+	paced b
+	wall_down
+	start=$(milliseconds)
+	wait_for 8 is_direct a b
+	paced_goes_on
+	echo "# direct after $(($(milliseconds) - start)) ms; longest gap $(paced_gap) s" >&3
+	# and it is used: nothing passes the relay any more
+	node_end l KILL || true
+	in_ns a ping -q -c 5 -i 0.01 -W 1 "${OVERLAY[b]}"
+}
+
+@test "a path opens: m57 alone" {
+	path_opens "$M57" "$M57" "$M57"
+}
+
+@test "a path opens: nebula at the other end" {
+	need_nebula
+	path_opens "$M57" "$M57" "$NEBULA"
+}
+
+@test "the relay restarts" {
+	relay_net "$M57" "$M57" "$M57"
+	found_within 15000 a b
+	paced b
+	node_end l KILL || true
+	node_start l "$M57"
+	paced_goes_on
+	echo "# longest gap $(paced_gap) s" >&3
+	in_ns a ping -q -c 20 -i 0.01 -W 2 "${OVERLAY[b]}"
+}
+
+@test "the relay restarts: nebula" {
+	need_nebula
+	relay_net "$NEBULA" "$M57" "$M57"
+	found_within 15000 a b
+	paced b
+	node_end l KILL || true
+	node_start l "$NEBULA"
+	paced_goes_on
+	echo "# longest gap $(paced_gap) s" >&3
+	in_ns a ping -q -c 20 -i 0.01 -W 2 "${OVERLAY[b]}"
+}
+
+@test "one of two relays dies" {
+	local used relays
+	UNDERLAY[ra]=192.0.2.8
+	OVERLAY[ra]=10.42.0.8
+	NS[ra]=m57-$BASHPID-ra
+	ip netns add "${NS[ra]}"
+	ip -n "${NS[ra]}" link set lo up
+	hub_join ra s switch
+	ip -n "${NS[ra]}" addr add 192.0.2.8/24 dev veth0
+	cert_tool "$M57_CERT" sign -name ra -ip 10.42.0.8/16 -groups demo >/dev/null
+	relays="relay: {relays: [10.42.0.9, 10.42.0.8]}"
+	hub_start l "$M57" more="relay: {am_relay: true}"
+	hub_start ra "$M57" more="relay: {am_relay: true}"
+	wait_for 10 in_ns ra ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	hub_start a "$M57" more="$relays"
+	hub_start b "$M57" more="$relays"
+	wait_for 10 in_ns b ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	found_within 15000 a b
+	paced b
+	wait_for 5 both_relays_known
+	used=$(ctl a list-hostmap | awk '$1 == "[10.42.0.2]" { print $3 }')
+	[ "$used" = 10.42.0.8 ] && node_end ra KILL || [ "$used" = 10.42.0.8 ] || node_end l KILL || true
+	paced_goes_on
+	echo "# longest gap $(paced_gap) s" >&3
+	ctl a list-hostmap | grep '^.10.42.0.2' | grep -v "relay $used "
+}
+
+both_relays_known() {
+	[ "$(ctl a print-relays | grep -c 'terminal  *established  *10.42.0.2 ')" = 2 ]
 }

@@ -87,6 +87,46 @@ Test(sim_manager, dead_peer)
 	sim_seeds(10, dead_peer);
 }
 
+static bool passed_over(const struct sim_node *node)
+{
+	const struct tunnel_record *record = node->node->tunnels.all;
+
+	for (; record; record = record->next)
+		if (!atomic_load(&record->tunnel->unanswered))
+			return false;
+	return true;
+}
+
+/* A gateway that dies is passed over within the time promised, until it answers again. */
+static void silent_gateway(struct sim *sim)
+{
+	uint64_t interval = 5 * SIM_MS + sim_random(sim, 900 * SIM_MS), start, number = 10;
+
+	connected(sim);
+	for (int i = 0; i < 20; i++, sim_run(sim, interval)) {
+		sim_send(A, 0, 2, number++);
+		cr_assert(!passed_over(A), "one way traffic is no sign of death");
+	}
+	sim_cut(A, B, true);
+	for (start = sim->now_ns; !passed_over(A); sim_run(sim, 5 * SIM_MS)) {
+		if ((sim->now_ns - start) % interval < 5 * SIM_MS)
+			sim_send(A, 0, 2, number++);
+		cr_assert_leq(sim->now_ns - start, HEAL_NS, "a packet every %llu ms",
+			      (unsigned long long)(interval / SIM_MS));
+	}
+	/* its flows have gone to another gateway: nothing is sent to it any more */
+	sim_run(sim, 2 * SIM_S);
+	cr_assert(passed_over(A));
+	sim_cut(A, B, false);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert(!passed_over(A) && node_tunnel_count(A->node) > 0, "it answers again");
+}
+
+Test(sim_manager, silent_gateway)
+{
+	sim_seeds(20, silent_gateway);
+}
+
 /* Without recv_error, whoever began the tunnel, whatever the rhythm of the traffic. */
 static void restart(struct sim *sim)
 {
@@ -445,4 +485,84 @@ static void earlier_clock(struct sim *sim)
 Test(sim_manager, restart_with_an_earlier_clock)
 {
 	sim_seeds(4, earlier_clock);
+}
+
+/* --- better paths (4.1) ------------------------------------------------------------------------
+ */
+
+static void send_many(struct sim *sim, uint64_t first, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		sim_send(A, 0, 2, first + i);
+		if (i % 50 == 0)
+			sim_run(sim, 10 * SIM_MS);
+	}
+	sim_run(sim, SIM_S);
+	sim_send(A, 0, 2, first + count);
+	sim_run(sim, SIM_S);
+}
+
+static void promotes(struct sim *sim)
+{
+	struct prefix range = {addr_from_v4(0xc6336400), 120};
+	struct endpoint better = {addr_from_v4(0xc6336402), 4242};
+
+	sim_add(sim);
+	sim_add(sim);
+	sim_static(A, 2, &B->endpoint);
+	sim_static(A, 2, &better);
+	sim_static(B, 1, &A->endpoint);
+	A->options.lighthouse.preferred = &range;
+	A->options.lighthouse.preferred_count = 1;
+	A->options.try_promote = 1000;
+	sim_start_node(A);
+	sim_start_node(B);
+	sim->recording = true;
+	send_many(sim, 1, 900);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &better, WIRE_TEST_REQUEST, 0), 0, "too early");
+	send_many(sim, 1000, 200);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &better, WIRE_TEST_REQUEST, 0), 1);
+	send_many(sim, 2000, 500);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &better, WIRE_TEST_REQUEST, 0), 1);
+}
+
+Test(manager_sim, preferred_addresses_are_tried_every_so_many_packets)
+{
+	sim_seeds(3, promotes);
+}
+
+static size_t queries(struct sim *sim)
+{
+	return sim_count(sim, &A->endpoint, &sim->nodes[2].endpoint, WIRE_LIGHTHOUSE, 0);
+}
+
+static void requeries(struct sim *sim)
+{
+	size_t before;
+
+	for (int i = 0; i < 3; i++)
+		sim_add(sim);
+	sim_client(A, &sim->nodes[2]);
+	sim_client(B, &sim->nodes[2]);
+	A->options.lighthouse.interval_ns = B->options.lighthouse.interval_ns = 0;
+	A->options.requery_every = 2000;
+	A->options.requery_wait_ns = 60 * SIM_S;
+	for (int i = 0; i < 3; i++)
+		sim_start_node(&sim->nodes[i]);
+	sim->recording = true;
+	sim_run(sim, SIM_S);
+	send_many(sim, 1, 1900);
+	before = queries(sim);
+	send_many(sim, 2000, 200);
+	cr_assert_eq(queries(sim), before + 1, "not asked");
+	send_many(sim, 3000, 2500);
+	cr_assert_eq(queries(sim), before + 1, "before requery_wait_duration is over");
+	sim_run(sim, 60 * SIM_S);
+	send_many(sim, 6000, 50);
+	cr_assert_eq(queries(sim), before + 2);
+}
+
+Test(manager_sim, lighthouses_are_asked_every_so_many_packets)
+{
+	sim_seeds(3, requeries);
 }

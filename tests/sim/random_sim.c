@@ -31,14 +31,14 @@
 #ifdef __SANITIZE_ADDRESS__
 #define SEEDS 40
 #else
-#define SEEDS 250
+#define SEEDS 700
 #endif
 
 struct network {
 	struct sim *sim;
 	uint32_t lighthouses;
 	uint64_t number; /* of the next packet */
-	bool nats;
+	bool nats, relays;
 };
 
 static bool chance(struct sim *sim, uint64_t percent)
@@ -64,6 +64,10 @@ static void draw_host(struct network *network, struct sim_node *host)
 	if (network->nats && chance(sim, 70))
 		sim_behind(host, NAT_FULL_CONE + (enum sim_nat_kind)sim_random(sim, 4),
 			   NAT_TIMEOUT_NS);
+	for (uint32_t i = 0; i < network->lighthouses && network->relays; i++)
+		if (i == 0 || chance(sim, 50))
+			sim_relay(host, &sim->nodes[i]);
+	options->relay.use_relays = network->relays;
 	options->lighthouse.punch_respond = true;
 	options->punch = chance(sim, 30);
 	options->punch_all = options->punch && chance(sim, 30);
@@ -102,13 +106,14 @@ static void draw_weather(struct sim *sim)
 				    SIM_MS * (1 + sim_random(sim, chance(sim, 20) ? 300 : 30));
 }
 
-/* A lighthouse is reached by everybody; two others if one of them can let the other in. */
-static bool can_connect(const struct sim_node *a, const struct sim_node *b)
+/* Any two with a relay; else two of whom one can let the other in. Lighthouses have no NAT. */
+static bool can_connect(const struct network *network, const struct sim_node *a,
+			const struct sim_node *b)
 {
 	enum sim_nat_kind low = a->nat.kind < b->nat.kind ? a->nat.kind : b->nat.kind;
 	enum sim_nat_kind high = a->nat.kind < b->nat.kind ? b->nat.kind : a->nat.kind;
 
-	return high < NAT_SYMMETRIC || low < NAT_PORT_RESTRICTED;
+	return network->relays || high < NAT_SYMMETRIC || low < NAT_PORT_RESTRICTED;
 }
 
 /* --- mishaps -----------------------------------------------------------------------------------
@@ -170,13 +175,47 @@ static void near_the_limit(struct sim *sim, struct sim_node *node)
 		atomic_store(&record->tunnel->counter, limits[sim_random(sim, 2)] - 4);
 }
 
+/* SIGHUP: other options, and in half of the cases a renewed certificate. */
+static void reload(struct sim *sim, struct sim_node *node)
+{
+	struct node_options *options = &node->options;
+	struct sim_identity identity = {.not_after = (int64_t)SIM_WALL_S + 450000000};
+	struct pki before = node->pki, next;
+
+	options->punch = chance(sim, 50);
+	options->drop_inactive = chance(sim, 20);
+	options->inactivity_ns = 20 * SIM_S;
+	options->accept_recv_error = (enum recv_error_policy)sim_random(sim, 3);
+	options->lighthouse.interval_ns = SIM_S * (2 + sim_random(sim, 9));
+	if (!node->node)
+		return;
+	if (chance(sim, 50)) {
+		node_reconfigure(node->node, options, &node->pki);
+		return;
+	}
+	identity.not_after += (int64_t)sim_random(sim, 1000000);
+	memset(&node->pki, 0, sizeof(node->pki));
+	sim_identify(node, &identity);
+	next = node->pki;
+	node->pki = before;
+	node_reconfigure(node->node, options, &next);
+	pki_free(&before);
+	node->pki = next; /* and by another reload, without a change, the node looks there again */
+	node_reconfigure(node->node, options, &node->pki);
+	sim_node_reap(node);
+}
+
 static void mishap(struct network *network)
 {
 	struct sim *sim = network->sim;
 	struct sim_node *node = any_node(sim), *other = any_node(sim);
 	struct addr host = addr_from_v4(0x0a2a0000 + other->id);
 
-	switch (sim_random(sim, 16)) {
+	switch (sim_random(sim, 18)) {
+	case 17:
+	case 16:
+		reload(sim, node);
+		break;
 	case 0:
 	case 1:
 		restart(node);
@@ -287,7 +326,7 @@ static void everybody_talks(struct network *network)
 static bool must_connect(const struct network *network, const struct sim_node *a,
 			 const struct sim_node *b)
 {
-	return a != b && can_connect(a, b) &&
+	return a != b && can_connect(network, a, b) &&
 	       (a->id > network->lighthouses || b->id > network->lighthouses);
 }
 
@@ -331,9 +370,9 @@ static void rests(struct network *network)
 		sim_check_rest(&sim->nodes[i]);
 }
 
-static void run_case(struct sim *sim, bool nats)
+static void run_case(struct sim *sim, bool nats, bool relays)
 {
-	struct network network = {.sim = sim, .number = 1, .nats = nats};
+	struct network network = {.sim = sim, .number = 1, .nats = nats, .relays = relays};
 
 	draw_network(&network);
 	mishaps(&network);
@@ -344,7 +383,7 @@ static void run_case(struct sim *sim, bool nats)
 
 static void open_network(struct sim *sim)
 {
-	run_case(sim, false);
+	run_case(sim, false, false);
 }
 
 Test(sim_random, open_network)
@@ -354,12 +393,22 @@ Test(sim_random, open_network)
 
 static void nats(struct sim *sim)
 {
-	run_case(sim, true);
+	run_case(sim, true, false);
 }
 
 Test(sim_random, nats)
 {
 	sim_seeds(SEEDS, nats);
+}
+
+static void relays(struct sim *sim)
+{
+	run_case(sim, true, true);
+}
+
+Test(sim_random, relays)
+{
+	sim_seeds(SEEDS * 4 / 7, relays); /* the longest histories */
 }
 
 /* One seed, one history: else a failing one could not be looked at. */
@@ -372,7 +421,7 @@ Test(sim_random, deterministic)
 
 		for (int turn = 0; turn < 2; turn++) {
 			sim_start(&sim, seed);
-			run_case(&sim, true);
+			run_case(&sim, true, true);
 			cr_assert(turn == 0 || sim.digest == digest, "seed %llu",
 				  (unsigned long long)seed);
 			digest = sim.digest;

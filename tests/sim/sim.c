@@ -109,7 +109,8 @@ static void record(struct sim *sim, const struct endpoint *from, const struct en
 static bool is_cut(const struct sim *sim, const struct endpoint *from, const struct endpoint *to)
 {
 	return (endpoint_equal(from, &sim->cut[0]) && endpoint_equal(to, &sim->cut[1])) ||
-	       (endpoint_equal(from, &sim->cut[1]) && endpoint_equal(to, &sim->cut[0]));
+	       (!sim->cut_one_way && endpoint_equal(from, &sim->cut[1]) &&
+		endpoint_equal(to, &sim->cut[0]));
 }
 
 static struct sim_node *node_at(struct sim *sim, const struct endpoint *endpoint)
@@ -292,6 +293,13 @@ size_t sim_count(struct sim *sim, const struct endpoint *from, const struct endp
 	return count;
 }
 
+void sim_forget(struct sim *sim)
+{
+	for (size_t i = 0; i < sim->sent_count; i++)
+		free(sim->sent[i].bytes);
+	sim->sent_count = 0;
+}
+
 void sim_end(struct sim *sim)
 {
 	for (uint32_t i = 0; i < sim->node_count; i++) {
@@ -305,8 +313,7 @@ void sim_end(struct sim *sim)
 		free(event->order);
 		free(event);
 	}
-	for (size_t i = 0; i < sim->sent_count; i++)
-		free(sim->sent[i].bytes);
+	sim_forget(sim);
 	free(sim->sent);
 	free(sim->events);
 	free(sim->nonces.slots);
@@ -326,15 +333,19 @@ void sim_seeds(unsigned seeds, void (*body)(struct sim *sim))
 	uint64_t first = from_environment("M57_SEED", from_environment("SEED", 1));
 	uint64_t count = from_environment("M57_SEEDS", from_environment("SEEDS", seeds));
 
-	if (one)
+	if (one && !getenv("SEEDS"))
 		count = 1;
 
-	for (uint64_t seed = first; seed < first + count; seed++) {
-		static struct sim sim;
+	for (uint64_t seed = first; seed < first + count; seed++)
+		sim_seed(seed, body);
+}
 
-		fprintf(stderr, "\r# seed %llu ", (unsigned long long)seed);
-		sim_start(&sim, seed);
-		body(&sim);
-		sim_end(&sim);
-	}
+void sim_seed(uint64_t seed, void (*body)(struct sim *sim))
+{
+	static struct sim sim;
+
+	fprintf(stderr, "\r# seed %llu ", (unsigned long long)seed);
+	sim_start(&sim, seed);
+	body(&sim);
+	sim_end(&sim);
 }

@@ -96,7 +96,7 @@ struct sim_node {
 	bool mute_recv_error;
 	int64_t wall_offset_ns;           /* of this node's wall clock */
 	uint64_t wakes;                   /* deadlines that came */
-	uint32_t cert_id;                 /* overlay 10.42.0.<cert_id> stands in its certificate */
+	uint32_t cert_ids;                /* bit i: overlay 10.42.0.<i> stands in its certificate */
 	uint32_t cut;                     /* bit i: nothing passes between it and nodes[i] */
 	uint64_t heard_ns[SIM_NODES + 1]; /* by id: when a packet of that node came last */
 };
@@ -150,6 +150,7 @@ struct sim {
 	bool recording;
 	bool verbose;           /* M57_VERBOSE=1: log lines */
 	struct endpoint cut[2]; /* datagrams between these are lost */
+	bool cut_one_way;       /* only those from the first to the second */
 	uint32_t moves;         /* addresses given out by sim_move() */
 	struct sim_set nonces;  /* every (key, counter) that was sealed with */
 	struct sim_set packets; /* every inner packet that has come */
@@ -174,6 +175,8 @@ struct endpoint sim_endpoint(uint32_t host, uint16_t port);
 struct sim_datagram *sim_find(struct sim *sim, const struct endpoint *from,
 			      const struct endpoint *to, enum wire_type type, uint64_t counter,
 			      size_t n);
+/* Forgets what was recorded so far. */
+void sim_forget(struct sim *sim);
 size_t sim_count(struct sim *sim, const struct endpoint *from, const struct endpoint *to,
 		 enum wire_type type, uint64_t counter);
 
@@ -181,6 +184,8 @@ size_t sim_count(struct sim *sim, const struct endpoint *from, const struct endp
 
 struct sim_identity {
 	uint32_t cert_id;  /* 0: the node's id */
+	uint32_t key_id;   /* whose static key; 0: the node's own */
+	uint32_t also[3];  /* further addresses, by number; 0: none */
 	int64_t not_after; /* 0: far away */
 	bool foreign_ca;
 };
@@ -274,5 +279,7 @@ void sim_node_reap(struct sim_node *node);
 /* Runs body for M57_SEED, or for M57_SEEDS (default `seeds`) seeds; prints the seed of a failure.
  */
 void sim_seeds(unsigned seeds, void (*body)(struct sim *sim));
+/* Runs body for one seed: that of a bug that was mended. */
+void sim_seed(uint64_t seed, void (*body)(struct sim *sim));
 
 #endif

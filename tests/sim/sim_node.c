@@ -57,22 +57,29 @@ void sim_identify(struct sim_node *node, const struct sim_identity *identity)
 	uint8_t seed[32] = {[0] = 7}, key[CERT_CA_KEY_SIZE];
 	struct cert *ca = make_ca(identity->foreign_ca, key);
 	uint32_t id = identity->cert_id ? identity->cert_id : node->id;
-	struct prefix network = {overlay(id), 112};
+	struct prefix networks[4] = {{overlay(id), 112}};
+	uint16_t count = 1;
 	struct cert wanted = {
 		.version = CERT_VERSION_1,
 		.name = "sim host",
 		.has_issuer = true,
-		.networks = &network,
-		.network_count = 1,
+		.networks = networks,
 		.not_before = (int64_t)SIM_WALL_S - 90000000,
 		.not_after =
 			identity->not_after ? identity->not_after : (int64_t)SIM_WALL_S + 500000000,
 	};
 
-	node->cert_id = id;
+	node->cert_ids = 1u << id;
+	for (unsigned i = 0; i < 3; i++) {
+		if (!identity->also[i])
+			continue;
+		networks[count++] = (struct prefix){overlay(identity->also[i]), 112};
+		node->cert_ids |= 1u << identity->also[i];
+	}
+	wanted.network_count = count;
 	pki_free(&node->pki);
 	cr_assert_eq(pki_init(&node->pki), 0);
-	seed[1] = (uint8_t)node->id;
+	seed[1] = (uint8_t)(identity->key_id ? identity->key_id : node->id);
 	node->pki.private_key = sodium_malloc(32);
 	node->pki.private_key_len = 32;
 	memcpy(node->pki.private_key, seed, 32);
@@ -423,7 +430,8 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 			       punt->wire, punt->bytes, punt->length);
 		break;
 	case PUNT_WAITING:
-		run = (struct waiting_run){punt->vnet, punt->bytes, punt->length};
+		run = (struct waiting_run){
+			.vnet = punt->vnet, .bytes = punt->bytes, .length = punt->length};
 		node->waiting_taken[punt->queue]++;
 		node_on_waiting(node->node, punt->queue, &punt->addr, &run);
 		break;
@@ -525,8 +533,18 @@ static void seal_and_send(struct sim_node *node, struct tunnel *tunnel, enum wir
 	cr_assert_leq(length + WIRE_OVERHEAD, sizeof(packet));
 	if (!to && tunnel->remote)
 		to = &tunnel->remote->to;
-	if ((!to && !tunnel->path) || !seal_reserve(tunnel, 1, &counter))
+	if (!to && !tunnel->path)
 		return;
+	if (!seal_reserve(tunnel, 1, &counter)) {
+		if (!(atomic_fetch_or(&tunnel->event_in_flight, TUNNEL_EVENT_COUNTER) &
+		      TUNNEL_EVENT_COUNTER))
+			send_punt(node,
+				  &(struct punt){.type = PUNT_COUNTER,
+						 .tunnel = tunnel->id,
+						 .value = COUNTER_REFUSE_AT},
+				  NULL, 0);
+		return;
+	}
 	check_nonce(node, tunnel, counter);
 	seal_packet(tunnel, wire, WIRE_LABEL_NONE, counter, bytes, length, packet);
 	if (wire != WIRE_TEST_REQUEST && wire != WIRE_TEST_REPLY && wire != WIRE_CLOSE_TUNNEL) {
@@ -596,7 +614,8 @@ static void check_inner(struct sim_node *node, uint32_t from, uint32_t to, uint6
 {
 	uint64_t name = ((number * 64 + from) * 64 + node->id) * 0x9e3779b97f4a7c15ull;
 
-	SIM_ASSERT(node->sim, to == node->cert_id, "node %u gets a packet for %u", node->id, to);
+	SIM_ASSERT(node->sim, node->cert_ids >> to & 1, "node %u gets a packet for %u", node->id,
+		   to);
 	SIM_ASSERT(node->sim, !node->sim->once || sim_set_add(&node->sim->packets, name),
 		   "node %u gets packet %llu of %u twice", node->id, (unsigned long long)number,
 		   from);

@@ -123,6 +123,24 @@ static void says(struct bench *bench, const char *line, const char *wanted)
 	free(text);
 }
 
+Test(admin_commands, reload)
+{
+	struct bench *bench = bench_make(NULL, 0);
+	struct reload reload = {.control = &bench->control, .path = "/nowhere/config.yml"};
+
+	says(bench, "{\"command\": \"status\"}", "\"reload\":null");
+	says(bench, "{\"command\": \"reload\"}", "\"error\":\"the node is starting or ending\"");
+	bench->world.reload = &reload;
+	says(bench, "{\"command\": \"reload\"}", "\"error\":\"the node is starting or ending\"");
+	bench->control.state = CONTROL_RUNNING;
+	says(bench, "{\"command\": \"reload\"}",
+	     "nothing has changed; 1 errors\\n/nowhere/config.yml: ");
+	bench->now_ns += 3000000000;
+	says(bench, "{\"command\": \"status\"}", "\"result\":\"refused\",\"agoSeconds\":3.0");
+	reload_release(&reload);
+	bench_free(bench);
+}
+
 Test(admin_commands, the_table_is_sorted_and_complete)
 {
 	for (size_t i = 0; i < admin_commands_count; i++) {

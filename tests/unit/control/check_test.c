@@ -1,6 +1,7 @@
 /* check_test.c - `m57 -test`: configuration and identity together, and the snapshot made of them.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -333,6 +334,49 @@ Test(check, stray_key)
 		base64[12] = *(strchr(key_text, '\n') + 13);
 		free(printed);
 	}
+}
+
+/* A reload: what no running node can take is said at the certificate, and not what follows of it.
+ */
+Test(check, what_may_follow_a_running_identity)
+{
+	struct findings now_findings = {0};
+	struct config *now_config;
+	struct pki running;
+	char path[128];
+
+	cr_assert_eq(check(PKI RULES, false, NOW), 0, "%s", first());
+	snprintf(path, sizeof(path), "%s/config.yml", folder);
+	cr_assert_eq(check_reload(path, false, NOW, NULL, &now_config, &running, &now_findings), 0);
+	findings_free(&now_findings);
+
+	/* the same, and one with unsafe networks */
+	forget();
+	cr_assert_eq(check_reload(path, false, NOW, &running, &config, &pki, &findings), 0, "%s",
+		     first());
+	cr_assert_eq(
+		check("pki:\n  ca: %s/ca.crt\n  cert: %s/router.crt\n  key: %s/host.key\n" RULES,
+		      false, NOW),
+		0);
+	forget();
+	cr_assert_eq(check_reload(path, false, NOW, &running, &config, &pki, &findings), 0, "%s",
+		     first());
+
+	/* another address */
+	struct cert *cert = running.v1.cert;
+	const struct prefix *kept = cert->networks;
+	struct prefix moved = prefix_of("10.42.0.7/16");
+
+	cert->networks = &moved;
+	forget();
+	cr_assert_eq(check_reload(path, false, NOW, &running, &config, &pki, &findings), -EINVAL);
+	cr_assert(found(SEVERITY_ERROR, 3, "networks of this node's certificate changed"), "%s",
+		  first());
+	cr_assert_eq(findings.errors, 1);
+	cr_assert_null(config);
+	cert->networks = kept;
+	pki_free(&running);
+	config_free(now_config);
 }
 
 Test(check, printed_form)

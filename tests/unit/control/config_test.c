@@ -348,7 +348,7 @@ Test(config, keys_without_effect, .fini = fini)
 		{"relay: {am_relay: true}", -1},
 		{"relay: {am_relay: false, use_relays: true}", -1},
 		{"relay: {use_relays: false}", -1},
-		{"tun: {use_system_route_table: true}", SEVERITY_ERROR},
+		{"tun: {use_system_route_table: true}", -1},
 		{"tun: {use_system_route_table: no}", -1},
 		{"tun: {windows_bypass_wdf: false}", -1},
 		{"pki2: {blacklist: [ab]}", SEVERITY_WARNING},

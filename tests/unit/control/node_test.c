@@ -370,6 +370,71 @@ Test(node, held_runs_go_before_newer_ones)
 	bench_free(bench);
 }
 
+/* Runs for gateway 10.42.0.99, which never answers, that the peer could take as well. */
+static void wait_for_gateway(struct bench *bench, uint32_t queue, uint8_t content, bool shared)
+{
+	struct addr gone = addr_from_v4(0x0a2a0063), other = peer_addr();
+	struct waiting_run run = {.bytes = &content,
+				  .length = 1,
+				  .gateway_count = shared,
+				  .gateways = shared ? &other : NULL};
+
+	node_on_waiting(bench->node, queue, &gone, &run);
+}
+
+Test(node, runs_take_the_gateway_that_has_a_tunnel_first)
+{
+	struct bench *bench = bench_make(2);
+	struct addr gone = addr_from_v4(0x0a2a0063);
+
+	wait_for_gateway(bench, 0, 1, true);
+	wait_for_gateway(bench, 0, 2, false); /* of another route: it has no other way */
+	wait_for_gateway(bench, 1, 3, true);
+	wait_run(bench, 0, 4);
+	peer_begins(bench, 10);
+	bench->call_count = 0;
+	node_on_confirmed(bench->node, bench->node->tunnels.all->tunnel->id, &peer_at);
+
+	static const uint8_t order[] = {4, 1, 3};
+	cr_assert_eq(bench->call_count, 5);
+	for (size_t i = 0; i < 3; i++) {
+		cr_assert_eq(bench->calls[i].type, RESUME, "call %zu", i);
+		cr_assert_eq(bench->calls[i].bytes[0], order[i], "call %zu", i);
+	}
+	cr_assert_eq(bench->calls[3].type, RESUME_END);
+	cr_assert_eq(bench->calls[4].type, RESUME_END);
+
+	/* punted before the worker saw the tunnel: behind the others, not to the one that is gone
+	 */
+	bench->call_count = 0;
+	wait_for_gateway(bench, 0, 5, true);
+	cr_assert_eq(only(bench, RESUME)->bytes[0], 5);
+
+	/* the handshake that fails takes only what was its own */
+	for (int i = 0; i < 100; i++) {
+		bench->now_ns += 100000000;
+		node_tick(bench->node);
+	}
+	cr_assert_eq(bench->drops[DROP_PENDING_TIMEOUT], 1);
+	cr_assert_null(tunnels_find_host(&bench->node->tunnels, &gone));
+	cr_assert_null(bench->node->tunnels.sharing);
+	bench_free(bench);
+}
+
+Test(node, a_wanted_gateway_is_called_once)
+{
+	struct bench *bench = bench_make(1);
+	struct addr peer = peer_addr();
+
+	for (int i = 0; i < 3; i++) {
+		node_on_wanted(bench->node, 0, &peer);
+		node_tick(bench->node);
+	}
+	only(bench, SEND_UDP);
+	cr_assert_eq(node_pending_count(bench->node), 1);
+	bench_free(bench);
+}
+
 /* --- unconfirmed tunnels -----------------------------------------------------------------------
  */
 

@@ -9,6 +9,14 @@ TestSuite(pending);
 
 #define MS 1000000ull
 
+static int hold(struct pending *pending, uint64_t *total, uint32_t queue,
+		const struct virtio_net_hdr *vnet, const uint8_t *bytes, uint32_t length)
+{
+	struct waiting_run run = {.vnet = *vnet, .bytes = bytes, .length = length};
+
+	return pending_hold(pending, total, queue, &run);
+}
+
 Test(pending, times_of_the_attempts)
 {
 	/* attempts * try_interval after each: 0, 100, 300, 600 ... 4500, and the end at 5500 ms */
@@ -74,28 +82,28 @@ Test(pending, bounds)
 
 	pending_init(&pending, MS, 1, 0, true);
 	for (int i = 0; i < PENDING_PACKETS_MAX; i++)
-		cr_assert_eq(pending_hold(&pending, &total, 0, &single, bytes, 60), 0);
-	cr_assert_eq(pending_hold(&pending, &total, 0, &single, bytes, 60), -ENOBUFS);
+		cr_assert_eq(hold(&pending, &total, 0, &single, bytes, 60), 0);
+	cr_assert_eq(hold(&pending, &total, 0, &single, bytes, 60), -ENOBUFS);
 	cr_assert_eq(total, 60 * PENDING_PACKETS_MAX);
 	take_all(&pending, &total);
 	cr_assert_eq(total, 0);
 	cr_assert_eq(pending.packets, 0);
 
 	/* A train counts its segments. */
-	cr_assert_eq(pending_hold(&pending, &total, 0, &train, bytes, 60040), 0);
+	cr_assert_eq(hold(&pending, &total, 0, &train, bytes, 60040), 0);
 	cr_assert_eq(pending.packets, 60);
-	cr_assert_eq(pending_hold(&pending, &total, 0, &train, bytes, 60040), -ENOBUFS);
-	cr_assert_eq(pending_hold(&pending, &total, 0, &train, bytes, 40040), 0);
+	cr_assert_eq(hold(&pending, &total, 0, &train, bytes, 60040), -ENOBUFS);
+	cr_assert_eq(hold(&pending, &total, 0, &train, bytes, 40040), 0);
 	take_all(&pending, &total);
 
 	/* Bytes of one handshake, bytes of all. */
 	for (unsigned i = 0; i < PENDING_BYTES_MAX / 65536; i++)
-		cr_assert_eq(pending_hold(&pending, &total, 0, &single, bytes, 65536), 0);
-	cr_assert_eq(pending_hold(&pending, &total, 0, &single, bytes, 1), -ENOBUFS);
+		cr_assert_eq(hold(&pending, &total, 0, &single, bytes, 65536), 0);
+	cr_assert_eq(hold(&pending, &total, 0, &single, bytes, 1), -ENOBUFS);
 	take_all(&pending, &total);
 	total = PENDING_TOTAL_BYTES_MAX - 10;
-	cr_assert_eq(pending_hold(&pending, &total, 0, &single, bytes, 11), -ENOBUFS);
-	cr_assert_eq(pending_hold(&pending, &total, 0, &single, bytes, 10), 0);
+	cr_assert_eq(hold(&pending, &total, 0, &single, bytes, 11), -ENOBUFS);
+	cr_assert_eq(hold(&pending, &total, 0, &single, bytes, 10), 0);
 	take_all(&pending, &total);
 }
 
@@ -111,12 +119,12 @@ Test(pending, order_and_move)
 	pending_move(&from, &to);
 	cr_assert_null(pending_take(&to, &total));
 	for (uint8_t i = 0; i < 5; i++)
-		cr_assert_eq(pending_hold(&from, &total, i, &vnet, &i, 1), 0);
+		cr_assert_eq(hold(&from, &total, i, &vnet, &i, 1), 0);
 	pending_move(&from, &to);
 	cr_assert_null(pending_take(&from, &total));
 	cr_assert_eq(from.packets, 0);
-	cr_assert_eq(pending_hold(&from, &total, 9, &vnet, (uint8_t *)"x", 1), 0);
-	cr_assert_eq(pending_hold(&to, &total, 5, &vnet, (uint8_t *)"\x05", 1), 0);
+	cr_assert_eq(hold(&from, &total, 9, &vnet, (uint8_t *)"x", 1), 0);
+	cr_assert_eq(hold(&to, &total, 5, &vnet, (uint8_t *)"\x05", 1), 0);
 	for (uint8_t i = 0; i < 6; i++) {
 		run = pending_take(&to, &total);
 		cr_assert_eq(run->queue, i);
@@ -127,4 +135,41 @@ Test(pending, order_and_move)
 	cr_assert_null(pending_take(&to, &total));
 	take_all(&from, &total);
 	cr_assert_eq(total, 0);
+}
+
+Test(pending, runs_that_another_gateway_may_take)
+{
+	static const struct addr one = {{1}}, two = {{2}}, three = {{3}};
+	const struct addr both[] = {one, two};
+	struct waiting_run runs[] = {
+		{.bytes = (const uint8_t *)"a", .length = 1, .gateway_count = 2, .gateways = both},
+		{.bytes = (const uint8_t *)"b", .length = 1},
+		{.bytes = (const uint8_t *)"c", .length = 1, .gateway_count = 1, .gateways = &two},
+	};
+	struct pending pending;
+	struct held_run *run;
+	uint64_t total = 0;
+	char order[8] = "";
+
+	pending_init(&pending, 1, 1, 0, false);
+	for (size_t i = 0; i < 3; i++)
+		cr_assert_eq(pending_hold(&pending, &total, 0, &runs[i]), 0);
+	cr_assert_null(pending_take_for(&pending, &total, &three));
+	while ((run = pending_take_for(&pending, &total, &two))) {
+		strncat(order, (const char *)run->bytes, 1);
+		free(run);
+	}
+	cr_assert_str_eq(order, "ac");
+	cr_assert_null(pending_take_for(&pending, &total, &one));
+	cr_assert_eq(pending_hold(&pending, &total, 0, &runs[0]), 0,
+		     "the end of the list is right");
+	cr_assert_eq(total, 2);
+	while ((run = pending_take(&pending, &total))) {
+		strncat(order, (const char *)run->bytes, 1);
+		free(run);
+	}
+	cr_assert_str_eq(order, "acba");
+	cr_assert_eq(pending.packets, 0);
+	cr_assert_eq(total, 0);
+	pending_release(&pending);
 }

@@ -160,3 +160,43 @@ Test(remotes, blocked)
 	cr_assert_eq(remotes_block(remotes, &a), -ENOBUFS);
 	remotes_free(remotes);
 }
+
+static bool not_seven(const void *context, const struct endpoint *at)
+{
+	return at->port != *(const uint16_t *)context;
+}
+
+/* What a reload does to a list: each owner by itself, addresses that may not be, another order. */
+Test(remotes, reload)
+{
+	struct prefix preferred;
+	struct remotes_order order = {&preferred, 0};
+	struct remotes *remotes = remotes_create(&order);
+	struct endpoint said[] = {at("192.0.2.1:7"), at("192.0.2.2:8")};
+	struct endpoint said6[] = {at("[2001:db8::1]:7"), at("[2001:db8::2]:8")};
+	struct endpoint given = at("198.51.100.1:9"), heard = at("203.0.113.1:7");
+	struct remotes_report report = {.v4 = said, .v6 = said6, .v4_count = 2, .v6_count = 2};
+	static const struct addr configuration;
+	uint16_t seven = 7;
+
+	cr_assert_eq(remotes_add(remotes, &given), 0);
+	cr_assert_eq(remotes_learn(remotes, &host, &heard), 0);
+	cr_assert_eq(remotes_report(remotes, &lighthouse, &report), 0);
+	cr_assert_eq(remotes->count, 6);
+	cr_assert_eq(prefix_parse("198.51.100.0/24", &preferred), 0);
+	order.preferred_count = 1;
+	remotes_reorder(remotes);
+	cr_assert(endpoint_equal(&remotes->list[0].to, &given));
+	cr_assert(remotes_is_preferred(remotes, &given.addr));
+	remotes_retain(remotes, not_seven, &seven);
+	EXPECT(remotes, "198.51.100.1:9", "[2001:db8::2]:8", "192.0.2.2:8");
+	cr_assert_eq(remotes_of(remotes, &lighthouse)->v4_count, 1);
+	cr_assert_eq(remotes_of(remotes, &lighthouse)->v6_count, 1);
+	remotes_forget(remotes, &configuration);
+	EXPECT(remotes, "[2001:db8::2]:8", "192.0.2.2:8");
+	remotes_forget(remotes, &other);
+	remotes_forget(remotes, &lighthouse);
+	cr_assert_eq(remotes->count, 0);
+	cr_assert_eq(remotes_usable(remotes), 0);
+	remotes_free(remotes);
+}

@@ -216,3 +216,41 @@ Test(udp_setup, buffers_are_read_back_and_errors_explain)
 		cr_assert(strstr(error, rows[i].says), "%s", error);
 	}
 }
+
+static int option_of(int fd, int option)
+{
+	int value = 0;
+	socklen_t length = sizeof(value);
+
+	cr_assert_eq(getsockopt(fd, SOL_SOCKET, option, &value, &length), 0);
+	return value;
+}
+
+/* A reload: every socket gets what differs, and nothing else is touched. */
+Test(udp_setup, buffers_change_while_it_runs)
+{
+	struct udp_options before = {.host = "127.0.0.1", .queues = 2, .read_buffer = 100000};
+	struct udp_options after = before;
+	struct udp_sockets sockets;
+	char error[ERROR_LINE_MAX];
+	int write_buffer;
+
+	cr_assert_eq(udp_open(&sockets, &before, error), 0, "%s", error);
+	write_buffer = option_of(sockets.fds[1], SO_SNDBUF);
+	after.read_buffer = 50000;
+	cr_assert_eq(udp_reconfigure(&sockets, &before, &after, error), 0, "%s", error);
+	for (int i = 0; i < 2; i++) {
+		cr_expect_eq(option_of(sockets.fds[i], SO_RCVBUF), 100000);
+		cr_expect_eq(option_of(sockets.fds[i], SO_SNDBUF), write_buffer);
+	}
+	cr_expect_eq(sockets.read_buffer, 100000);
+	if (geteuid() == 0) {
+		before = after;
+		after.mark = 42;
+		cr_assert_eq(udp_reconfigure(&sockets, &before, &after, error), 0, "%s", error);
+		cr_expect_eq(option_of(sockets.fds[1], SO_MARK), 42);
+		cr_assert_eq(udp_reconfigure(&sockets, &after, &before, error), 0, "%s", error);
+		cr_expect_eq(option_of(sockets.fds[1], SO_MARK), 0);
+	}
+	udp_close(&sockets);
+}

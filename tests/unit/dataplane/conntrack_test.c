@@ -110,6 +110,27 @@ Test(conntrack, version_wraps)
 	conntrack_destroy(ct);
 }
 
+/* What a version that comes round again must not find. */
+Test(conntrack, reset_forgets_every_flow)
+{
+	struct conntrack *ct = conntrack_create();
+	struct flow flow;
+	enum direction direction;
+
+	for (uint16_t port = 1; port <= 500; port++) {
+		flow = flow_of(IPPROTO_UDP, port);
+		conntrack_enter(ct, &flow, &rules_7, 1, OUTBOUND);
+	}
+	cr_assert_gt(conntrack_count(ct, 1), 400);
+	conntrack_reset(ct);
+	cr_expect_eq(conntrack_count(ct, 1), 0);
+	cr_expect_eq(conntrack_lookup(ct, &flow, &rules_7, 1, &direction), CONNTRACK_MISS);
+	cr_expect_not(conntrack_enter(ct, &flow, &rules_7, 1, INBOUND), "nobody had to give way");
+	cr_expect_eq(conntrack_lookup(ct, &flow, &rules_7, 1, &direction), CONNTRACK_HIT);
+	cr_expect_eq(direction, INBOUND);
+	conntrack_destroy(ct);
+}
+
 Test(conntrack, timeouts_at_the_end_of_the_clock)
 {
 	struct conntrack *ct = conntrack_create();

@@ -321,6 +321,26 @@ Test(firewall, bits_of_many_rules, .init = setup, .fini = teardown)
 	cr_expect_not(firewall_rules_match(&snapshot, &bits, &flow, INBOUND, &which));
 }
 
+/* Trap 70: an ICMP error is a flow of its own, whatever packet it quotes; and an answer to our echo
+ * is one of the echo's. */
+Test(firewall, icmp_errors_need_a_rule_and_echo_answers_do_not, .init = setup, .fini = teardown)
+{
+	struct flow udp = flow_of(PEER, OWN, IPPROTO_UDP, 4000, 53);
+	struct flow unreachable = flow_of(PEER, OWN, IPPROTO_ICMP, 0, 0);
+	struct flow echo = flow_of(PEER, OWN, IPPROTO_ICMP, 0, 77);
+	struct flow other_echo = flow_of(PEER, OWN, IPPROTO_ICMP, 0, 78);
+
+	add_rule(OUTBOUND, allow_all);
+	cr_expect_eq(check(&udp, OUTBOUND, 1), DROP_NONE);
+	cr_expect_eq(check(&udp, INBOUND, 1), DROP_NONE);
+	cr_expect_eq(check(&unreachable, INBOUND, 1), DROP_FIREWALL_NO_RULE);
+	cr_expect_eq(check(&echo, OUTBOUND, 1), DROP_NONE);
+	cr_expect_eq(check(&echo, INBOUND, 1), DROP_NONE);
+	cr_expect_eq(check(&other_echo, INBOUND, 1), DROP_FIREWALL_NO_RULE, "by identifier");
+	add_rule(INBOUND, (struct rule){.protocol = RULE_ICMP, .any_port = true});
+	cr_expect_eq(check(&unreachable, INBOUND, 1), DROP_NONE);
+}
+
 /* Trap 67: after a reload a flow is judged again in the direction that created it. */
 Test(firewall, reload_judges_tracked_flows_again, .init = setup, .fini = teardown)
 {
@@ -401,4 +421,18 @@ Test(firewall, bits_of_other_rules_judge_nothing, .init = setup, .fini = teardow
 	cr_expect_eq(firewall_check(ct, &snapshot, &tunnel, NULL, &new, INBOUND, 100, &counters),
 		     DROP_FIREWALL_NO_RULE);
 	cr_expect_eq(check(&old, OUTBOUND, 181), DROP_FIREWALL_NO_RULE, "not refreshed meanwhile");
+}
+
+/* Trap 70: errors about a tracked flow are not related to it; they need a rule for ICMP. */
+Test(firewall, icmp_errors_need_a_rule_of_their_own, .init = setup, .fini = teardown)
+{
+	struct flow udp = flow_of(PEER, OWN, IPPROTO_UDP, 4000, 53);
+	struct flow error = flow_of(PEER, OWN, IPPROTO_ICMP, 0, 0);
+
+	add_rule(OUTBOUND, allow_all);
+	cr_assert_eq(check(&udp, OUTBOUND, 1), DROP_NONE);
+	cr_assert_eq(check(&udp, INBOUND, 1), DROP_NONE, "tracked");
+	cr_assert_eq(check(&error, INBOUND, 1), DROP_FIREWALL_NO_RULE);
+	add_rule(INBOUND, (struct rule){.protocol = RULE_ICMP, .any_port = true});
+	cr_assert_eq(check(&error, INBOUND, 1), DROP_NONE);
 }

@@ -1,6 +1,7 @@
 /*
  * io_test.c - reads, tun writes and messages on a real ring (engine.h).
  */
+#include "handover.h"
 #include "unit/dataplane/engine.h"
 
 TestSuite(io, .timeout = 60);
@@ -297,6 +298,47 @@ Test(io, a_punt_that_control_does_not_take_is_released_and_counted)
 	cr_expect_eq(drops(&e, DROP_PUNT_POOL), 1);
 	cr_assert_eq(io_uring_peek_cqe(&e.control, &cqe), 0);
 	cr_expect_eq(cqe->user_data, (uintptr_t)&punts[0]);
+	end(&e);
+}
+
+static struct handover *hand_over_made(struct handovers *pool, uint32_t id)
+{
+	struct handover *handover = calloc(1, sizeof(*handover) + 250);
+
+	handover->pool = pool;
+	handover->id = id;
+	handover->length = 250;
+	handover->segment_bytes = 100;
+	return handover;
+}
+
+/* The owner's ring is full, or gone: three datagrams are counted, and the note is free again. */
+Test(io, a_hand_over_that_the_owner_does_not_take_is_released_and_counted)
+{
+	static const int errors[] = {-EOVERFLOW, -EBADFD, -ENOMEM};
+	struct handovers pool = {0};
+	struct io_uring_cqe *cqe;
+	struct engine e;
+
+	begin(&e, IO_TIER_6_1);
+	io_set_peers(e.io, &e.control.ring_fd);
+	for (uint32_t i = 0; i < 3; i++) {
+		struct handover *taken = hand_over_made(&pool, 2 * i),
+				*refused = hand_over_made(&pool, 2 * i + 1);
+
+		fault(&e, OP_HAND_OVER, 1, 1, errors[i]);
+		io_hand_over(e.io, 0, taken);
+		io_hand_over(e.io, 0, refused);
+		settle_writes(&e);
+		cr_expect_eq(e.hits, 1);
+		cr_expect_eq(drops(&e, DROP_HANDOVER_FULL), 3 * (i + 1));
+		cr_expect_eq(atomic_load(&pool.free) >> (2 * i) & 3, 2, "the refused one is free");
+		cr_assert_eq(io_uring_peek_cqe(&e.control, &cqe), 0);
+		cr_expect_eq(cqe->user_data, TAG(OP_HANDED, (uintptr_t)taken));
+		io_uring_cqe_seen(&e.control, cqe);
+		free(taken);
+		free(refused);
+	}
 	end(&e);
 }
 

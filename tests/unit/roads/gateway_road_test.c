@@ -172,6 +172,15 @@ Test(gateway_road, without_any_tunnel_a_run_waits_for_the_chosen_one)
 	gateway_gone(&g, 0);
 	cr_expect_eq(taken(&g, 1), -1);
 	cr_expect_eq(punted(&g, PUNT_WAITING, &one), 1);
+	for (uint32_t i = 0; i < g.rig->io.punt_count; i++) {
+		const struct punt *punt = g.rig->io.punts[i];
+		const struct addr others[] = {gateway_addr(2), gateway_addr(0)};
+
+		if (punt->type != PUNT_WAITING)
+			continue;
+		cr_expect_eq(punt->gateway_count, 2, "which would do as well");
+		cr_expect_eq(memcmp(punt->bytes + punt->length, others, sizeof(others)), 0);
+	}
 	for (uint32_t i = 0; i < GATEWAYS; i++) {
 		struct addr addr = gateway_addr(i);
 		cr_expect_eq(punted(&g, PUNT_WANTED, &addr), 1);

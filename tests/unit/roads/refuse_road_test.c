@@ -322,16 +322,16 @@ Test(refuse_road, drop_is_silent_in_each_direction_alone)
 Test(refuse_road, no_answer_while_new_rules_are_compiled)
 {
 	struct rig *rig = refusing_rig(true);
-	struct peer_rules *rules = rig->tunnel->rules;
+	struct peer_rules *rules = rig->tunnel->rules[1];
 	uint8_t packet[2000];
 
 	rig->snapshot.rules_version = 2;
 	for (int i = 0; i < 2; i++) {
 		leave(rig, packet, syn(packet, 2, 1, 5000));
 		arrive(rig, packet, syn(packet, 1, 2, 5000));
-		rig->tunnel->rules = NULL;
+		rig->tunnel->rules[0] = rules; /* of the version before */
+		rig->tunnel->rules[1] = NULL;
 	}
-	rig->tunnel->rules = rules;
 	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_NO_RULE), 2);
 	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_NO_RULE), 2);
 	expect_answers(rig, 0, 0);

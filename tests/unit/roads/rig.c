@@ -216,11 +216,11 @@ struct tunnel *rig_tunnel(struct rig *rig, uint32_t n, const struct addr *to)
 	tunnel->addrs[0] = *to;
 	tunnel->state = TUNNEL_CONFIRMED;
 	tunnel->watched = 1; /* else the first packet out says PUNT_ACTIVE */
-	tunnel->rules = calloc(1, sizeof(*tunnel->rules));
-	*tunnel->rules = (struct peer_rules){.words = 1,
-					     .version = 1,
-					     .ca = {&rig->bits, &rig->bits},
-					     .peer = {&rig->bits, &rig->bits}};
+	tunnel->rules[1] = calloc(1, sizeof(struct peer_rules));
+	*tunnel->rules[1] = (struct peer_rules){.words = 1,
+						.version = 1,
+						.ca = {&rig->bits, &rig->bits},
+						.peer = {&rig->bits, &rig->bits}};
 	tunnel->remote = remote_at(&rig->peer);
 	cr_assert_eq(hostmap_index_reserve(rig->map, tunnel->local_index), 0);
 	cr_assert_eq(hostmap_index_publish(rig->map, tunnel), 0);

@@ -1,0 +1,227 @@
+/* dns_test.c - a lighthouse's DNS: bytes, the table of names, the socket. */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dns.h"
+#include "peers/dns_names.h"
+
+TestSuite(dns_responder);
+
+static size_t ask(uint8_t *out, const char *name, unsigned type, unsigned flags)
+{
+	size_t at = DNS_HEADER_BYTES;
+
+	memset(out, 0, DNS_HEADER_BYTES);
+	out[0] = 0x12;
+	out[1] = 0x34;
+	out[2] = (uint8_t)(flags >> 8);
+	out[5] = 1;
+	while (*name) {
+		size_t label = strcspn(name, ".");
+
+		out[at++] = (uint8_t)label;
+		memcpy(out + at, name, label);
+		at += label;
+		name += label + (name[label] == '.');
+	}
+	out[at++] = 0;
+	memcpy(out + at, (uint8_t[]){0, (uint8_t)type, 0, 1}, 4);
+	return at + 4;
+}
+
+static enum dns_read read_exact(const uint8_t *bytes, size_t length, struct dns_query *query,
+				enum dns_code *code)
+{
+	static uint8_t *exact;
+
+	free(exact); /* of the query before: query points into it */
+	exact = malloc(length ? length : 1);
+	memcpy(exact, bytes, length);
+	return dns_read(exact, length, query, code);
+}
+
+Test(dns_responder, a_query_cut_anywhere)
+{
+	uint8_t bytes[512];
+	size_t length = ask(bytes, "Host.Example", DNS_AAAA, 0x100);
+	enum dns_code code;
+	struct dns_query query;
+
+	cr_assert_eq(read_exact(bytes, length, &query, &code), DNS_READ);
+	cr_assert_str_eq(query.name, "host.example");
+	cr_assert_eq(query.type, DNS_AAAA);
+	cr_assert_eq(query.id, 0x1234);
+	cr_assert_eq(query.size, DNS_PLAIN_MAX);
+	for (size_t cut = 0; cut < length; cut++)
+		cr_assert_eq(read_exact(bytes, cut, &query, &code),
+			     cut < DNS_HEADER_BYTES ? DNS_IGNORED : DNS_BROKEN, "cut at %zu", cut);
+}
+
+Test(dns_responder, what_is_refused)
+{
+	static const struct {
+		const char *name;
+		uint8_t at, value; /* of the query for "a.b" */
+		enum dns_read result;
+		enum dns_code code;
+	} rows[] = {
+		{"a reply", 2, 0x80, DNS_IGNORED, 0},
+		{"notify", 2, 0x20, DNS_BROKEN, DNS_NOT_IMPLEMENTED},
+		{"no question", 5, 0, DNS_BROKEN, DNS_FORMAT_ERROR},
+		{"two questions", 5, 2, DNS_BROKEN, DNS_FORMAT_ERROR},
+		{"thousands", 4, 0xff, DNS_BROKEN, DNS_FORMAT_ERROR},
+		{"an answer in it", 7, 1, DNS_BROKEN, DNS_FORMAT_ERROR},
+		{"a pointer to itself", 12, 0xc0, DNS_BROKEN, DNS_FORMAT_ERROR},
+		{"a label of 64", 12, 64, DNS_BROKEN, DNS_FORMAT_ERROR},
+		{"a label beyond the end", 12, 60, DNS_BROKEN, DNS_FORMAT_ERROR},
+		{"a dot within", 13, '.', DNS_BROKEN, DNS_FORMAT_ERROR},
+		{"a zero within", 13, 0, DNS_BROKEN, DNS_FORMAT_ERROR},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t bytes[64], reply[DNS_REPLY_MAX];
+		size_t length = ask(bytes, "a.b", DNS_A, 0);
+		struct dns_query query;
+		struct dns_reply out;
+		enum dns_code code = 0;
+
+		bytes[rows[i].at] = rows[i].value;
+		cr_assert_eq(read_exact(bytes, length, &query, &code), rows[i].result, "%s",
+			     rows[i].name);
+		if (rows[i].result != DNS_BROKEN)
+			continue;
+		cr_assert_eq(code, rows[i].code, "%s", rows[i].name);
+		dns_begin(&out, reply, &query);
+		cr_assert_eq(dns_end(&out, code), DNS_HEADER_BYTES);
+		cr_assert_eq(reply[3] & 15, rows[i].code);
+		cr_assert_eq(reply[0], 0x12);
+	}
+}
+
+Test(dns_responder, longest_name)
+{
+	char name[400] = "";
+	uint8_t bytes[512];
+	struct dns_query query;
+	enum dns_code code;
+
+	for (int i = 0; i < 4; i++)
+		memset(name + 64 * i, 'a' + i, 63), name[64 * i + 63] = '.';
+	name[HOSTNAME_MAX] = '\0';
+	cr_assert_eq(read_exact(bytes, ask(bytes, name, DNS_A, 0), &query, &code), DNS_READ);
+	cr_assert_str_eq(query.name, name);
+	name[HOSTNAME_MAX] = 'x';
+	cr_assert_eq(read_exact(bytes, ask(bytes, name, DNS_A, 0), &query, &code), DNS_BROKEN);
+}
+
+/* Too much for a datagram: no records, marked as truncated; never more than 1232 bytes. */
+Test(dns_responder, too_long)
+{
+	uint8_t bytes[512], reply[DNS_REPLY_MAX], data[DNS_REPLY_MAX];
+	size_t length = ask(bytes, "x", DNS_TXT, 0), used = 0;
+	char text[256];
+	struct dns_query query;
+	struct dns_reply out;
+	enum dns_code code;
+
+	memset(text, 'x', 255);
+	text[255] = '\0';
+	for (int i = 0; i < 3; i++)
+		dns_text(data, sizeof(data), &used, text);
+	cr_assert_eq(read_exact(bytes, length, &query, &code), DNS_READ);
+	dns_begin(&out, reply, &query);
+	dns_record(&out, &query, data, used);
+	cr_assert_eq(dns_end(&out, DNS_NO_ERROR), length);
+	cr_assert(reply[2] & 2, "truncated");
+	cr_assert_eq(reply[7], 0);
+
+	/* EDNS with 4096: up to 1232 */
+	bytes[11] = 1;
+	memcpy(bytes + length, (uint8_t[]){0, 0, 41, 16, 0, 0, 0, 0, 0, 0, 0}, 11);
+	cr_assert_eq(read_exact(bytes, length + 11, &query, &code), DNS_READ);
+	cr_assert_eq(query.size, DNS_REPLY_MAX);
+	dns_begin(&out, reply, &query);
+	dns_record(&out, &query, data, used);
+	cr_assert_eq(dns_end(&out, DNS_NO_ERROR), length + 12 + used);
+	for (int i = 0; i < 3; i++)
+		dns_text(data, sizeof(data), &used, text);
+	dns_begin(&out, reply, &query);
+	dns_record(&out, &query, data, used);
+	cr_assert_eq(dns_end(&out, DNS_NO_ERROR), length);
+	cr_assert(reply[2] & 2);
+}
+
+static void learn(struct dns_names *names, const char *text, uint32_t v4, uint8_t v6)
+{
+	struct prefix networks[2] = {{addr_from_v4(v4), 112}, {{{0xfd, [15] = v6}}, 64}};
+	struct cert cert = {
+		.name = text, .networks = networks, .network_count = (uint16_t)(v6 ? 2 : 1)};
+
+	dns_names_learn(names, &cert);
+}
+
+Test(dns_responder, names)
+{
+	struct dns_names names = {0};
+	const struct dns_name *name;
+	char text[32];
+
+	cr_assert_null(dns_names_find(&names, "a"), "before it was made");
+	cr_assert_eq(dns_names_init(&names), 0);
+	learn(&names, "Host.Example.", 0x0a000001, 7);
+	name = dns_names_find(&names, "host.example");
+	cr_assert(name && name->has_v4 && name->has_v6);
+	cr_assert_eq(addr_v4(&name->v4), 0x0a000001);
+	learn(&names, "HOST.example", 0x0a000002, 0);
+	name = dns_names_find(&names, "host.example");
+	cr_assert(name && name->has_v4 && !name->has_v6, "the newest counts");
+	cr_assert_eq(names.table.count, 1);
+	learn(&names, "", 1, 0);
+	learn(&names, ".", 1, 0);
+	cr_assert_eq(names.table.count, 1);
+
+	/* as many as there may be; then the one learned longest ago goes */
+	for (uint32_t i = 0; i < DNS_NAMES_MAX; i++) {
+		snprintf(text, sizeof(text), "h%u", i);
+		learn(&names, text, i, 0);
+	}
+	cr_assert_eq(names.table.count, DNS_NAMES_MAX);
+	cr_assert_null(dns_names_find(&names, "host.example"));
+	cr_assert_not_null(dns_names_find(&names, "h0"));
+	learn(&names, "h0", 5, 0);
+	learn(&names, "one more", 5, 0);
+	cr_assert_not_null(dns_names_find(&names, "h0"), "it was learned again");
+	cr_assert_null(dns_names_find(&names, "h1"));
+	dns_names_release(&names);
+}
+
+/* A port that is taken, moving, and none. */
+Test(dns_responder, reconfigure)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(at);
+	int taken = socket(AF_INET, SOCK_DGRAM, 0), again = socket(AF_INET, SOCK_DGRAM, 0);
+	struct dns_options options = {.serve = true, .host = addr_from_v4(INADDR_LOOPBACK)};
+	char error[ERROR_LINE_MAX] = "";
+	struct dns *dns = dns_create();
+
+	cr_assert_not_null(dns);
+	cr_assert_eq(bind(taken, (struct sockaddr *)&at, size), 0);
+	getsockname(taken, (struct sockaddr *)&at, &size);
+	options.port = ntohs(at.sin_port);
+	cr_assert_neq(dns_reconfigure(dns, &options, error), 0);
+	cr_assert(strstr(error, "lighthouse.dns"), "%s", error);
+	close(taken);
+	cr_assert_eq(dns_reconfigure(dns, &options, error), 0);
+	cr_assert_neq(bind(again, (struct sockaddr *)&at, size), 0, "it is there");
+	options.serve = false;
+	cr_assert_eq(dns_reconfigure(dns, &options, error), 0);
+	cr_assert_eq(bind(again, (struct sockaddr *)&at, size), 0, "it has gone");
+	close(again);
+	dns_destroy(dns);
+}

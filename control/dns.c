@@ -28,7 +28,7 @@ static int socket_open(const struct dns_options *options)
 {
 	struct endpoint at = {options->host, options->port};
 	bool v6 = options->any || !addr_is_v4(&options->host);
-	struct sockaddr_storage address;
+	union sockaddr_ip address;
 	int fd, on = 1, off = 0;
 	socklen_t bytes;
 
@@ -136,6 +136,7 @@ static void answer(struct dns *dns, struct node *node, const struct outside *out
 	uint8_t reply[DNS_REPLY_MAX];
 	struct iovec part = {reply, 0};
 	struct endpoint asker;
+	struct msghdr back;
 	bool found;
 
 	if (!rate_take(&dns->rate, outside->now_ns(outside->context))) {
@@ -151,9 +152,10 @@ static void answer(struct dns *dns, struct node *node, const struct outside *out
 	}
 	outside->count_stat(outside->context, STAT_DNS_ANSWERS, found);
 	any_interface(message);
-	message->msg_iov = &part;
-	message->msg_flags = 0;
-	(void)sendmsg(dns->fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	back = *message;
+	back.msg_iov = &part;
+	back.msg_flags = 0;
+	(void)sendmsg(dns->fd, &back, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void dns_turn(struct dns *dns, struct node *node, const struct outside *outside)

@@ -38,7 +38,7 @@ static void live_send_udp(void *context, const struct endpoint *to, const uint8_
 			  size_t length)
 {
 	struct control *control = context;
-	struct sockaddr_storage address;
+	union sockaddr_ip address;
 
 	socklen_t address_bytes = endpoint_to_sockaddr(to, control->udp_v6, &address);
 

@@ -100,7 +100,7 @@ bool train_possible(const struct worker *w, uint32_t packets, uint32_t bytes)
 int train_send_single(struct worker *w, const struct endpoint *to, struct tunnel_id tunnel,
 		      const uint8_t *bytes, uint32_t length)
 {
-	struct sockaddr_storage address;
+	union sockaddr_ip address;
 	socklen_t address_bytes = endpoint_to_sockaddr(to, w->udp_v6, &address);
 
 	if (address_bytes == 0)

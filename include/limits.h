@@ -52,9 +52,13 @@
 
 /* --- tunnels (PROTOCOL.md 2) -------------------------------------------------------------------
  */
-#define TUNNELS_MAX              65536 /* live and pending; slot arrays are reserved, not touched */
-#define TUNNELS_PER_HOST_MAX     5     /* as Nebula since 1.7; a sixth removes the oldest */
-#define UNCONFIRMED_MAX          64 /* responder tunnels without an authenticated packet yet (2.11) */
+#define TUNNELS_MAX          131072 /* live and pending; slot arrays are reserved, not touched */
+#define TUNNELS_PER_HOST_MAX 5      /* as Nebula since 1.7; a sixth removes the oldest */
+/*
+ * Responder tunnels without an authenticated packet yet (2.11). At the rate of a whole CPU each has
+ * 0.2 s for the round trip that confirms it.
+ */
+#define UNCONFIRMED_MAX          1024
 #define UNCONFIRMED_PER_HOST_MAX 16 /* so that one copied certificate cannot use them up */
 /*
  * Stage 1 worked on. What bounds the cost is control's share of time (control/handshake_queue.h);

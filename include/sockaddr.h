@@ -9,28 +9,34 @@
 
 #include "addr.h"
 
+/* An address of either family; a fifth of a sockaddr_storage, of which each tunnel has one. */
+union sockaddr_ip {
+	sa_family_t family;
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
 /*
  * Writes e for a socket of family AF_INET6 (v6: IPv4 stays mapped) or AF_INET and returns the bytes
  * used; 0 when e is IPv6 and the socket is not.
  */
 static inline socklen_t endpoint_to_sockaddr(const struct endpoint *e, bool v6,
-					     struct sockaddr_storage *out)
+					     union sockaddr_ip *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (v6) {
-		struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
-		six->sin6_family = AF_INET6;
-		six->sin6_port = htons(e->port);
-		memcpy(&six->sin6_addr, e->addr.bytes, 16);
-		return sizeof(*six);
+		out->v6.sin6_family = AF_INET6;
+		out->v6.sin6_port = htons(e->port);
+		memcpy(&out->v6.sin6_addr, e->addr.bytes, 16);
+		return sizeof(out->v6);
 	}
 	if (!addr_is_v4(&e->addr))
 		return 0;
-	struct sockaddr_in *four = (struct sockaddr_in *)out;
-	four->sin_family = AF_INET;
-	four->sin_port = htons(e->port);
-	memcpy(&four->sin_addr, e->addr.bytes + 12, 4);
-	return sizeof(*four);
+	out->v4.sin_family = AF_INET;
+	out->v4.sin_port = htons(e->port);
+	memcpy(&out->v4.sin_addr, e->addr.bytes + 12, 4);
+	return sizeof(out->v4);
 }
 
 static inline struct endpoint endpoint_from_sockaddr(const void *name)

@@ -18,6 +18,7 @@
 #include "limits.h"
 #include "rcu.h"
 #include "rules.h"
+#include "sockaddr.h"
 
 /* Names a tunnel across threads where RCU does not guard its life. */
 struct tunnel_id {
@@ -33,8 +34,7 @@ struct tunnel_keys {
 /* Where the peer is. Immutable but for the atomics; replaced as a whole when the peer roams. */
 struct remote {
 	struct endpoint to;
-	struct sockaddr_storage
-		sockaddr; /* of the socket's family: v4-mapped on a dual-stack socket */
+	union sockaddr_ip sockaddr; /* of the socket's family: v4-mapped on a dual-stack socket */
 	socklen_t sockaddr_bytes;
 	/* Largest segment, in UDP payload bytes, that may go as GSO; lowered on EMSGSIZE/EINVAL. */
 	_Atomic uint32_t gso_segment_max;
@@ -66,11 +66,11 @@ struct tunnel {
 	uint32_t local_index;  /* the peer writes it into packets to us */
 	uint32_t remote_index; /* we write it into packets to the peer */
 	struct tunnel_keys *keys;
-	uint32_t addr_count;
-	uint32_t prefix_count;
-	struct addr addrs[PEER_ADDRS_MAX]; /* the peer's overlay addresses, in certificate order */
-	struct prefix *prefixes;           /* its unsafe networks, owned by the tunnel */
-	bool initiator;                    /* we began the handshake */
+	struct addr *addrs;      /* the peer's overlay addresses, in certificate order; */
+	struct addr first;       /* where they are when there is one, else a block of their own */
+	struct prefix *prefixes; /* its unsafe networks, owned by the tunnel */
+	uint16_t addr_count, prefix_count;
+	bool initiator; /* we began the handshake */
 	/*
 	 * Where flows spread: a window for each worker that owns some, by label_owner(). A label is
 	 * authenticated, so a packet always comes to the same window; and a worker that is behind

@@ -169,7 +169,7 @@ bool node_may_log(struct node *node)
 enum machine_status node_verify_peer(struct node *node, struct machine_peer *peer)
 {
 	const uint8_t *fingerprint = peer->cert->fingerprint;
-	uint8_t *known = node->verified[fingerprint[0]];
+	uint8_t *known = node->verified[(fingerprint[0] << 8 | fingerprint[1]) % VERIFIED_CACHE];
 	enum machine_status status;
 
 	/* machine_read_stage1() has judged everything but signature and constraints. */

@@ -40,6 +40,7 @@ void remotes_free(struct remotes *remotes)
 		clear_report(owner);
 		free(owner);
 	}
+	free(remotes->blocked);
 	free(remotes->list);
 	free(remotes);
 }
@@ -356,6 +357,10 @@ int remotes_block(struct remotes *remotes, const struct endpoint *to)
 	if (is_blocked(remotes, to))
 		return 0;
 	if (remotes->blocked_count == REMOTES_BLOCKED_MAX)
+		return -ENOBUFS;
+	if (!remotes->blocked)
+		remotes->blocked = calloc(REMOTES_BLOCKED_MAX, sizeof(*remotes->blocked));
+	if (!remotes->blocked)
 		return -ENOBUFS;
 	remotes->blocked[remotes->blocked_count++] = *to;
 	for (uint32_t i = 0; i < remotes->count; i++)

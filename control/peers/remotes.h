@@ -43,7 +43,7 @@ struct remotes {
 	const struct remotes_order *order; /* may be NULL */
 	struct remotes_owner *owners;
 	uint32_t blocked_count;
-	struct endpoint blocked[REMOTES_BLOCKED_MAX];
+	struct endpoint *blocked; /* REMOTES_BLOCKED_MAX, owned; NULL: none was ever blocked */
 	uint32_t changes;         /* counts changes of list, and of relays */
 	struct rate punch_orders; /* lighthouse: sent to this host */
 
@@ -89,7 +89,8 @@ void remotes_reorder(struct remotes *remotes);
 /* What owner has said, or NULL. */
 const struct remotes_owner *remotes_of(const struct remotes *remotes, const struct addr *owner);
 
-/* to is another host's; it is left out until remotes_unblock(). 0, or -ENOBUFS. */
+/* to is another host's; it is left out until remotes_unblock(). 0, or -ENOBUFS: too many, or no
+ * memory. */
 int remotes_block(struct remotes *remotes, const struct endpoint *to);
 void remotes_unblock(struct remotes *remotes);
 

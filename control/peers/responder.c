@@ -59,13 +59,20 @@ static void refuse(struct node *node, const struct machine_peer *peer,
 	node_drop(node, reason, 1);
 }
 
-/* A stage 1 that made one of our tunnels comes again: the answer was lost. */
+/*
+ * A stage 1 that made one of our tunnels comes again: the answer was lost; or, when something
+ * authentic has come since, it is a copy.
+ */
 static void answer_again(struct node *node, struct tunnel_record *record,
 			 const struct endpoint *source, const struct relay *relay)
 {
 	char from[ORIGIN_TEXT_MAX];
 	struct peer_text text;
 
+	if (!record->stage2) {
+		node_drop(node, DROP_HANDSHAKE_STALE, 1);
+		return;
+	}
 	node_send_back(node, source, relay, record->stage2, record->stage2_length);
 	if (record->state == RECORD_UNCONFIRMED && record->next_test_ns == TIMER_NEVER)
 		tunnels_start_tests(&node->tunnels, record, false);

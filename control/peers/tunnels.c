@@ -106,6 +106,13 @@ static int fill_tunnel(const struct tunnels *tunnels, struct tunnel *tunnel,
 	tunnel->remote_index = facts->remote_index;
 	tunnel->initiator = facts->initiator;
 	atomic_init(&tunnel->state, facts->initiator ? TUNNEL_CONFIRMED : TUNNEL_UNCONFIRMED);
+	if (cert->network_count > 1) {
+		tunnel->addrs = calloc(cert->network_count, sizeof(struct addr));
+		if (!tunnel->addrs) {
+			tunnel->addrs = &tunnel->first;
+			return -ENOMEM;
+		}
+	}
 	for (uint32_t i = 0; i < cert->network_count && i < PEER_ADDRS_MAX; i++)
 		tunnel->addrs[tunnel->addr_count++] = cert->networks[i].addr;
 	if (cert->unsafe_network_count > 0) {
@@ -125,6 +132,26 @@ static int fill_tunnel(const struct tunnels *tunnels, struct tunnel *tunnel,
 	if (err == 0)
 		err = aead_key_init(&tunnel->keys->open, facts->cipher, facts->keys->open);
 	return err;
+}
+
+/* The list of unconfirmed tunnels, the oldest first. */
+static void await_proof(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	record->unproved_before = tunnels->unproved_last;
+	*(record->unproved_before ? &record->unproved_before->unproved_next : &tunnels->unproved) =
+		record;
+	tunnels->unproved_last = record;
+	tunnels->unconfirmed++;
+}
+
+static void await_no_more(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	struct tunnel_record *before = record->unproved_before, *next = record->unproved_next;
+
+	*(before ? &before->unproved_next : &tunnels->unproved) = next;
+	*(next ? &next->unproved_before : &tunnels->unproved_last) = before;
+	record->unproved_before = record->unproved_next = NULL;
+	tunnels->unconfirmed--;
 }
 
 static void list_record(struct tunnels *tunnels, struct tunnel_record *record)
@@ -170,7 +197,8 @@ struct tunnel_record *tunnels_add(struct tunnels *tunnels, const struct tunnel_f
 	memcpy(record->own_fingerprint, facts->own->fingerprint, CERT_FINGERPRINT_SIZE);
 	if (facts->rules)
 		tunnel->rules[facts->rules->version & 1] = facts->rules;
-	tunnels->unconfirmed += record->state == RECORD_UNCONFIRMED;
+	if (record->state == RECORD_UNCONFIRMED)
+		await_proof(tunnels, record);
 	list_record(tunnels, record);
 	return record;
 
@@ -192,6 +220,7 @@ int tunnels_remember_stage2(struct tunnels *tunnels, struct tunnel_record *recor
 		return -ENOMEM;
 	memcpy(record->stage2, stage2, length);
 	record->stage2_length = length;
+	record->has_stage1 = true;
 	memcpy(record->stage1_hash, hash, STAGE1_HASH_BYTES);
 	memcpy(&key, hash, sizeof(key));
 	table_add(&tunnels->by_stage1, &record->by_stage1, key);
@@ -249,7 +278,8 @@ void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record)
 	bool was_unconfirmed = record->state == RECORD_UNCONFIRMED;
 	uint64_t now = now_ns(tunnels);
 
-	tunnels->unconfirmed -= was_unconfirmed;
+	if (was_unconfirmed)
+		await_no_more(tunnels, record);
 	record->state = RECORD_LIVE;
 	record->expires_ns = record->next_test_ns = TIMER_NEVER;
 	record->live =
@@ -257,6 +287,8 @@ void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record)
 	tunnels_arm(tunnels, record);
 	atomic_store(&record->tunnel->state, TUNNEL_CONFIRMED);
 	if (was_unconfirmed) {
+		free(record->stage2);
+		record->stage2 = NULL;
 		atomic_store(&record->tunnel->last_out_ns, now + 1);
 		tunnels_lead(tunnels, record);
 		return;
@@ -270,7 +302,8 @@ void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
 {
 	struct tunnel *tunnel = record->tunnel;
 
-	tunnels->unconfirmed -= record->state == RECORD_UNCONFIRMED;
+	if (record->state == RECORD_UNCONFIRMED)
+		await_no_more(tunnels, record);
 	tunnels->gone(tunnels, record, true);
 	tunnels_leave_hosts(tunnels, record);
 	hostmap_index_remove(tunnels->map, tunnel->local_index);
@@ -280,7 +313,7 @@ void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
 	timer_arm(&tunnels->timers, &record->timer, TIMER_NEVER);
 	tunnels->by_slot[tunnel->id.slot] = NULL;
 	table_remove(&tunnels->by_remote_index, &record->by_remote_index);
-	if (record->stage2)
+	if (record->has_stage1)
 		table_remove(&tunnels->by_stage1, &record->by_stage1);
 	if (record->previous)
 		record->previous->next = record->next;
@@ -297,7 +330,8 @@ void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
 void tunnels_close(struct tunnels *tunnels, struct tunnel_record *record)
 {
 	tunnels_send(tunnels, record, WIRE_CLOSE_TUNNEL, NULL, 0);
-	tunnels->unconfirmed -= record->state == RECORD_UNCONFIRMED;
+	if (record->state == RECORD_UNCONFIRMED)
+		await_no_more(tunnels, record);
 	record->state = RECORD_CLOSING;
 	record->expires_ns = now_ns(tunnels) + CLOSE_LINGER_NS;
 	record->next_test_ns = record->live.due_ns = TIMER_NEVER;
@@ -342,13 +376,8 @@ void tunnels_evict_unconfirmed(struct tunnels *tunnels, const struct addr *addr)
 	if (own < UNCONFIRMED_PER_HOST_MAX && tunnels->unconfirmed < UNCONFIRMED_MAX)
 		return;
 	/* The host that floods pays; one that has none yet takes the oldest of all. */
-	size_t unseen = own < 2 ? tunnels->unconfirmed : 0; /* they are young: near the front */
-	for (struct tunnel_record *record = tunnels->all; unseen > 0; record = record->next) {
-		if (record->state != RECORD_UNCONFIRMED)
-			continue;
-		oldest = record;
-		unseen--;
-	}
+	if (own < 2)
+		oldest = tunnels->unproved;
 	if (oldest)
 		tunnels_remove(tunnels, oldest);
 }

@@ -95,13 +95,15 @@ struct tunnel_record {
 	struct cert *cert;
 	uint8_t own_fingerprint[CERT_FINGERPRINT_SIZE]; /* of our certificate in the handshake */
 	uint64_t peer_time; /* Time of its stage 1, unix ns; 0 on the initiator */
-	struct tunnel_record *next, *previous; /* all records, newest first */
+	struct tunnel_record *next, *previous;                 /* all records, newest first */
+	struct tunnel_record *unproved_next, *unproved_before; /* UNCONFIRMED, the oldest first */
 	struct table_node by_remote_index;
 
 	/* responder: to know and answer a repeated stage 1 */
 	struct table_node by_stage1;
 	uint8_t stage1_hash[STAGE1_HASH_BYTES];
-	uint8_t *stage2; /* owned; NULL on the initiator */
+	bool has_stage1;
+	uint8_t *stage2; /* owned; NULL once the peer is known to have it */
 	size_t stage2_length;
 
 	struct timer timer;
@@ -142,6 +144,7 @@ struct tunnels {
 	struct table by_addr;                    /* struct peer_host */
 	struct table by_stage1, by_remote_index; /* struct tunnel_record */
 	struct tunnel_record *all;
+	struct tunnel_record *unproved, *unproved_last;
 	size_t count, unconfirmed;
 	uint64_t held_bytes;          /* of all pending handshakes */
 	struct host_pending *sharing; /* those with runs that have several gateways */

@@ -107,7 +107,7 @@ struct send_slot {
 	uint8_t done; /* singles: datagrams that have left */
 	uint16_t id;
 	struct tunnel_id tunnel; /* for remembering a refused segment size */
-	struct sockaddr_storage to;
+	union sockaddr_ip to;
 	socklen_t to_bytes;
 	struct send_slot *next;
 };

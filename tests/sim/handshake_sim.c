@@ -171,9 +171,12 @@ static void repeated_stage_1(struct sim *sim)
 
 	pair(sim, false);
 	sim_send(A, 0, 2, 1);
+	while (!(first = sim_find(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1, 0)))
+		sim_run(sim, SIM_MS / 10);
+	sim_kill_node(A); /* so that nothing proves that the answer has come */
 	sim_run(sim, SIM_S);
-	first = sim_find(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1, 0);
 	for (int i = 0; i < 3; i++) {
+		first = sim_find(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1, 0);
 		sim_inject(sim, &A->endpoint, &B->endpoint, first->bytes, first->length, SIM_MS);
 		sim_run(sim, 10 * SIM_MS);
 	}
@@ -186,6 +189,30 @@ static void repeated_stage_1(struct sim *sim)
 		cr_assert_eq(memcmp(again->bytes, answer->bytes, answer->length), 0);
 	}
 	cr_assert_eq(node_tunnel_count(B->node), 1);
+}
+
+/* Once something authentic has come, the peer has its answer: what comes then is a copy. */
+static void confirmed_stage_1(struct sim *sim)
+{
+	struct endpoint stranger = sim_endpoint(66, 4242);
+
+	pair(sim, false);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, SIM_S);
+	for (int i = 0; i < 3; i++) {
+		struct sim_datagram *first =
+			sim_find(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1, 0);
+		sim_inject(sim, &stranger, &B->endpoint, first->bytes, first->length, SIM_MS);
+		sim_run(sim, 10 * SIM_MS);
+	}
+	cr_assert_eq(sim_count(sim, &B->endpoint, NULL, WIRE_HANDSHAKE, 2), 1);
+	cr_assert_eq(B->drops[DROP_HANDSHAKE_STALE], 3);
+	cr_assert_eq(node_tunnel_count(B->node), 1);
+}
+
+Test(sim_handshake, confirmed_stage_1)
+{
+	sim_seeds(4, confirmed_stage_1);
 }
 
 Test(sim_handshake, repeated_stage_1_gets_the_same_answer)

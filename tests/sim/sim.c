@@ -182,6 +182,16 @@ static void deliver(struct sim *sim, struct sim_event *event)
 	}
 }
 
+static void check(struct sim_node *node)
+{
+	struct sim *sim = node->sim;
+
+	if (++sim->unchecked < sim->check_every)
+		return;
+	sim->unchecked = 0;
+	sim_check(node);
+}
+
 static void carry_out(struct sim *sim, struct sim_event *event)
 {
 	bool alive = event->node && event->node->node && event->node->life == event->life;
@@ -193,7 +203,7 @@ static void carry_out(struct sim *sim, struct sim_event *event)
 	case SIM_PUNT:
 		if (alive) {
 			sim_node_punt(event->node, event->punt);
-			sim_check(event->node);
+			check(event->node);
 		}
 		free(event->punt);
 		break;
@@ -247,7 +257,7 @@ void sim_run(struct sim *sim, uint64_t duration_ns)
 			cr_assert_gt(node_next_deadline(node->node), sim->now_ns,
 				     "a tick does what is due");
 			sim_node_reap(node);
-			sim_check(node);
+			check(node);
 		}
 	}
 	sim->now_ns = end;

@@ -139,6 +139,7 @@ struct sim {
 	struct sim_weather weather;
 	struct sim_node nodes[SIM_NODES];
 	uint32_t node_count;
+	uint32_t check_every, unchecked; /* events between looks at all tunnels; 0: after each */
 	uint32_t name_count;
 	struct sim_name names[SIM_NAMES];
 	struct sim_event **events; /* heap */

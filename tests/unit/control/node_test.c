@@ -309,7 +309,7 @@ Test(node, responder_tunnel_is_complete_and_published)
 	cr_assert_eq(tunnel->initiator, false);
 	cr_assert_eq(tunnel->addr_count, 1);
 	cr_assert(endpoint_equal(&tunnel->remote->to, &peer_at));
-	cr_assert_eq(tunnel->remote->sockaddr.ss_family, AF_INET);
+	cr_assert_eq(tunnel->remote->sockaddr.family, AF_INET);
 
 	/* Its keys are the other end's, the right way round. */
 	uint8_t sealed[32], plain[16];

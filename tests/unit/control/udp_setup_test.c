@@ -174,7 +174,7 @@ Test(udp_setup, dual_stack_takes_both_families)
 	struct udp_sockets sockets;
 	char error[ERROR_LINE_MAX], byte;
 	struct endpoint to = {.addr = addr_from_v4(INADDR_LOOPBACK)};
-	struct sockaddr_storage address;
+	union sockaddr_ip address;
 
 	if (udp_open(&sockets, &options, error) != 0)
 		cr_skip("no IPv6 here");

@@ -25,6 +25,7 @@ static uint64_t ca[2], peer[2];
 static struct peer_rules bits;
 static struct snapshot snapshot;
 static struct tunnel tunnel;
+static struct addr tunnel_addrs[PEER_ADDRS_MAX];
 static struct counters counters;
 static struct conntrack *ct;
 
@@ -50,6 +51,7 @@ static void setup(void)
 	bits.words = 1;
 	bits.version = 1;
 	tunnel.addr_count = 1;
+	tunnel.addrs = tunnel_addrs;
 	tunnel.addrs[0] = addr_from_v4(PEER);
 	ct = conntrack_create();
 }

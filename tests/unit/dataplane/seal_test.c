@@ -104,7 +104,7 @@ static void *send_to_it(void *argument)
 	urcu_qsbr_register_thread();
 	while (!atomic_load(&road->end)) {
 		const struct remote *remote = RCU_READ(road->remote);
-		struct sockaddr_storage expected;
+		union sockaddr_ip expected;
 		bool v6 = remote->to.port == 6666;
 
 		endpoint_to_sockaddr(&remote->to, true, &expected);

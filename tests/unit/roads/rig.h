@@ -17,7 +17,7 @@ struct rig_sent { /* one io_send */
 	uint8_t *bytes;
 	uint32_t length, segment_bytes, count;
 	bool singles, borrowed;
-	struct sockaddr_storage to;
+	union sockaddr_ip to;
 };
 
 struct rig_written { /* one io_write */

@@ -69,12 +69,12 @@ void sim_identify(struct sim_node *node, const struct sim_identity *identity)
 			identity->not_after ? identity->not_after : (int64_t)SIM_WALL_S + 500000000,
 	};
 
-	node->cert_ids = 1u << id;
+	node->cert_ids = 1u << id % 32; /* ids of hosts that are only certificates fold */
 	for (unsigned i = 0; i < 3; i++) {
 		if (!identity->also[i])
 			continue;
 		networks[count++] = (struct prefix){overlay(identity->also[i]), 112};
-		node->cert_ids |= 1u << identity->also[i];
+		node->cert_ids |= 1u << identity->also[i] % 32;
 	}
 	wanted.network_count = count;
 	pki_free(&node->pki);

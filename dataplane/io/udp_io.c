@@ -8,8 +8,8 @@
  * slots stay on the list in_flight until all of it has completed, in whatever order the kernel says
  * so; then what did not leave goes back in front of what has been queued meanwhile. No chain is
  * submitted while another is in flight or the socket is full. A chain ends with a request that does
- * nothing and completes only when it is cancelled: that one completion more than a turn expects ends
- * its sleep, so that a full socket is seen to at once.
+ * nothing and completes only when it is cancelled: that one completion more than a turn expects
+ * ends its sleep, so that a full socket is seen to at once.
  *
  *   free -> (worker fills) -> unsent -> in_flight -> free
  *                                ^           | EAGAIN, ECANCELED, train refused

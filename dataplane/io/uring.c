@@ -8,10 +8,11 @@
  * deferred work and waits.
  *
  * Sends and tun writes complete while they are submitted, so their completions would end every wait
- * at once. Their number is known (inline_pending): a turn that sleeps waits for one completion more,
- * one that does not sleep for just these. It must ask for them: the kernel begins a linked send in
- * its deferred work, and who asks for nothing gets one round of that, so the first sends of a chain.
- * The others stayed sealed for some turns more, while other workers sent newer packets of the tunnel.
+ * at once. Their number is known (inline_pending): a turn that sleeps waits for one completion
+ * more, one that does not sleep for just these. It must ask for them: the kernel begins a linked
+ * send in its deferred work, and who asks for nothing gets one round of that, so the first sends of
+ * a chain. The others stayed sealed for some turns more, while other workers sent newer packets of
+ * the tunnel.
  */
 #include "io/uring.h"
 

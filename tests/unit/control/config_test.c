@@ -93,7 +93,7 @@ Test(config, values, .fini = fini)
 {
 	char text[ENDPOINT_TEXT_MAX];
 
-	load("cipher: chachapoly\nroutines: 3\n"
+	load("cipher: chachapoly\nroutines: 3\nm57: {busy_poll: 50}\n"
 	     "listen: {host: '[::]', port: 4242, batch: 0, so_mark: 0x10, udp_offloads: no,"
 	     " read_buffer: 10485760, send_recv_error: private, accept_recv_error: false}\n"
 	     "static_host_map: {10.0.0.2: ['192.0.2.1:4242', '[2001:db8::1]:53'], 10.0.0.3: "
@@ -108,6 +108,7 @@ Test(config, values, .fini = fini)
 	cr_assert_eq(findings.count, 0, "%s", first());
 	cr_assert_eq(config->cipher, AEAD_CHACHA20POLY1305);
 	cr_assert_eq(config->routines, 3);
+	cr_assert_eq(config->busy_poll_us, 50);
 	cr_assert_str_eq(config->listen.host, "::");
 	cr_assert_eq(config->listen.batch, 1);
 	cr_assert_eq(config->listen.so_mark, 16);

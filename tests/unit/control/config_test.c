@@ -93,7 +93,7 @@ Test(config, values, .fini = fini)
 {
 	char text[ENDPOINT_TEXT_MAX];
 
-	load("cipher: chachapoly\nroutines: 3\nm57: {busy_poll: 50}\n"
+	load("cipher: chachapoly\nroutines: 3\n"
 	     "listen: {host: '[::]', port: 4242, batch: 0, so_mark: 0x10, udp_offloads: no,"
 	     " read_buffer: 10485760, send_recv_error: private, accept_recv_error: false}\n"
 	     "static_host_map: {10.0.0.2: ['192.0.2.1:4242', '[2001:db8::1]:53'], 10.0.0.3: "
@@ -104,7 +104,8 @@ Test(config, values, .fini = fini)
 	     "    {route: 0.0.0.0/0, via: [{gateway: 10.0.0.8, weight: 4}], mtu: 1200}]}\n"
 	     "handshakes: {try_interval: 1s, retries: 20}\n"
 	     "firewall: {conntrack: {tcp_timeout: 1500ms}, outbound_action: reject}\n"
-	     "logging: {level: DEBUG, format: json, disable_timestamp: true}\n");
+	     "logging: {level: DEBUG, format: json, disable_timestamp: true}\n"
+	     "m57: {busy_poll: 50}\n");
 	cr_assert_eq(findings.count, 0, "%s", first());
 	cr_assert_eq(config->cipher, AEAD_CHACHA20POLY1305);
 	cr_assert_eq(config->routines, 3);

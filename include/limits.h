@@ -45,10 +45,15 @@
 #define CERT_GROUPS_MAX   1024  /* groups of one certificate */
 #define PEM_BLOCK_MAX     65536 /* bytes of one PEM block, decoded */
 #define PEM_FILE_MAX                                                                               \
-	(4u << 20) /* bytes of a file of certificates or keys; a full CA bundle has 1 MiB */
-#define CA_POOL_MAX       1024 /* CA certificates of one bundle */
-#define PEER_ADDRS_MAX    16   /* overlay addresses of one host that tables hold */
-#define PEER_PREFIXES_MAX 64   /* unsafe networks of one host that the firewall compares */
+	(4u << 20)       /* bytes of a file of certificates or keys; a full CA bundle has 1 MiB */
+#define CA_POOL_MAX 1024 /* CA certificates of one bundle */
+/*
+ * Certificates whose signature is not checked again (50 us each): as many as come back at once when
+ * a large gateway has restarted. 32 bytes each; a power of two.
+ */
+#define VERIFIED_MAX      8192
+#define PEER_ADDRS_MAX    16 /* overlay addresses of one host that tables hold */
+#define PEER_PREFIXES_MAX 64 /* unsafe networks of one host that the firewall compares */
 
 /* --- tunnels (PROTOCOL.md 2) -------------------------------------------------------------------
  */

@@ -13,9 +13,6 @@
 #include "peers/relays.h"
 #include "peers/tunnels.h"
 
-/* Certificates whose signature was right; a power of two, by the first bytes of the fingerprint. */
-#define VERIFIED_CACHE 8192
-
 struct node {
 	struct node_options options;
 	const struct pki *pki;
@@ -35,7 +32,7 @@ struct node {
 	struct dns_names dns_names; /* of a lighthouse */
 	struct relays relays;
 	bool shut_down;
-	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
+	struct verified verified;
 	uint8_t scratch[HANDSHAKE_BYTES_MAX]; /* a handshake message under construction */
 	uint32_t next_queue;
 };
@@ -91,9 +88,6 @@ void node_log_invalid(struct node *node, const struct tunnel_record *record, enu
 
 /* May a line about something a stranger sent be written? */
 bool node_may_log(struct node *node);
-
-/* Judges peer's certificate, the signature only when it is not known yet. */
-enum machine_status node_verify_peer(struct node *node, struct machine_peer *peer);
 
 /* rules_for_peer() of the options, or NULL without error when there is none. */
 int node_peer_rules(const struct node *node, const struct machine_peer *peer,

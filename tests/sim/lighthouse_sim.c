@@ -448,6 +448,7 @@ static void not_allowed(struct sim *sim)
 	hub_say(B, A, &reply); /* A is no lighthouse of B's */
 	hub_say(B, A, &punch);
 	hub_say(B, A, &query); /* nor is B one */
+	update.addr = A->addr;
 	hub_say(B, A, &update);
 	cr_assert_eq(B->drops[DROP_LIGHTHOUSE_INVALID], 4);
 	sent = sim->sent_count;

@@ -152,6 +152,62 @@ Test(sim_lists, relays_reported)
 	sim_seeds(2, relays_reported);
 }
 
+/* Every lighthouse is told, each time. */
+static void all_are_told(struct sim *sim)
+{
+	struct sim_node *other;
+
+	hub_add(sim);
+	other = sim_add(sim);
+	sim_client(A, other);
+	hub_start(sim);
+	sim_run(sim, 31 * SIM_S);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0), 4);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &other->endpoint, WIRE_LIGHTHOUSE, 0), 4);
+}
+
+Test(sim_lists, every_lighthouse_is_told)
+{
+	sim_seeds(2, all_are_told);
+}
+
+/*
+ * Another address, seen by netlink: peers follow by a test at once, lighthouses are told it in a
+ * report, and an interface that flaps tells it about once a second.
+ */
+static void moved(struct sim *sim)
+{
+	size_t before;
+
+	hub_add(sim);
+	sim_static(A, 3, &B->endpoint);
+	B->options.lighthouse.host_count = sim->seed % 2; /* B has no lighthouse, or one */
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_send(B, 0, 2, 1);
+	sim_run(sim, 3 * SIM_S);
+	B->endpoint = sim_endpoint(78, 4242);
+	node_on_local_addrs(B->node);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert(endpoint_equal(&sim_primary(A, 3)->remote->to, &B->endpoint));
+	A->endpoint = sim_endpoint(77, 4242);
+	node_on_local_addrs(A->node);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert(endpoint_equal(&sim_primary(B, 2)->remote->to, &A->endpoint));
+	cr_assert(reported(sim, &A->endpoint), "L has been told, and not by the next report");
+
+	sim_run(sim, SIM_S);
+	before = sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0);
+	for (int i = 0; i < 50; i++, sim_run(sim, 100 * SIM_MS))
+		node_on_local_addrs(A->node);
+	cr_assert_leq(sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0) - before, 6);
+}
+
+Test(sim_lists, a_move_is_told_at_once)
+{
+	sim_seeds(4, moved);
+}
+
 /* --- what may be used --------------------------------------------------------------------------
  */
 
@@ -263,6 +319,52 @@ Test(sim_lists, call_denied)
 	sim_seeds(2, call_denied);
 }
 
+/* A source that is forbidden costs no more than a look at the list: what it sends is not read. */
+static void not_read(struct sim *sim)
+{
+	uint8_t junk[200] = {0};
+	struct endpoint forbidden = at_v4(FORBIDDEN, 1), other = sim_endpoint(66, 1);
+	struct allow_rule rule;
+	struct allow_list list = forbidding(&rule);
+
+	hub_add(sim);
+	B->options.lighthouse.remote_allow.all = &list;
+	hub_start(sim);
+	wire_write(junk, WIRE_HANDSHAKE, 0, 1);
+	sim_inject(sim, &forbidden, &B->endpoint, junk, sizeof(junk), 0);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(B->drops[DROP_REMOTE_DENIED], 1);
+	cr_assert_eq(B->drops[DROP_HANDSHAKE_INVALID], 0);
+	sim_inject(sim, &other, &B->endpoint, junk, sizeof(junk), 0);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(B->drops[DROP_HANDSHAKE_INVALID], 1);
+}
+
+Test(sim_lists, not_read)
+{
+	sim_seeds(2, not_read);
+}
+
+/* A reply about a host that nobody asks for adds nothing to what the configuration says of it. */
+static void unasked(struct sim *sim)
+{
+	struct lighthouse_message reply = hub_message(LIGHTHOUSE_REPLY, 55);
+	struct endpoint home = sim_endpoint(55, 4242);
+
+	hub_add(sim);
+	sim_static(A, 55, &home);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	reply.v4[reply.v4_count++] = sim_endpoint(150, 1);
+	hub_say(A, L, &reply);
+	cr_assert_eq(hub_host(A, 55)->remotes->count, 1);
+}
+
+Test(sim_lists, unasked)
+{
+	sim_seeds(1, unasked);
+}
+
 /* --- punches -----------------------------------------------------------------------------------
  */
 
@@ -312,4 +414,27 @@ static void kept_open(struct sim *sim)
 Test(sim_lists, kept_open)
 {
 	sim_seeds(2, kept_open);
+}
+
+/* However often A asks, B is ordered to punch at a rate; the rest is counted. */
+static void orders(struct sim *sim)
+{
+	struct lighthouse_message query = hub_message(LIGHTHOUSE_QUERY, 3);
+	size_t before;
+
+	hub_add(sim);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	before = sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0);
+	for (int i = 0; i < 3000; i++, sim_run(sim, SIM_MS / 3))
+		hub_say(L, A, &query);
+	cr_assert_leq(sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0) - before,
+		      PUNCH_ORDERS_BURST + 2 * PUNCH_ORDERS_PER_SECOND);
+	cr_assert_gt(L->drops[DROP_PUNCH_LIMITED], 100);
+	cr_assert_eq(L->stats[STAT_LIGHTHOUSE_QUERIES], 3000);
+}
+
+Test(sim_lists, orders_are_limited)
+{
+	sim_seeds(2, orders);
 }

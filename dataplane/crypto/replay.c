@@ -9,9 +9,9 @@
 #include "crypto/replay.h"
 #include "spin.h"
 
-#define WORDS (REPLAY_WINDOW / 64)
+#define WINDOW_BYTES (REPLAY_WORDS * sizeof(uint64_t))
 
-_Static_assert((REPLAY_WINDOW & (REPLAY_WINDOW - 1)) == 0 && WORDS >= 2,
+_Static_assert((REPLAY_WINDOW & (REPLAY_WINDOW - 1)) == 0 && REPLAY_WORDS >= 2,
 	       "positions are masked, and a cleared range may wrap at a word's edge");
 _Static_assert(COUNTER_FIRST == 3, "replay_init marks the counters of the handshake");
 
@@ -42,6 +42,16 @@ static bool is_fresh(const struct replay *replay, uint64_t counter)
 	return replay->current - counter < REPLAY_WINDOW && !is_marked(replay, counter);
 }
 
+/*
+ * All counters so far were below 64, so their marks are the whole window's first word, and its other
+ * words are zero.
+ */
+static void unfold(struct replay *replay)
+{
+	replay->full[0] = replay->first;
+	replay->bits = replay->full;
+}
+
 /* Clears the bits of (current, counter]; under the lock, counter > current. */
 static void advance(struct replay *replay, uint64_t counter)
 {
@@ -49,8 +59,10 @@ static void advance(struct replay *replay, uint64_t counter)
 	uint32_t at = position(replay->current + 1);
 
 	replay->current = counter;
+	if (counter >= 64 && replay->bits == &replay->first)
+		unfold(replay);
 	if (distance >= REPLAY_WINDOW) {
-		memset(replay->bits, 0, sizeof(replay->bits));
+		memset(replay->bits, 0, WINDOW_BYTES);
 		return;
 	}
 	while (distance > 0) {
@@ -64,12 +76,20 @@ static void advance(struct replay *replay, uint64_t counter)
 	}
 }
 
-void replay_init(struct replay *replay)
+void replay_init(struct replay *replay, uint64_t *full)
 {
 	memset(replay, 0, sizeof(*replay));
+	replay->bits = &replay->first;
+	replay->full = full;
 	for (uint64_t counter = 0; counter < COUNTER_FIRST; counter++)
 		mark(replay, counter);
 	replay->current = COUNTER_FIRST - 1;
+}
+
+void replay_clear(struct replay *replay)
+{
+	if (replay->bits == replay->full)
+		memset(replay->full, 0, WINDOW_BYTES);
 }
 
 /* Is counters[i] equal to an earlier one that is fresh? A run comes in order, so hardly ever looks.

@@ -265,6 +265,7 @@ static int dataplane_make(struct daemon *daemon)
 		.tier = daemon->tier,
 		.cpus = chosen ? cpus : NULL,
 		.spread_flows = config_of(daemon)->spread_flows,
+		.busy_poll_us = config_of(daemon)->busy_poll_us,
 	};
 	char error[ERROR_LINE_MAX] = "";
 	int result;

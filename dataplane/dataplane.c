@@ -76,12 +76,14 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 		.tier = o->tier,
 		.tun_vnet_hdr = o->tun_vnet_hdr,
 		.gso = o->udp_offloads,
+		.busy_poll = o->busy_poll_us > 0,
 		.counters = &d->counters[queue],
 	};
 
 	w->queue = queue;
 	w->queues = d->queues;
 	w->spread = o->spread_flows && d->queues > 1;
+	w->busy_poll_ns = o->busy_poll_us * 1000ull;
 	w->label_key = o->spread_flows ? &d->label_key : NULL;
 	w->unsent_max = unsent_max(d->queues);
 	w->counters = &d->counters[queue];

@@ -176,8 +176,10 @@
  * Under a flood of small packets a worker lets this many gather before its next turn, and no longer
  * than that (loop.c). 64 fill a train; 150 us are what a ping through two idle nodes takes.
  */
-#define GATHER_RUNS       64
-#define GATHER_NS         150000u
+#define GATHER_RUNS 64
+#define GATHER_NS   150000u
+/* m57.busy_poll: beyond a second the worker never sleeps on any node that sees a packet. */
+#define BUSY_POLL_US_MAX  1000000
 #define JOIN_BYTES_MAX    65535 /* IP total length of one joined packet */
 #define JOIN_SEGMENTS_MAX 64
 /*

@@ -130,7 +130,10 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 
 /* --- initiator.c --- */
 
-/* Begins a handshake with host unless one is pending. NULL: too many, no memory, shut down. */
+/*
+ * Begins a handshake with host unless one is pending; one that nothing waits for begins anew. NULL:
+ * too many, no memory, shut down.
+ */
 struct host_pending *initiator_begin(struct node *node, struct peer_host *host, uint32_t queue);
 /* The same because a lighthouse says that the host calls us: asks nobody where it is (punch.h). */
 void initiator_respond(struct node *node, struct peer_host *host);
@@ -152,6 +155,8 @@ void initiator_receive(struct node *node, const struct endpoint *source, struct 
 		       const uint8_t *bytes, size_t length);
 /* A tunnel of host carries traffic: nothing waits for the handshake any more. */
 void initiator_quiet(struct node *node, struct peer_host *host);
+/* Traffic hangs on it from now on: begins it anew if its next attempt is far. It may be freed. */
+void initiator_hurry(struct node *node, struct host_pending *pending);
 /* Begins the handshake anew, with a stage 1 of its own; what waits goes on waiting. pending is
  * freed.
  */

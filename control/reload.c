@@ -24,7 +24,6 @@
 #include "config/snapshot_build.h"
 #include "control.h"
 #include "dns.h"
-#include "dns.h"
 #include "log.h"
 #include "rcu.h"
 #include "routes.h"
@@ -135,6 +134,7 @@ static void keep_fixed(struct config *next, const struct config *old)
 	next->cipher = old->cipher;
 	next->routines = old->routines;
 	next->spread_flows = old->spread_flows;
+	next->busy_poll_us = old->busy_poll_us;
 	next->lighthouse.am_lighthouse = old->lighthouse.am_lighthouse;
 	next->tun.disabled = old->tun.disabled;
 	next->tun.tx_queue = old->tun.tx_queue;
@@ -221,18 +221,7 @@ static void sockets_apply(struct reload *reload, struct step *step)
 	note(&reload->last, error);
 }
 
-static void dns_apply(struct reload *reload, struct step *step)
-{
-	char error[ERROR_LINE_MAX] = "";
-
-	if (!reload->control->dns ||
-	    dns_reconfigure(reload->control->dns, &step->next->config->dns, error) == 0)
-		return;
-	log_error(error);
-	note(&reload->last, error);
-}
-
-static void dns_tell(struct reload *reload, const struct step *step)
+static void dns_apply(struct reload *reload, const struct step *step)
 {
 	char error[ERROR_LINE_MAX] = "";
 	struct dns *dns = reload->control->dns;
@@ -287,7 +276,6 @@ static void reload_apply(struct reload *reload, struct step *step)
 	node_reconfigure(reload->control->node, &step->options, &step->next->pki);
 	routes_tell(reload, step);
 	sockets_apply(reload, step);
-	dns_tell(reload, step);
 	dns_apply(reload, step);
 	log_setup(&step->next->config->logging);
 	world_apply(reload, step);

@@ -76,12 +76,14 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 		.tier = o->tier,
 		.tun_vnet_hdr = o->tun_vnet_hdr,
 		.gso = o->udp_offloads,
+		.busy_poll = o->busy_poll_us > 0,
 		.counters = &d->counters[queue],
 	};
 
 	w->queue = queue;
 	w->queues = d->queues;
 	w->spread = o->spread_flows && d->queues > 1;
+	w->busy_poll_ns = o->busy_poll_us * 1000ull;
 	w->label_key = o->spread_flows ? &d->label_key : NULL;
 	w->unsent_max = unsent_max(d->queues);
 	w->counters = &d->counters[queue];
@@ -110,8 +112,6 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	if (!d)
 		return NULL;
 	d->queues = options->queues;
-	if (options->spread_flows && d->queues > 1)
-		hostmap_spread(options->map, d->queues);
 	for (uint32_t i = 0; i < d->queues; i++)
 		d->cpus[i] = options->cpus ? options->cpus[i] : -1;
 	d->workers = aligned_alloc(_Alignof(struct worker), d->queues * sizeof(*d->workers));
@@ -121,6 +121,8 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	if (d->workers)
 		memset(d->workers, 0, d->queues * sizeof(*d->workers));
 	if (!d->workers || !d->counters || !d->conntrack || !d->post)
+		goto err_destroy;
+	if (options->spread_flows && d->queues > 1 && hostmap_spread(options->map, d->queues) != 0)
 		goto err_destroy;
 	memset(d->counters, 0, d->queues * sizeof(*d->counters));
 	randombytes_buf(&d->label_key, sizeof(d->label_key));

@@ -227,6 +227,10 @@ static void enter(struct worker *w)
 		return;
 	}
 	bool sleep = !busy && !io_ready(w->io);
+	if (sleep && w->busy_poll_ns && io_busy_poll(w->io, w->busy_poll_ns)) {
+		count_stat(w->counters, STAT_POLLS, 1);
+		return;
+	}
 	if (sleep)
 		count_stat(w->counters, STAT_WAITS, 1);
 	io_turn(w->io, sleep);

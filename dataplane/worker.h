@@ -138,6 +138,7 @@ struct worker {
 	struct snapshot *const *snapshot_slot; /* RCU */
 	bool udp_v6;
 	bool has_tun;
+	uint64_t busy_poll_ns; /* looked for more before sleeping; 0: not at all */
 
 	/* --- per turn --- */
 	const struct snapshot *snapshot;

@@ -37,8 +37,10 @@ struct dataplane_options {
 	int control_ring_fd; /* ring that punts are sent to by MSG_RING */
 	struct hostmap *map;
 	enum io_tier tier;
-	bool spread_flows; /* m57.spread_flows: labels are written, and looked at */
-	const int *cpus;   /* CPU that each worker stays on, -1: any; or NULL. Copied */
+	bool spread_flows;     /* m57.spread_flows: labels are written, and looked at */
+	uint32_t busy_poll_us; /* m57.busy_poll: a worker with nothing to do looks that long for
+				  more before it sleeps */
+	const int *cpus;       /* CPU that each worker stays on, -1: any; or NULL. Copied */
 };
 
 /*

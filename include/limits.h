@@ -45,10 +45,15 @@
 #define CERT_GROUPS_MAX   1024  /* groups of one certificate */
 #define PEM_BLOCK_MAX     65536 /* bytes of one PEM block, decoded */
 #define PEM_FILE_MAX                                                                               \
-	(4u << 20) /* bytes of a file of certificates or keys; a full CA bundle has 1 MiB */
-#define CA_POOL_MAX       1024 /* CA certificates of one bundle */
-#define PEER_ADDRS_MAX    16   /* overlay addresses of one host that tables hold */
-#define PEER_PREFIXES_MAX 64   /* unsafe networks of one host that the firewall compares */
+	(4u << 20)       /* bytes of a file of certificates or keys; a full CA bundle has 1 MiB */
+#define CA_POOL_MAX 1024 /* CA certificates of one bundle */
+/*
+ * Certificates whose signature is not checked again (50 us each): as many as come back at once when
+ * a large gateway has restarted. 32 bytes each; a power of two.
+ */
+#define VERIFIED_MAX      8192
+#define PEER_ADDRS_MAX    16 /* overlay addresses of one host that tables hold */
+#define PEER_PREFIXES_MAX 64 /* unsafe networks of one host that the firewall compares */
 
 /* --- tunnels (PROTOCOL.md 2) -------------------------------------------------------------------
  */
@@ -171,8 +176,10 @@
  * Under a flood of small packets a worker lets this many gather before its next turn, and no longer
  * than that (loop.c). 64 fill a train; 150 us are what a ping through two idle nodes takes.
  */
-#define GATHER_RUNS       64
-#define GATHER_NS         150000u
+#define GATHER_RUNS 64
+#define GATHER_NS   150000u
+/* m57.busy_poll: beyond a second the worker never sleeps on any node that sees a packet. */
+#define BUSY_POLL_US_MAX  1000000
 #define JOIN_BYTES_MAX    65535 /* IP total length of one joined packet */
 #define JOIN_SEGMENTS_MAX 64
 /*

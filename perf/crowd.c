@@ -69,7 +69,7 @@ static uint32_t own_index; /* of the last handshake */
 
 static struct machine_self self_of(const struct peer *peer)
 {
-	return (struct machine_self){AEAD_AES256GCM, &peer->pki};
+	return (struct machine_self){AEAD_AES256GCM, &peer->pki, NULL};
 }
 
 static void stage1_prepare(struct peer *peer)

@@ -246,7 +246,7 @@ static void report(struct host *host)
 
 static void meet(struct host *host, uint32_t index)
 {
-	struct machine_self self = {AEAD_AES256GCM, &host->pki};
+	struct machine_self self = {AEAD_AES256GCM, &host->pki, NULL};
 	uint8_t e_private[NOISE_KEY_BYTES], packet[HANDSHAKE_BYTES_MAX];
 	struct pollfd wait = {.fd = host->fd, .events = POLLIN};
 	struct machine_keys keys;

@@ -133,8 +133,17 @@ enum machine_status machine_read_stage1(struct machine *machine, const struct ma
 enum machine_status machine_verify(const struct machine_self *self, int64_t now_s,
 				   struct machine_peer *peer)
 {
-	peer->error = ca_pool_verify(self->pki->ca, peer->cert, now_s, self->pki->blocklist,
-				     &peer->ca, peer->detail);
+	const struct pki *pki = self->pki;
+
+	if (self->verified && verified_has(self->verified, peer->cert)) {
+		peer->error = ca_pool_verify_signed(pki->ca, peer->cert, now_s, pki->blocklist,
+						    &peer->ca, peer->detail);
+	} else {
+		peer->error = ca_pool_verify(pki->ca, peer->cert, now_s, pki->blocklist, &peer->ca,
+					     peer->detail);
+		if (peer->error == CERT_OK && self->verified)
+			verified_add(self->verified, peer->cert);
+	}
 	return peer->error == CERT_OK ? MACHINE_OK : MACHINE_CERTIFICATE;
 }
 

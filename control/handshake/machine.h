@@ -6,13 +6,15 @@
  *	responder: machine_read_stage1, machine_verify, machine_answer
  *
  * The responder's work comes in three steps of rising cost, so that the caller can stop in between:
- * reading costs hashes and a decoding, verifying one Ed25519 check, answering four X25519.
+ * reading costs hashes and a decoding, verifying one Ed25519 check the first time, answering four
+ *X25519.
  */
 #ifndef M57_MACHINE_H
 #define M57_MACHINE_H
 
 #include "handshake/noise.h"
 #include "identity/pki.h"
+#include "identity/verified.h"
 
 enum machine_status {
 	MACHINE_OK,
@@ -27,6 +29,7 @@ enum machine_status {
 struct machine_self {
 	enum aead_cipher cipher;
 	const struct pki *pki;
+	struct verified *verified; /* of pki's CAs; NULL: every signature is checked */
 };
 
 /* What a message says of its sender. */
@@ -69,7 +72,10 @@ enum machine_status machine_read_stage1(struct machine *machine, const struct ma
 					const uint8_t *packet, size_t packet_length, int64_t now_s,
 					struct machine_peer *peer);
 
-/* Responder, step 2: the whole judgement on the certificate (PROTOCOL.md 3.6). */
+/*
+ * Responder, step 2: the whole judgement on the certificate (PROTOCOL.md 3.6), but a signature that
+ * was right before is not checked again.
+ */
 enum machine_status machine_verify(const struct machine_self *self, int64_t now_s,
 				   struct machine_peer *peer);
 

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <sodium.h>
 
+#include "handshake/x25519.h"
+
 _Static_assert(crypto_hash_sha256_BYTES == NOISE_HASH_BYTES, "the hash is SHA-256");
-_Static_assert(crypto_scalarmult_curve25519_BYTES == NOISE_KEY_BYTES, "the curve is Curve25519");
+_Static_assert(X25519_BYTES == NOISE_KEY_BYTES, "the curve is Curve25519");
 
 static void mix_hash(struct noise *noise, const uint8_t *data, size_t length)
 {
@@ -46,19 +48,19 @@ static void hkdf2(const uint8_t ck[32], const uint8_t *input, size_t length, uin
 	sodium_memzero(temporary, sizeof(temporary));
 }
 
-/* MixKey(DH(private_key, public_key)). -EINVAL for an all-zero result. */
-static int mix_dh(struct noise *noise, const uint8_t *private_key, const uint8_t *public_key)
-{
-	uint8_t secret[NOISE_KEY_BYTES], ck[NOISE_HASH_BYTES];
+/* What the multiplications give. */
+struct secrets {
+	uint8_t ee[NOISE_KEY_BYTES], se[NOISE_KEY_BYTES], es[NOISE_KEY_BYTES];
+};
 
-	if (crypto_scalarmult_curve25519(secret, private_key, public_key) != 0)
-		return -EINVAL;
+static void mix_key(struct noise *noise, const uint8_t secret[NOISE_KEY_BYTES])
+{
+	uint8_t ck[NOISE_HASH_BYTES];
+
 	memcpy(ck, noise->ck, sizeof(ck));
-	hkdf2(ck, secret, sizeof(secret), noise->ck, noise->k);
+	hkdf2(ck, secret, NOISE_KEY_BYTES, noise->ck, noise->k);
 	noise->n = 0;
-	sodium_memzero(secret, sizeof(secret));
 	sodium_memzero(ck, sizeof(ck));
-	return 0;
 }
 
 static int encrypt_and_hash(struct noise *noise, const uint8_t *plain, size_t length, uint8_t *out)
@@ -90,12 +92,6 @@ static int decrypt_and_hash(struct noise *noise, const uint8_t *sealed, size_t l
 	return 0;
 }
 
-static int set_ephemeral(struct noise *noise, const uint8_t e_private[NOISE_KEY_BYTES])
-{
-	memcpy(noise->e_private, e_private, NOISE_KEY_BYTES);
-	return crypto_scalarmult_curve25519_base(noise->e_public, e_private) == 0 ? 0 : -EINVAL;
-}
-
 void noise_init(struct noise *noise, enum aead_cipher cipher)
 {
 	static const char names[AEAD_CIPHERS][NOISE_HASH_BYTES] = {
@@ -114,10 +110,12 @@ int noise_write_1(struct noise *noise, const struct noise_static *own,
 		  const uint8_t e_private[NOISE_KEY_BYTES], const uint8_t *payload, size_t length,
 		  uint8_t *out)
 {
-	int err = set_ephemeral(noise, e_private);
+	const struct x25519_job job = {e_private, NULL, noise->e_public};
+	int err = x25519_all(&job, 1);
 
 	if (err)
 		return err;
+	memcpy(noise->e_private, e_private, NOISE_KEY_BYTES);
 	memcpy(out, noise->e_public, NOISE_KEY_BYTES);
 	memcpy(out + NOISE_KEY_BYTES, own->public_key, NOISE_KEY_BYTES);
 	memcpy(out + NOISE_1_OVERHEAD, payload, length);
@@ -142,23 +140,36 @@ int noise_read_1(struct noise *noise, const uint8_t *message, size_t length,
 	return 0;
 }
 
+/* Every multiplication's keys are known by now, so all four are one call, ahead of the pattern. */
 int noise_write_2(struct noise *noise, const struct noise_static *own,
 		  const uint8_t e_private[NOISE_KEY_BYTES], const uint8_t *payload, size_t length,
 		  uint8_t *out)
 {
 	uint8_t *s = out + NOISE_KEY_BYTES, *body = s + NOISE_KEY_BYTES + AEAD_TAG_BYTES;
-	int err = set_ephemeral(noise, e_private);
+	struct secrets secret;
+	const struct x25519_job jobs[] = {
+		{e_private, NULL, noise->e_public},
+		{e_private, noise->remote_e, secret.ee},
+		{e_private, noise->remote_s, secret.se},
+		{own->private_key, noise->remote_e, secret.es},
+	};
+	int err = x25519_all(jobs, 4);
 
 	if (err)
-		return err;
+		goto out;
+	memcpy(noise->e_private, e_private, NOISE_KEY_BYTES);
 	memcpy(out, noise->e_public, NOISE_KEY_BYTES);
 	mix_hash(noise, out, NOISE_KEY_BYTES);
-	if ((err = mix_dh(noise, noise->e_private, noise->remote_e)) ||
-	    (err = mix_dh(noise, noise->e_private, noise->remote_s)) ||
-	    (err = encrypt_and_hash(noise, own->public_key, NOISE_KEY_BYTES, s)) ||
-	    (err = mix_dh(noise, own->private_key, noise->remote_e)))
-		return err;
-	return encrypt_and_hash(noise, payload, length, body);
+	mix_key(noise, secret.ee);
+	mix_key(noise, secret.se);
+	err = encrypt_and_hash(noise, own->public_key, NOISE_KEY_BYTES, s);
+	if (err)
+		goto out;
+	mix_key(noise, secret.es);
+	err = encrypt_and_hash(noise, payload, length, body);
+out:
+	sodium_memzero(&secret, sizeof(secret));
+	return err;
 }
 
 int noise_read_2(struct noise *noise, const struct noise_static *own, const uint8_t *message,
@@ -166,21 +177,34 @@ int noise_read_2(struct noise *noise, const struct noise_static *own, const uint
 {
 	const uint8_t *s = message + NOISE_KEY_BYTES, *body = s + NOISE_KEY_BYTES + AEAD_TAG_BYTES;
 	struct noise copy = *noise;
+	struct secrets secret;
+	const struct x25519_job first[] = {
+		{copy.e_private, copy.remote_e, secret.ee},
+		{own->private_key, copy.remote_e, secret.se},
+	};
+	const struct x25519_job last = {copy.e_private, copy.remote_s, secret.es};
 	int err;
 
 	if (length < NOISE_2_OVERHEAD)
 		return -EMSGSIZE;
 	memcpy(copy.remote_e, message, NOISE_KEY_BYTES);
 	mix_hash(&copy, message, NOISE_KEY_BYTES);
-	if ((err = mix_dh(&copy, copy.e_private, copy.remote_e)) ||
-	    (err = mix_dh(&copy, own->private_key, copy.remote_e)) ||
-	    (err = decrypt_and_hash(&copy, s, NOISE_KEY_BYTES, copy.remote_s)) ||
-	    (err = mix_dh(&copy, copy.e_private, copy.remote_s)) ||
-	    (err = decrypt_and_hash(&copy, body, length - NOISE_2_OVERHEAD, payload)))
+	err = x25519_all(first, 2);
+	if (err)
+		goto out;
+	mix_key(&copy, secret.ee);
+	mix_key(&copy, secret.se);
+	if ((err = decrypt_and_hash(&copy, s, NOISE_KEY_BYTES, copy.remote_s)) ||
+	    (err = x25519_all(&last, 1)))
+		goto out;
+	mix_key(&copy, secret.es);
+	err = decrypt_and_hash(&copy, body, length - NOISE_2_OVERHEAD, payload);
+	if (err)
 		goto out;
 	*payload_length = length - NOISE_2_OVERHEAD;
 	*noise = copy;
 out:
+	sodium_memzero(&secret, sizeof(secret));
 	noise_wipe(&copy);
 	return err;
 }

@@ -233,9 +233,9 @@ static enum cert_error check_standing(const struct ca_pool *pool, const struct c
 	return CERT_OK;
 }
 
-enum cert_error ca_pool_verify(const struct ca_pool *pool, const struct cert *cert, int64_t now,
-			       const struct blocklist *blocklist, const struct cert **ca,
-			       char detail[CA_POOL_DETAIL_MAX])
+static enum cert_error verify(const struct ca_pool *pool, const struct cert *cert, int64_t now,
+			      const struct blocklist *blocklist, bool known_signature,
+			      const struct cert **ca, char detail[CA_POOL_DETAIL_MAX])
 {
 	const struct cert *issuer;
 	enum cert_error error = check_standing(pool, cert, now, blocklist, &issuer);
@@ -246,9 +246,24 @@ enum cert_error ca_pool_verify(const struct ca_pool *pool, const struct cert *ce
 		detail[0] = '\0';
 	if (error != CERT_OK)
 		return error;
-	if (!cert_verify_signature(cert, issuer->public_key, issuer->public_key_len))
+	if (!known_signature &&
+	    !cert_verify_signature(cert, issuer->public_key, issuer->public_key_len))
 		return CERT_BAD_SIGNATURE;
 	return ca_check_constraints(issuer, cert, detail);
+}
+
+enum cert_error ca_pool_verify(const struct ca_pool *pool, const struct cert *cert, int64_t now,
+			       const struct blocklist *blocklist, const struct cert **ca,
+			       char detail[CA_POOL_DETAIL_MAX])
+{
+	return verify(pool, cert, now, blocklist, false, ca, detail);
+}
+
+enum cert_error ca_pool_verify_signed(const struct ca_pool *pool, const struct cert *cert,
+				      int64_t now, const struct blocklist *blocklist,
+				      const struct cert **ca, char detail[CA_POOL_DETAIL_MAX])
+{
+	return verify(pool, cert, now, blocklist, true, ca, detail);
 }
 
 enum cert_error ca_pool_reverify(const struct ca_pool *pool, const struct cert *cert, int64_t now,

@@ -43,6 +43,14 @@ enum cert_error ca_pool_verify(const struct ca_pool *pool, const struct cert *ce
 			       char detail[CA_POOL_DETAIL_MAX]);
 
 /*
+ * The same for a certificate whose signature this pool's CA has been found to have made
+ * (verified.h): everything but the signature is judged.
+ */
+enum cert_error ca_pool_verify_signed(const struct ca_pool *pool, const struct cert *cert,
+				      int64_t now, const struct blocklist *blocklist,
+				      const struct cert **ca, char detail[CA_POOL_DETAIL_MAX]);
+
+/*
  * The same for a live tunnel's certificate, verified before: blocklist, issuer, curve and times
  * again, without the dear signature and the constraints.
  */

@@ -7,6 +7,9 @@
 
 #define REMOTES_TEXT_MAX 512 /* bytes of a list of addresses in a log line; cut */
 
+/* The next attempt of one that is needed at once may be so far away. */
+#define HURRY_NS 200000000ull
+
 static void fire_pending(void *context, struct timer *timer);
 
 static const char *remotes_text(const struct remotes *remotes, char text[REMOTES_TEXT_MAX])
@@ -68,12 +71,18 @@ struct host_pending *initiator_begin(struct node *node, struct peer_host *host, 
 {
 	if (!host->pending)
 		return make_pending(node, host, queue, false);
-	host->pending->quiet = false;
-	if (host->pending->responds) {
-		host->pending->responds = false;
-		lighthouse_ask(node, host);
-	}
+	if (!host->pending->quiet && !host->pending->responds)
+		return host->pending;
+	/* Nobody has waited for it: its attempts may be nearly used up, and far apart. */
+	host->pending->quiet = host->pending->responds = false;
+	initiator_restart(node, host->pending);
 	return host->pending;
+}
+
+void initiator_hurry(struct node *node, struct host_pending *pending)
+{
+	if (pending->pending.due_ns > node_now_ns(node) + HURRY_NS)
+		initiator_restart(node, pending);
 }
 
 void initiator_respond(struct node *node, struct peer_host *host)
@@ -332,7 +341,8 @@ void initiator_restart(struct node *node, struct host_pending *pending)
 	struct host_pending *next;
 
 	take_pending(node, pending);
-	hostmap_index_remove(node->tunnels.map, pending->pending.index);
+	if (pending->pending.stage1)
+		hostmap_index_remove(node->tunnels.map, pending->pending.index);
 	next = make_pending(node, pending->host, pending->queue, pending->responds);
 	if (next) {
 		next->quiet = pending->quiet;

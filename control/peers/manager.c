@@ -35,9 +35,18 @@
 
 #define ALIVE_INTERVAL_NS    (5 * S_NS)
 #define DELETION_INTERVAL_NS (10 * S_NS)
-/* An answer is awaited for at least so long; longer where round trips are. */
-#define ANSWER_MIN_NS (500 * MS_NS)
-#define ANSWER_MAX_NS (3 * S_NS)
+/*
+ * An answer is awaited for at least so long; longer where round trips are. Which of several
+ * requests is answered is not known (the reference spoils what a request carries), so one outage
+ * looks like a slow path. Therefore only a path that was SLOW_NS twice in a row is given more than
+ * ANSWER_USUAL_MAX_NS: elsewhere SILENCE_NS, that, and two steps of the grid are the longest time
+ * until a handshake begins beside a silent tunnel, 2 s.
+ */
+#define ANSWER_MIN_NS       (500 * MS_NS)
+#define ANSWER_USUAL_MAX_NS S_NS
+#define ANSWER_MAX_NS       (3 * S_NS)
+#define SLOW_NS             (800 * MS_NS)
+#define SLOW_ANSWERS        2
 /*
  * What comes on a tunnel so soon after another has become primary was on its way by then, and tells
  * nothing about what the peer will use.
@@ -104,8 +113,9 @@ static uint64_t out_ns(const struct tunnel_record *record)
 static uint64_t answer_wait_ns(const struct liveness *live)
 {
 	uint64_t wait = 2 * live->answer_ns + 100 * MS_NS;
+	uint64_t most = live->slow_answers < SLOW_ANSWERS ? ANSWER_USUAL_MAX_NS : ANSWER_MAX_NS;
 
-	return wait < ANSWER_MIN_NS ? ANSWER_MIN_NS : wait > ANSWER_MAX_NS ? ANSWER_MAX_NS : wait;
+	return wait < ANSWER_MIN_NS ? ANSWER_MIN_NS : wait > most ? most : wait;
 }
 
 void manager_check_at(struct tunnels *tunnels, struct tunnel_record *record, uint64_t due_ns)
@@ -300,7 +310,7 @@ static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 	struct tunnel_record *sibling = lively_sibling(record);
 	uint64_t expiry = record->live.test_ns + node->options.deletion_interval_ns;
 	uint64_t next = now + HEAL_STEP_NS;
-	const struct host_pending *pending = record->links[0].host->pending;
+	struct host_pending *pending = record->links[0].host->pending;
 
 	manager_check_at(&node->tunnels, record, next < expiry ? next : expiry);
 	if (sibling) {
@@ -309,8 +319,12 @@ static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 	}
 	be_silent(record);
 	ask(node, record, now);
-	if (pending && !pending->quiet)
+	if (pending && !pending->quiet) {
+		if (!record->live.healing) /* begun for another reason, perhaps long ago */
+			initiator_hurry(node, pending);
+		record->live.healing = true;
 		return;
+	}
 	record->live.healing = true;
 	relays_promote_failed(node, record, now);
 	node_rehandshake(node, record, "no answer");
@@ -434,6 +448,22 @@ static void act(struct node *node, struct tunnel_record *record, const struct ma
 /* --- events ------------------------------------------------------------------------------------
  */
 
+/*
+ * Traffic goes to a tunnel that the peer began and has not used: our answer was lost, and so may be
+ * what we send. All its tests are unanswered, so we begin one ourselves. Where the message came
+ * from is not proved: it is no address to try.
+ */
+static void unproved(struct node *node, struct tunnel_record *record)
+{
+	for (uint32_t i = 0; i < record->link_count; i++) {
+		struct peer_host *host = record->links[i].host;
+
+		if (host->primary == record && !host->pending &&
+		    out_ns(record) > record->created_ns + 1)
+			initiator_begin(node, host, record->queue);
+	}
+}
+
 static void check(struct tunnels *tunnels, struct tunnel_record *record)
 {
 	struct node *node = node_of(tunnels);
@@ -442,6 +472,10 @@ static void check(struct tunnels *tunnels, struct tunnel_record *record)
 
 	if (node->shut_down || record->link_count == 0)
 		return;
+	if (record->state == RECORD_UNCONFIRMED) {
+		unproved(node, record);
+		return;
+	}
 	uint32_t facts = gather(node, record, now);
 	if (record->live.ask && (facts & (FACT_PRIMARY | FACT_PENDING)) == FACT_PRIMARY) {
 		record->live.ask = false;
@@ -459,10 +493,14 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 {
 	struct node *node = node_of(tunnels);
 	uint64_t now = node_now_ns(node), answer = 0;
+	uint32_t slow = 0;
 
 	lighthouse_publish(node, host);
-	for (struct host_link *link = host->links; link; link = link->next)
+	for (struct host_link *link = host->links; link; link = link->next) {
 		answer = max_ns(answer, link->record->live.answer_ns);
+		slow = link->record->live.slow_answers > slow ? link->record->live.slow_answers
+							      : slow;
+	}
 	for (struct host_link *link = host->links; link; link = link->next) {
 		struct tunnel_record *record = link->record;
 
@@ -481,6 +519,7 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 		record->live.ask =
 			host->links->next != NULL || atomic_load(&record->tunnel->unanswered);
 		record->live.answer_ns = answer; /* the same path, most likely */
+		record->live.slow_answers = slow;
 		record->live.healing = false;
 		manager_check_at(tunnels, record, now + SILENCE_NS);
 	}
@@ -503,19 +542,29 @@ void manager_init(struct node *node)
 		node->options.deletion_interval_ns = DELETION_INTERVAL_NS;
 }
 
+/* Which of the requests is answered is not known: soon the first, later the last. */
+static void measure(struct liveness *live, uint64_t now)
+{
+	uint64_t asked = now < live->test_ns + NEAR_NS ? live->test_ns : live->asked_ns;
+	uint64_t old = live->answer_ns - live->answer_ns / 4;
+
+	live->answer_ns = max_ns(now - asked, old);
+	if (now - asked < SLOW_NS)
+		live->slow_answers = 0;
+	else if (live->slow_answers < SLOW_ANSWERS)
+		live->slow_answers++;
+}
+
 void manager_heard(struct node *node, struct tunnel_record *record, enum wire_type wire)
 {
 	struct liveness *live = &record->live;
-	uint64_t now = node_now_ns(node), old = live->answer_ns - live->answer_ns / 4;
+	uint64_t now = node_now_ns(node);
 
 	live->heard_ns = now;
 	if (!live->test_ns)
 		return;
-	/* Which of the requests is answered is not known: soon the first, later the last. */
 	if (wire == WIRE_TEST_REPLY && live->asked_ns >= live->test_ns)
-		live->answer_ns = max_ns(
-			now - (now < live->test_ns + NEAR_NS ? live->test_ns : live->asked_ns),
-			old);
+		measure(live, now);
 	if (record->state == RECORD_LIVE)
 		answered(node, record);
 }

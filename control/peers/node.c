@@ -54,7 +54,7 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 	node->options = *options;
 	node->pki = pki;
 	node->outside = outside;
-	node->self = (struct machine_self){options->cipher, pki};
+	node->self = (struct machine_self){options->cipher, pki, &node->verified};
 	node->responder = RATE(RESPONDER_PER_SECOND, RESPONDER_BURST);
 	node->initiator = RATE(INITIATOR_PER_SECOND, INITIATOR_BURST);
 	node->log = RATE(NODE_LOG_PER_SECOND, NODE_LOG_PER_SECOND);
@@ -164,23 +164,6 @@ void node_note_failure(struct node *node, const struct addr *host, const struct 
 bool node_may_log(struct node *node)
 {
 	return rate_take(&node->log, node_now_ns(node));
-}
-
-enum machine_status node_verify_peer(struct node *node, struct machine_peer *peer)
-{
-	const uint8_t *fingerprint = peer->cert->fingerprint;
-	uint8_t *known = node->verified[(fingerprint[0] << 8 | fingerprint[1]) % VERIFIED_CACHE];
-	enum machine_status status;
-
-	/* machine_read_stage1() has judged everything but signature and constraints. */
-	if (memcmp(known, fingerprint, CERT_FINGERPRINT_SIZE) == 0) {
-		peer->ca = ca_pool_find(node->pki->ca, peer->cert->issuer);
-		return MACHINE_OK;
-	}
-	status = machine_verify(&node->self, node_wall_s(node), peer);
-	if (status == MACHINE_OK)
-		memcpy(known, fingerprint, CERT_FINGERPRINT_SIZE);
-	return status;
 }
 
 int node_peer_rules(const struct node *node, const struct machine_peer *peer,

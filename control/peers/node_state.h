@@ -13,9 +13,6 @@
 #include "peers/relays.h"
 #include "peers/tunnels.h"
 
-/* Certificates whose signature was right; a power of two, by the first bytes of the fingerprint. */
-#define VERIFIED_CACHE 8192
-
 struct node {
 	struct node_options options;
 	const struct pki *pki;
@@ -35,7 +32,7 @@ struct node {
 	struct dns_names dns_names; /* of a lighthouse */
 	struct relays relays;
 	bool shut_down;
-	uint8_t verified[VERIFIED_CACHE][CERT_FINGERPRINT_SIZE];
+	struct verified verified;
 	uint8_t scratch[HANDSHAKE_BYTES_MAX]; /* a handshake message under construction */
 	uint32_t next_queue;
 };
@@ -92,9 +89,6 @@ void node_log_invalid(struct node *node, const struct tunnel_record *record, enu
 /* May a line about something a stranger sent be written? */
 bool node_may_log(struct node *node);
 
-/* Judges peer's certificate, the signature only when it is not known yet. */
-enum machine_status node_verify_peer(struct node *node, struct machine_peer *peer);
-
 /* rules_for_peer() of the options, or NULL without error when there is none. */
 int node_peer_rules(const struct node *node, const struct machine_peer *peer,
 		    struct peer_rules **rules);
@@ -136,7 +130,10 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 
 /* --- initiator.c --- */
 
-/* Begins a handshake with host unless one is pending. NULL: too many, no memory, shut down. */
+/*
+ * Begins a handshake with host unless one is pending; one that nothing waits for begins anew. NULL:
+ * too many, no memory, shut down.
+ */
 struct host_pending *initiator_begin(struct node *node, struct peer_host *host, uint32_t queue);
 /* The same because a lighthouse says that the host calls us: asks nobody where it is (punch.h). */
 void initiator_respond(struct node *node, struct peer_host *host);
@@ -158,6 +155,8 @@ void initiator_receive(struct node *node, const struct endpoint *source, struct 
 		       const uint8_t *bytes, size_t length);
 /* A tunnel of host carries traffic: nothing waits for the handshake any more. */
 void initiator_quiet(struct node *node, struct peer_host *host);
+/* Traffic hangs on it from now on: begins it anew if its next attempt is far. It may be freed. */
+void initiator_hurry(struct node *node, struct host_pending *pending);
 /* Begins the handshake anew, with a stage 1 of its own; what waits goes on waiting. pending is
  * freed.
  */

@@ -183,7 +183,7 @@ void node_reconfigure(struct node *node, const struct node_options *next, const 
 	node->options = *next;
 	keep_fixed(&node->options, &before);
 	node->pki = node->self.pki = pki;
-	memset(node->verified, 0, sizeof(node->verified)); /* other CAs may be trusted now */
+	verified_clear(&node->verified); /* other CAs may be trusted now */
 	lighthouse_reconfigure(node, &next->lighthouse);
 	each_host(node, unlearn_host);
 	if (node_add_static_hosts(node) != 0 || names_reconfigure(node, &next->names) != 0)

@@ -242,7 +242,7 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 		machine_peer_release(&peer);
 		return;
 	}
-	status = node_verify_peer(node, &peer);
+	status = machine_verify(&node->self, node_wall_s(node), &peer);
 	if (status != MACHINE_OK)
 		goto out;
 	if (too_old(node, &peer)) {

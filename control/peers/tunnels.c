@@ -399,8 +399,11 @@ static void fire_record(void *context, struct timer *timer)
 		}
 		return;
 	}
-	if (record->next_test_ns <= now)
+	if (record->next_test_ns <= now) {
 		send_due_tests(tunnels, record, record->tests_started_ns);
+		if (record->tests_sent == TESTS)
+			tunnels->check(tunnels, record);
+	}
 	if (record->roam_quiet_ns && record->roam_quiet_ns <= now) {
 		record->roam_quiet_ns = 0;
 		atomic_fetch_and(&record->tunnel->event_in_flight, ~(uint32_t)TUNNEL_EVENT_ROAM);

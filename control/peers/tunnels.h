@@ -44,14 +44,15 @@ struct tunnel_record;
 struct liveness {
 	uint64_t due_ns;   /* next check; TIMER_NEVER: it rests */
 	uint64_t since_ns; /* silence counts from here, or from the last packet if that is later */
-	uint64_t checked_ns; /* not primary: the last check */
-	uint64_t heard_ns;   /* control's own last_in_ns: messages it was handed */
-	uint64_t test_ns;    /* of the first test request that is not answered yet; 0: none */
-	uint64_t asked_ns;   /* of the last test request */
-	uint64_t answer_ns;  /* a round trip, as measured by tests; 0: not known */
-	uint64_t punch_ns;   /* no keep-alive punch before this time */
-	bool ask;            /* primary beside others: the next check tests it in any case */
-	bool healing;        /* a handshake was begun because the tunnel does not answer */
+	uint64_t checked_ns;   /* not primary: the last check */
+	uint64_t heard_ns;     /* control's own last_in_ns: messages it was handed */
+	uint64_t test_ns;      /* of the first test request that is not answered yet; 0: none */
+	uint64_t asked_ns;     /* of the last test request */
+	uint64_t answer_ns;    /* a round trip, as measured by tests; 0: not known */
+	uint32_t slow_answers; /* so many of the last ones, in a row, took long */
+	uint64_t punch_ns;     /* no keep-alive punch before this time */
+	bool ask;              /* primary beside others: the next check tests it in any case */
+	bool healing;          /* a handshake was begun because the tunnel does not answer */
 };
 
 /* A record's place in one host's list. */
@@ -149,7 +150,8 @@ struct tunnels {
 	uint64_t held_bytes;          /* of all pending handshakes */
 	struct host_pending *sharing; /* those with runs that have several gateways */
 	struct timers timers;
-	/* The manager's: checks a LIVE record whose live.due_ns has come, and may remove it; */
+	/* The manager's: checks a LIVE record whose live.due_ns has come, and may remove it, or an
+	 * UNCONFIRMED one that has answered no test; */
 	void (*check)(struct tunnels *tunnels, struct tunnel_record *record);
 	/* sees to it that every tunnel of a host whose primary has changed is checked. */
 	void (*attend)(struct tunnels *tunnels, struct peer_host *host);

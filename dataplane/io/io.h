@@ -34,7 +34,8 @@ struct io_options {
 	int control_ring_fd;
 	enum io_tier tier;
 	bool tun_vnet_hdr;
-	bool gso; /* UDP_SEGMENT sends */
+	bool gso;       /* UDP_SEGMENT sends */
+	bool busy_poll; /* io_busy_poll() will be used */
 	struct counters *counters;
 };
 
@@ -85,6 +86,11 @@ struct io_event {
 void io_turn(struct io *io, bool sleep);
 /* The same, but waits until GATHER_RUNS operations have completed, and at most GATHER_NS. */
 void io_gather(struct io *io);
+/*
+ * Submits all that was prepared, then looks for something new for at most ns nanoseconds without
+ * another system call; needs options.busy_poll. True when something has come.
+ */
+bool io_busy_poll(struct io *io, uint64_t ns);
 /* The next event, in order of completion; false when there is none left. */
 bool io_next(struct io *io, struct io_event *event);
 /* Is there work that io_turn() must not sleep on? (completions already here) */

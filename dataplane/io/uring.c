@@ -8,7 +8,11 @@
  * deferred work and waits.
  *
  * Sends and tun writes complete while they are submitted, so their completions would end every wait
- * at once. Their number is known (inline_pending): the turn waits for one completion more.
+ * at once. Their number is known (inline_pending): a turn that sleeps waits for one completion
+ * more, one that does not sleep for just these. It must ask for them: the kernel begins a linked
+ * send in its deferred work, and who asks for nothing gets one round of that, so the first sends of
+ * a chain. The others stayed sealed for some turns more, while other workers sent newer packets of
+ * the tunnel.
  */
 #include "io/uring.h"
 
@@ -16,8 +20,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "handover.h"
+#include "spin.h"
 
 int io_ring_fd(const struct io *io)
 {
@@ -36,6 +42,8 @@ static int ring_create(struct io *io)
 			 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
 		.cq_entries = CQ_ENTRIES,
 	};
+	if (io->options.busy_poll) /* 5.19: the kernel says in memory that work waits */
+		p.flags |= IORING_SETUP_TASKRUN_FLAG;
 	int err = io_uring_queue_init_params(SQ_ENTRIES, &io->ring, &p);
 	if (err)
 		return err;
@@ -143,8 +151,8 @@ static void prepare_turn(struct io *io)
 void io_turn(struct io *io, bool sleep)
 {
 	prepare_turn(io);
-	if (sleep)
-		io_uring_submit_and_wait(&io->ring, io->inline_pending + 1);
+	if (sleep || io->inline_pending > 0)
+		io_uring_submit_and_wait(&io->ring, io->inline_pending + sleep);
 	else
 		io_uring_submit_and_get_events(&io->ring);
 }
@@ -158,6 +166,34 @@ void io_gather(struct io *io)
 	/* Linux 5.11: the wait takes a time-out of its own */
 	io_uring_submit_and_wait_timeout(&io->ring, &cqe, io->inline_pending + GATHER_RUNS, &most,
 					 NULL);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now); /* vDSO, no system call */
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+bool io_busy_poll(struct io *io, uint64_t ns)
+{
+	const unsigned waiting = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+	uint64_t end = now_ns() + ns;
+
+	io_turn(io, false);
+	do {
+		/* about a microsecond between looks at the clock */
+		for (int i = 0; i < 16; i++) {
+			if (io_ready(io))
+				return true;
+			if (IO_URING_READ_ONCE(*io->ring.sq.kflags) & waiting)
+				io_uring_get_events(&io->ring);
+			else
+				spin_pause();
+		}
+	} while (now_ns() < end);
+	return io_ready(io);
 }
 
 void uring_note(struct io *io, const struct io_event *note)

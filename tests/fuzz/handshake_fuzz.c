@@ -74,7 +74,7 @@ static const struct pki *own_pki(void)
 
 static void try_stage1(const uint8_t *bytes, size_t size)
 {
-	struct machine_self self = {AEAD_AES256GCM, own_pki()};
+	struct machine_self self = {AEAD_AES256GCM, own_pki(), NULL};
 	struct machine_peer peer;
 	struct machine machine;
 

@@ -273,7 +273,7 @@ Test(sim_handshake, unknown_host_times_out)
 /* A stage 1 with node's certificate, as anybody who has seen one can make it. */
 static size_t copied_stage_1(struct sim *sim, struct sim_node *node, uint64_t time, uint8_t *out)
 {
-	struct machine_self self = {node->options.cipher, &node->pki};
+	struct machine_self self = {node->options.cipher, &node->pki, NULL};
 	struct machine machine;
 	uint8_t e_private[32];
 	size_t length;

@@ -157,33 +157,6 @@ Test(sim_manager, restart_without_recv_error)
 	sim_seeds(60, restart);
 }
 
-/* B can be reached at its second address only; it sends nothing of its own. */
-static void path_switch(struct sim *sim)
-{
-	struct endpoint second = sim_endpoint(52, 4242);
-
-	sim_add(sim);
-	sim_add(sim);
-	sim_static(A, 2, &B->endpoint);
-	sim_static(A, 2, &second);
-	sim_start_node(A);
-	sim_start_node(B);
-	cr_assert_leq(until_heard(sim, A, B, 100 * SIM_MS, SIM_S), SIM_S / 2);
-	sim_run(sim, sim_random(sim, 10 * SIM_S));
-	B->endpoint = second;
-	cr_assert_leq(
-		until_heard(sim, A, B, 20 * SIM_MS + sim_random(sim, 900 * SIM_MS), 20 * SIM_S),
-		HEAL_NS);
-	cr_assert(endpoint_equal(&sim_primary(A, 2)->remote->to, &second));
-	sim_run(sim, 30 * SIM_S);
-	cr_assert_eq(node_tunnel_count(A->node), 1);
-}
-
-Test(sim_manager, dead_path_with_another_remote)
-{
-	sim_seeds(20, path_switch);
-}
-
 /* Nothing passes for a while; then it does, on the old tunnel or a new one. */
 static void cable_cut(struct sim *sim)
 {

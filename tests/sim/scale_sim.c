@@ -20,7 +20,7 @@ static struct endpoint peer_endpoint(uint32_t n)
 static void peer_connects(struct sim *sim, uint32_t n)
 {
 	struct endpoint at = peer_endpoint(n);
-	struct machine_self self = {AEAD_AES256GCM, &B->pki};
+	struct machine_self self = {AEAD_AES256GCM, &B->pki, NULL};
 	uint8_t e_private[NOISE_KEY_BYTES], stage1[1024];
 	struct machine machine;
 	struct tunnel *tunnel;

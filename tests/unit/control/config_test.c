@@ -104,10 +104,12 @@ Test(config, values, .fini = fini)
 	     "    {route: 0.0.0.0/0, via: [{gateway: 10.0.0.8, weight: 4}], mtu: 1200}]}\n"
 	     "handshakes: {try_interval: 1s, retries: 20}\n"
 	     "firewall: {conntrack: {tcp_timeout: 1500ms}, outbound_action: reject}\n"
-	     "logging: {level: DEBUG, format: json, disable_timestamp: true}\n");
+	     "logging: {level: DEBUG, format: json, disable_timestamp: true}\n"
+	     "m57: {busy_poll: 50}\n");
 	cr_assert_eq(findings.count, 0, "%s", first());
 	cr_assert_eq(config->cipher, AEAD_CHACHA20POLY1305);
 	cr_assert_eq(config->routines, 3);
+	cr_assert_eq(config->busy_poll_us, 50);
 	cr_assert_str_eq(config->listen.host, "::");
 	cr_assert_eq(config->listen.batch, 1);
 	cr_assert_eq(config->listen.so_mark, 16);

@@ -30,7 +30,7 @@ static void party_init(struct party *party, const char *cert, const char *key)
 	cr_assert_eq(pki_load_ca(&party->pki, VECTOR_CA_PEM, VECTOR_NOW, error), 0, "%s", error);
 	cr_assert_eq(pki_load_cert(&party->pki, cert, VECTOR_NOW, error), 0, "%s", error);
 	cr_assert_eq(pki_load_key(&party->pki, key, error), 0, "%s", error);
-	party->self = (struct machine_self){AEAD_AES256GCM, &party->pki};
+	party->self = (struct machine_self){AEAD_AES256GCM, &party->pki, NULL};
 }
 
 static void party_free(struct party *party)
@@ -245,6 +245,54 @@ Test(machine, certificate_of_another)
 	cr_assert_eq(responder.peer.error, CERT_BAD_SIGNATURE);
 	free(bytes);
 	cert_unref(victim);
+	party_free(&initiator);
+	party_free(&responder);
+}
+
+static enum cert_error judged(struct party *responder, int64_t now)
+{
+	enum machine_status status = machine_verify(&responder->self, now, &responder->peer);
+
+	cr_assert_eq(status, responder->peer.error == CERT_OK ? MACHINE_OK : MACHINE_CERTIFICATE);
+	return responder->peer.error;
+}
+
+/* A signature that was right is not checked again; all the rest is, each time. */
+Test(machine, signature_is_checked_once)
+{
+	static struct verified verified, before;
+	struct party initiator, responder;
+	char error[PKI_ERROR_MAX], fingerprint[CERT_FINGERPRINT_HEX_MAX];
+	struct cert *cert;
+
+	parties(&initiator, &responder);
+	responder.self.verified = &verified;
+	begin(&initiator);
+	cr_assert_eq(machine_read_stage1(&responder.machine, &responder.self, initiator.packet,
+					 initiator.length, VECTOR_NOW, &responder.peer),
+		     MACHINE_OK);
+	cert = responder.peer.cert; /* ours alone: it may be spoilt */
+
+	cert->signature[0] ^= 1;
+	cr_expect_eq(judged(&responder, VECTOR_NOW), CERT_BAD_SIGNATURE);
+	cr_expect_eq(memcmp(&verified, &before, sizeof(verified)), 0, "a forged one got in");
+	cert->signature[0] ^= 1;
+	cr_expect_eq(judged(&responder, VECTOR_NOW), CERT_OK);
+	cr_expect(verified_has(&verified, cert));
+	cert->signature[0] ^= 1; /* but not its fingerprint: nobody looks */
+	cr_expect_eq(judged(&responder, VECTOR_NOW), CERT_OK);
+	cr_expect_not_null(responder.peer.ca);
+
+	cr_expect_eq(judged(&responder, (int64_t)VECTOR_HOST_NOT_AFTER + 1), CERT_EXPIRED);
+	cert->not_after = INT64_MAX;
+	cr_expect_eq(judged(&responder, VECTOR_NOW), CERT_OUTLIVES_CA);
+	cert->not_after = VECTOR_HOST_NOT_AFTER;
+	cert_fingerprint_hex(cert->fingerprint, fingerprint);
+	cr_assert_eq(pki_block(&responder.pki, fingerprint, error), 0);
+	cr_expect_eq(judged(&responder, VECTOR_NOW), CERT_BLOCKED);
+
+	verified_clear(&verified);
+	cr_expect(!verified_has(&verified, cert));
 	party_free(&initiator);
 	party_free(&responder);
 }

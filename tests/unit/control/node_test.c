@@ -149,7 +149,7 @@ static struct bench *bench_make(uint32_t queues)
 	};
 	load(&bench->pki, VECTOR_HOST1_PEM, VECTOR_HOST1_KEY_PEM);
 	load(&bench->peer_pki, VECTOR_HOST2_PEM, VECTOR_HOST2_KEY_PEM);
-	bench->peer_self = (struct machine_self){AEAD_AES256GCM, &bench->peer_pki};
+	bench->peer_self = (struct machine_self){AEAD_AES256GCM, &bench->peer_pki, NULL};
 	bench->map = hostmap_create(&locked);
 	struct node_options options = {
 		.cipher = AEAD_AES256GCM,

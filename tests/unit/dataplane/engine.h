@@ -125,7 +125,7 @@ static inline void write_file(const char *path, const char *text)
 }
 
 /* The test's process is its own; so is its network from here on. The tun is 10.9.8.1/24. */
-static inline void begin(struct engine *e, enum io_tier tier)
+static inline void begin_with(struct engine *e, enum io_tier tier, bool busy_poll)
 {
 	char error[256] = "";
 
@@ -149,6 +149,7 @@ static inline void begin(struct engine *e, enum io_tier tier)
 		.tier = tier,
 		.tun_vnet_hdr = true,
 		.gso = true,
+		.busy_poll = busy_poll,
 		.counters = &e->counters,
 	};
 	cr_assert_eq(io_create(&e->io, &options, error), 0, "%s", error);
@@ -157,6 +158,11 @@ static inline void begin(struct engine *e, enum io_tier tier)
 	e->io->faults = &faults;
 	cr_assert_eq(io_enable(e->io), 0);
 	io_turn(e->io, false);
+}
+
+static inline void begin(struct engine *e, enum io_tier tier)
+{
+	begin_with(e, tier, false);
 }
 
 static inline void end(struct engine *e)

@@ -1,6 +1,9 @@
 /*
  * io_test.c - reads, tun writes and messages on a real ring (engine.h).
  */
+#include <pthread.h>
+#include <unistd.h>
+
 #include "handover.h"
 #include "unit/dataplane/engine.h"
 
@@ -35,6 +38,40 @@ FOR_TIERS(an_empty_datagram_ends_nothing)
 	expect_train(&e, "");
 	from_peer(&e, "later", 5);
 	expect_train(&e, "later");
+	end(&e);
+}
+
+static void *send_some(void *engine)
+{
+	for (int i = 0; i < 20; i++) {
+		from_peer(engine, "x", 1);
+		usleep(1000);
+	}
+	return NULL;
+}
+
+/* A minute would be the limit; a look that does not see the kernel's word would take it. */
+FOR_TIERS(a_busy_poll_ends_when_something_comes)
+{
+	struct io_event event;
+	struct engine e;
+	pthread_t sender;
+	int came = 0;
+
+	begin_with(&e, tier, true);
+	while (io_busy_poll(e.io, 1000) || io_next(e.io, &event))
+		;
+	cr_assert_eq(pthread_create(&sender, NULL, send_some, &e), 0);
+	while (came < 20) {
+		cr_assert(io_busy_poll(e.io, 60 * 1000000000ull), "after %d", came);
+		while (io_next(e.io, &event)) {
+			if (event.type != IO_UDP_TRAIN)
+				continue;
+			came += (int)event.length;
+			io_release(e.io, &event);
+		}
+	}
+	pthread_join(sender, NULL);
 	end(&e);
 }
 

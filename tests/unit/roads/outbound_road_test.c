@@ -531,3 +531,39 @@ Test(outbound_road, only_a_flood_of_small_packets_is_waited_for)
 	cr_expect_eq(gathered(3, 64), 0);
 	cr_expect_eq(gathered(8, 3000), 0, "super-packets are worth a turn each");
 }
+
+/* A packet a turn, and in the end the order to stop. */
+static struct rig *fed_slowly(uint64_t busy_poll_ns)
+{
+	struct rig *rig = rig_create(true);
+	static uint8_t packet[256];
+	static struct order *stop;
+
+	free(stop);
+	stop = order(ORDER_STOP, NULL, 0);
+	for (uint32_t i = 0; i < 10; i++)
+		rig->io.events[i] = (struct io_event){
+			.type = IO_TUN_RUN, .packet = packet, .length = udp(packet, 1, 99, 100)};
+	rig->io.events[10] = (struct io_event){.type = IO_ORDER, .order = stop};
+	rig->io.event_count = 11;
+	rig->io.per_turn = 1;
+	rig->w.busy_poll_ns = busy_poll_ns;
+	worker_main(&rig->w);
+	return rig;
+}
+
+Test(outbound_road, who_polls_does_not_sleep_while_something_comes)
+{
+	struct rig *rig = fed_slowly(0);
+
+	cr_expect_eq(rig->io.polled, 0);
+	cr_expect_eq(rig->io.slept, 10);
+	cr_expect_eq(rig_stat(rig, STAT_WAITS), 10);
+	rig_destroy(rig);
+	rig = fed_slowly(1000);
+	cr_expect_eq(rig->io.polled, 10);
+	cr_expect_eq(rig->io.slept, 0);
+	cr_expect_eq(rig_stat(rig, STAT_POLLS), 10);
+	cr_expect_eq(rig_stat(rig, STAT_WAITS), 0);
+	rig_destroy(rig);
+}

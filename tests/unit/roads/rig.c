@@ -45,6 +45,13 @@ void io_gather(struct io *io)
 	io_turn(io, false);
 }
 
+bool io_busy_poll(struct io *io, uint64_t ns)
+{
+	io->polled++;
+	io_turn(io, false);
+	return io->event_head < io->event_count;
+}
+
 bool io_ready(const struct io *io)
 {
 	return false;

@@ -51,7 +51,7 @@ struct io {
 	uint32_t event_head, event_count;
 	uint32_t per_turn; /* at most so many a turn; 0: all */
 	uint32_t taken;    /* in this turn */
-	uint32_t slept, gathered, released;
+	uint32_t slept, gathered, polled, released;
 	bool held_over; /* a turn has ended with a write slot still held */
 };
 

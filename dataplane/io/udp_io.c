@@ -7,7 +7,9 @@
  * fails (socket buffer full), the rest is cancelled by the kernel, so none overtakes. The chain's
  * slots stay on the list in_flight until all of it has completed, in whatever order the kernel says
  * so; then what did not leave goes back in front of what has been queued meanwhile. No chain is
- * submitted while another is in flight or the socket is full.
+ * submitted while another is in flight or the socket is full. A chain ends with a request that does
+ * nothing and completes only when it is cancelled: that one completion more than a turn expects
+ * ends its sleep, so that a full socket is seen to at once.
  *
  *   free -> (worker fills) -> unsent -> in_flight -> free
  *                                ^           | EAGAIN, ECANCELED, train refused
@@ -305,10 +307,10 @@ void udp_io_prepare_sends(struct io *io)
 {
 	if (io->sends_in_flight > 0 || io->send_blocked || !io->unsent.head)
 		return;
-	if (io_uring_sq_space_left(&io->ring) < GSO_SEGMENTS_MAX)
+	if (io_uring_sq_space_left(&io->ring) <= GSO_SEGMENTS_MAX)
 		io_uring_submit(&io->ring); /* a chain must not be cut by a submission */
 	while (io->unsent.head &&
-	       slot_requests(io->unsent.head) <= io_uring_sq_space_left(&io->ring)) {
+	       slot_requests(io->unsent.head) < io_uring_sq_space_left(&io->ring)) {
 		struct send_slot *slot = list_take(&io->unsent);
 		if (!slot->singles)
 			prepare_request(io, slot, 0);
@@ -319,9 +321,10 @@ void udp_io_prepare_sends(struct io *io)
 	}
 	if (io->sends_in_flight == 0)
 		return; /* the submission has made no room */
-	/* the chain ends with its last request */
-	io->ring.sq.sqes[(io->ring.sq.sqe_tail - 1) & *io->ring.sq.kring_mask].flags &=
-		(uint8_t)~IOSQE_IO_LINK;
+	struct io_uring_sqe *end = io_uring_get_sqe(&io->ring);
+	io_uring_prep_nop(end);
+	end->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	end->user_data = TAG(OP_NONE, 0);
 }
 
 static void wait_until_writable(struct io *io)

@@ -8,7 +8,11 @@
  * deferred work and waits.
  *
  * Sends and tun writes complete while they are submitted, so their completions would end every wait
- * at once. Their number is known (inline_pending): the turn waits for one completion more.
+ * at once. Their number is known (inline_pending): a turn that sleeps waits for one completion
+ * more, one that does not sleep for just these. It must ask for them: the kernel begins a linked
+ * send in its deferred work, and who asks for nothing gets one round of that, so the first sends of
+ * a chain. The others stayed sealed for some turns more, while other workers sent newer packets of
+ * the tunnel.
  */
 #include "io/uring.h"
 
@@ -147,8 +151,8 @@ static void prepare_turn(struct io *io)
 void io_turn(struct io *io, bool sleep)
 {
 	prepare_turn(io);
-	if (sleep)
-		io_uring_submit_and_wait(&io->ring, io->inline_pending + 1);
+	if (sleep || io->inline_pending > 0)
+		io_uring_submit_and_wait(&io->ring, io->inline_pending + sleep);
 	else
 		io_uring_submit_and_get_events(&io->ring);
 }

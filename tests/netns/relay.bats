@@ -234,3 +234,57 @@ path_opens() {
 both_relays_known() {
 	[ "$(ctl a print-relays | grep -c 'terminal  *established  *10.42.0.2 ')" = 2 ]
 }
+
+# retold SIDE YAML: relay.* of SIDE by a reload
+retold() {
+	sed -i "s|^relay: .*|relay: $2|" "$PAIR_DIR/$1.yml"
+	ctl "$1" reload
+}
+
+# reported SIDE RELAYS: what the lighthouse has of SIDE's relays, as JSON prints them
+reported() {
+	[ "$(ctl l -json list-lighthouse-addrmap | python3 -c '
+import json, sys
+for host in json.load(sys.stdin):
+    if host["vpnAddr"] == sys.argv[1]:
+        for owner, words in host["addrMap"].items():
+            print(*words["relay"], end="")' "${OVERLAY[$1]}")" = "$2" ]
+}
+
+@test "relay.* follow a reload" {
+	hub_start l "$M57" more="relay: {am_relay: false}"
+	hub_start a "$M57" more="relay: {relays: [], use_relays: true}"
+	hub_start b "$M57" more="relay: {relays: [\"${OVERLAY[l]}\"]}"
+	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	wait_for 10 in_ns b ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	wait_for 6 reported b "${OVERLAY[l]}"
+	run ! in_ns a ping -c 1 -W 1 -q "${OVERLAY[b]}"
+	ctl l drops -interval 0 | grep -q '^relay_refused '
+
+	retold l '{am_relay: true}'
+	found_within 15000 a b
+
+	# relays that others have are not used any more, once the tunnel is closed
+	retold a '{use_relays: false}'
+	ctl a close-tunnel "${OVERLAY[b]}"
+	run ! in_ns a ping -c 1 -W 1 -q "${OVERLAY[b]}"
+	ctl a why "${OVERLAY[b]}" | grep -q 'relays are not used here: relay.use_relays'
+	retold a '{use_relays: true}'
+	found_within 15000 a b
+
+	# it relays no more: what goes through it stops
+	retold l '{am_relay: false}'
+	wait_for 5 no_answer
+	retold l '{am_relay: true}'
+	found_within 15000 a b
+
+	# the lighthouse is told at once, not by the next report
+	retold b '{relays: []}'
+	wait_for 2 reported b ""
+	retold b '{relays: ["10.42.0.9"]}'
+	wait_for 2 reported b "${OVERLAY[l]}"
+}
+
+no_answer() {
+	! in_ns a ping -c 1 -W 0.3 -q "${OVERLAY[b]}"
+}

@@ -88,6 +88,38 @@ Test(io_send, every_slot_in_one_chain)
 	end(&e);
 }
 
+Test(io_send, a_chain_leaves_within_its_turn)
+{
+	struct engine e;
+	uint32_t number = 0;
+
+	begin(&e, IO_TIER_6_1);
+	for (int i = 0; i < 8; i++)
+		train(&e, &e.peer_name, &number, 2, 100);
+	io_turn(e.io, false);
+	expect_numbers(&e, 0, 16, UINT32_MAX, 100);
+	end(&e);
+}
+
+Test(io_send, a_send_that_must_wait_ends_the_sleep, .timeout = 10)
+{
+	struct engine e;
+	uint32_t number = 0;
+
+	begin(&e, IO_TIER_6_1);
+	for (int at = 0; at < 3; at++) {
+		number = 0;
+		fault(&e, OP_SEND, at, 1, -EAGAIN);
+		for (int i = 0; i < 3; i++)
+			train(&e, &e.peer_name, &number, 1, 100);
+		io_turn(e.io, true); /* nothing else will come */
+		flush(&e);
+		cr_expect_eq(e.hits, 1);
+		expect_numbers(&e, 0, 3, UINT32_MAX, 100);
+	}
+	end(&e);
+}
+
 Test(io_send, a_send_that_fails_does_not_take_the_others_along)
 {
 	static const int errors[] = {-EPERM,  -ENETUNREACH, -ENOBUFS,

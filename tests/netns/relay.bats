@@ -177,6 +177,21 @@ path_opens() {
 	in_ns a ping -q -c 20 -i 0.01 -W 2 "${OVERLAY[b]}"
 }
 
+# 1.6.1 acts on the fourth recv_error for a tunnel, and what it says to a relay of its own accord are
+# its updates: the relay answers the first four times, the second begins a handshake.
+@test "the relay restarts: nebula at one end" {
+	local INTERVAL=2
+	need_nebula
+	relay_net "$M57" "$M57" "$NEBULA"
+	found_within 15000 a b
+	paced b
+	node_end l KILL || true
+	node_start l "$M57"
+	wait_for 7 answers $(($(grep -c time= "$PAIR_DIR/pings") + 3))
+	echo "# longest gap $(paced_gap) s" >&3
+	in_ns a ping -q -c 20 -i 0.01 -W 2 "${OVERLAY[b]}"
+}
+
 @test "one of two relays dies" {
 	local used relays
 	UNDERLAY[ra]=192.0.2.8

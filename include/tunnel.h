@@ -77,6 +77,8 @@ struct tunnel {
 	 * the others by more than a window does not find its packets too old. NULL: replay has all.
 	 */
 	struct replay *windows;
+	_Atomic uint64_t
+		*unsent; /* marks of the workers, see dataplane/skew.h; NULL: there is one */
 
 	/* --- control writes, workers read by RCU_READ or atomically --- */
 	_Alignas(64) struct remote *remote; /* NULL: no direct path */

@@ -53,7 +53,9 @@ struct hostmap {
 	uint32_t used_high; /* slots below were in use before */
 	size_t index_count, host_count;
 	struct garbage *first, **last;
-	uint32_t windows; /* of each tunnel, beside its own */
+	uint32_t windows;         /* of each tunnel, beside its own */
+	_Atomic uint64_t *unsent; /* of slot i: from i * marks on; NULL: one worker */
+	uint32_t marks;           /* whole cache lines of them */
 };
 
 /* Mixed with the map's key so that addresses cannot be picked for one chain. */
@@ -191,6 +193,7 @@ void hostmap_destroy(struct hostmap *map)
 	cds_lfht_destroy(map->by_index, NULL);
 	cds_lfht_destroy(map->by_addr, NULL);
 	arena_destroy(map->keys);
+	free(map->unsent);
 	free(map);
 }
 
@@ -220,14 +223,20 @@ struct tunnel *tunnel_allocate(struct hostmap *map)
 	replay_init(&tunnel->replay);
 	if (map->windows > 0)
 		tunnel->windows = (struct replay *)((uint8_t *)tunnel + bytes);
+	if (map->unsent)
+		tunnel->unsent = &map->unsent[(size_t)slot * map->marks];
 	for (uint32_t i = 0; i < map->windows; i++)
 		replay_init(&tunnel->windows[i]);
 	return tunnel;
 }
 
-void hostmap_spread(struct hostmap *map, uint32_t queues)
+int hostmap_share(struct hostmap *map, uint32_t queues, bool spread)
 {
-	map->windows = queues;
+	map->windows = spread ? queues : 0;
+	map->marks = (queues + 7) & ~7u;
+	/* large: untouched pages cost nothing */
+	map->unsent = calloc((size_t)TUNNELS_MAX * map->marks, sizeof(*map->unsent));
+	return map->unsent ? 0 : -ENOMEM;
 }
 
 void tunnel_free(struct hostmap *map, struct tunnel *tunnel)

@@ -106,8 +106,6 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	if (!d)
 		return NULL;
 	d->queues = options->queues;
-	if (d->queues > 1 && hostmap_share(options->map, d->queues, options->spread_flows))
-		goto err_destroy;
 	for (uint32_t i = 0; i < d->queues; i++)
 		d->cpus[i] = options->cpus ? options->cpus[i] : -1;
 	d->workers = aligned_alloc(_Alignof(struct worker), d->queues * sizeof(*d->workers));
@@ -117,6 +115,10 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	if (d->workers)
 		memset(d->workers, 0, d->queues * sizeof(*d->workers));
 	if (!d->workers || !d->counters || !d->conntrack || !d->post)
+		goto err_destroy;
+	if (d->queues > 1 && hostmap_share(options->map, d->queues) != 0)
+		goto err_destroy;
+	if (options->spread_flows && d->queues > 1 && hostmap_spread(options->map, d->queues) != 0)
 		goto err_destroy;
 	memset(d->counters, 0, d->queues * sizeof(*d->counters));
 	randombytes_buf(&d->label_key, sizeof(d->label_key));

@@ -66,9 +66,11 @@ struct tunnel *hostmap_by_id(struct hostmap *map, struct tunnel_id id);
 
 /* NULL: no memory. The key arena is locked and kept out of dumps; *locked says if the lock held. */
 struct hostmap *hostmap_create(bool *locked);
-/* Tunnels from now on have several workers: a mark for each (tunnel.unsent), and where their flows
- * spread a replay window for each (tunnel.windows). Before any is allocated. 0 or -ENOMEM. */
-int hostmap_share(struct hostmap *map, uint32_t queues, bool spread);
+/* Tunnels from now on have a replay window for each of so many workers (tunnel.windows). At most
+ * once. 0 or -ENOMEM. */
+int hostmap_spread(struct hostmap *map, uint32_t queues);
+/* And a mark for each of so many workers (tunnel.unsent), as often. 0 or -ENOMEM. */
+int hostmap_share(struct hostmap *map, uint32_t queues);
 /* Every tunnel must have been freed; no worker may run. */
 void hostmap_destroy(struct hostmap *map);
 

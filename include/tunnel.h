@@ -40,12 +40,22 @@ struct remote {
 	_Atomic uint32_t gso_segment_max;
 };
 
-/* Anti-replay window (PROTOCOL.md 4.4); the rules stand in dataplane/crypto/replay.h. */
+#define REPLAY_WORDS (REPLAY_WINDOW / 64)
+
+/*
+ * Anti-replay window (PROTOCOL.md 4.4); the rules stand in dataplane/crypto/replay.h.
+ *
+ * While the counters of the first word have not been passed, that word is all there is to remember,
+ * and it is kept here: most tunnels of a large node are idle and get no further. The whole window
+ * lies in memory that was reserved at the start and costs nothing until it is touched.
+ */
 struct replay {
 	_Alignas(64) _Atomic uint32_t
 		lock;     /* spin; held for one run's counters, never across AEAD work */
 	uint64_t current; /* highest authenticated counter */
-	uint64_t bits[REPLAY_WINDOW / 64]; /* counter modulo window */
+	uint64_t *bits;   /* by counter modulo window: &first, and then full */
+	uint64_t first;
+	uint64_t *full; /* REPLAY_WORDS; zero until bits leads there */
 };
 
 /* The way to a peer that has no direct one (PROTOCOL.md 7.4). Immutable; replaced as a whole. */
@@ -71,18 +81,18 @@ struct tunnel {
 	struct prefix *prefixes; /* its unsafe networks, owned by the tunnel */
 	uint16_t addr_count, prefix_count;
 	bool initiator; /* we began the handshake */
+
 	/*
 	 * Where flows spread: a window for each worker that owns some, by label_owner(). A label is
 	 * authenticated, so a packet always comes to the same window; and a worker that is behind
 	 * the others by more than a window does not find its packets too old. NULL: replay has all.
 	 */
-	struct replay *windows;
-	_Atomic uint64_t
-		*unsent; /* marks of the workers, see dataplane/skew.h; NULL: there is one */
+	_Alignas(64) struct replay *windows;
+	_Atomic uint64_t *unsent; /* marks of the workers, dataplane/skew.h; NULL: only one */
 
 	/* --- control writes, workers read by RCU_READ or atomically --- */
-	_Alignas(64) struct remote *remote; /* NULL: no direct path */
-	struct relay_path *path;            /* counts while remote is NULL; NULL: no path at all */
+	struct remote *remote;   /* NULL: no direct path */
+	struct relay_path *path; /* counts while remote is NULL; NULL: no path at all */
 	/*
 	 * By the last bit of the rules' version: a reload puts the bits of the next rules beside
 	 * those in use before it publishes the snapshot that they belong to, so no packet ever

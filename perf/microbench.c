@@ -408,13 +408,14 @@ static void run_admit(void)
 /* A train's counters, in order but for two that overtook. */
 static void run_replay(void)
 {
+	static uint64_t words[REPLAY_WORDS];
 	static struct replay window;
 	static uint64_t next;
 	uint64_t run[RUN_PACKETS];
 	bool fresh[RUN_PACKETS];
 
 	if (next == 0) {
-		replay_init(&window);
+		replay_init(&window, words);
 		next = COUNTER_FIRST;
 	}
 	for (uint32_t i = 0; i < RUN_PACKETS; i++)

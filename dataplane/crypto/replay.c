@@ -9,9 +9,9 @@
 #include "crypto/replay.h"
 #include "spin.h"
 
-#define WORDS (REPLAY_WINDOW / 64)
+#define WINDOW_BYTES (REPLAY_WORDS * sizeof(uint64_t))
 
-_Static_assert((REPLAY_WINDOW & (REPLAY_WINDOW - 1)) == 0 && WORDS >= 2,
+_Static_assert((REPLAY_WINDOW & (REPLAY_WINDOW - 1)) == 0 && REPLAY_WORDS >= 2,
 	       "positions are masked, and a cleared range may wrap at a word's edge");
 _Static_assert(COUNTER_FIRST == 3, "replay_init marks the counters of the handshake");
 
@@ -20,37 +20,53 @@ static uint32_t position(uint64_t counter)
 	return (uint32_t)(counter & (REPLAY_WINDOW - 1));
 }
 
-static bool is_marked(const struct replay *replay, uint64_t counter)
+/* The window's fields in registers: bits[] may be anything, for all that the compiler knows. */
+struct view {
+	uint64_t *bits;
+	uint64_t current;
+};
+
+static void mark(uint64_t *bits, uint64_t counter)
 {
 	uint32_t at = position(counter);
 
-	return replay->bits[at / 64] >> (at % 64) & 1;
-}
-
-static void mark(struct replay *replay, uint64_t counter)
-{
-	uint32_t at = position(counter);
-
-	replay->bits[at / 64] |= (uint64_t)1 << (at % 64);
+	bits[at / 64] |= (uint64_t)1 << (at % 64);
 }
 
 /* Under the lock. */
-static bool is_fresh(const struct replay *replay, uint64_t counter)
+static bool is_fresh(struct view view, uint64_t counter)
 {
-	if (counter > replay->current)
+	uint32_t at = position(counter);
+
+	if (counter > view.current)
 		return true;
-	return replay->current - counter < REPLAY_WINDOW && !is_marked(replay, counter);
+	return view.current - counter < REPLAY_WINDOW && !(view.bits[at / 64] >> (at % 64) & 1);
+}
+
+/*
+ * As long as all counters are below 64, their marks are the whole window's first word, and its
+ * other words are zero. Before one goes further: the whole window. Under the lock.
+ */
+static void unfold(struct replay *replay, const uint64_t *counters, uint32_t n, const bool *fresh)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (!fresh[i] || counters[i] < 64)
+			continue;
+		replay->full[0] = replay->first;
+		replay->bits = replay->full;
+		return;
+	}
 }
 
 /* Clears the bits of (current, counter]; under the lock, counter > current. */
-static void advance(struct replay *replay, uint64_t counter)
+static void advance(struct view *view, uint64_t counter)
 {
-	uint64_t distance = counter - replay->current;
-	uint32_t at = position(replay->current + 1);
+	uint64_t distance = counter - view->current;
+	uint32_t at = position(view->current + 1);
 
-	replay->current = counter;
+	view->current = counter;
 	if (distance >= REPLAY_WINDOW) {
-		memset(replay->bits, 0, sizeof(replay->bits));
+		memset(view->bits, 0, WINDOW_BYTES);
 		return;
 	}
 	while (distance > 0) {
@@ -58,18 +74,26 @@ static void advance(struct replay *replay, uint64_t counter)
 		uint64_t n = 64 - shift < distance ? 64 - shift : distance;
 		uint64_t mask = n == 64 ? UINT64_MAX : (((uint64_t)1 << n) - 1) << shift;
 
-		replay->bits[at / 64] &= ~mask;
+		view->bits[at / 64] &= ~mask;
 		at = (at + (uint32_t)n) & (REPLAY_WINDOW - 1);
 		distance -= n;
 	}
 }
 
-void replay_init(struct replay *replay)
+void replay_init(struct replay *replay, uint64_t *full)
 {
 	memset(replay, 0, sizeof(*replay));
+	replay->bits = &replay->first;
+	replay->full = full;
 	for (uint64_t counter = 0; counter < COUNTER_FIRST; counter++)
-		mark(replay, counter);
+		mark(replay->bits, counter);
 	replay->current = COUNTER_FIRST - 1;
+}
+
+void replay_clear(struct replay *replay)
+{
+	if (replay->bits == replay->full)
+		memset(replay->full, 0, WINDOW_BYTES);
 }
 
 /* Is counters[i] equal to an earlier one that is fresh? A run comes in order, so hardly ever looks.
@@ -86,10 +110,12 @@ uint32_t replay_check(struct replay *replay, const uint64_t *counters, uint32_t 
 {
 	uint64_t highest = 0;
 	uint32_t count = 0;
+	struct view view;
 
 	spin_lock(&replay->lock);
+	view = (struct view){replay->bits, replay->current};
 	for (uint32_t i = 0; i < n; i++)
-		fresh[i] = is_fresh(replay, counters[i]);
+		fresh[i] = is_fresh(view, counters[i]);
 	spin_unlock(&replay->lock);
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -107,19 +133,24 @@ uint32_t replay_check(struct replay *replay, const uint64_t *counters, uint32_t 
 uint32_t replay_commit(struct replay *replay, const uint64_t *counters, uint32_t n, bool *fresh)
 {
 	uint32_t count = 0;
+	struct view view;
 
 	spin_lock(&replay->lock);
+	if (replay->bits == &replay->first)
+		unfold(replay, counters, n, fresh);
+	view = (struct view){replay->bits, replay->current};
 	for (uint32_t i = 0; i < n; i++) {
 		if (!fresh[i])
 			continue;
-		fresh[i] = is_fresh(replay, counters[i]);
+		fresh[i] = is_fresh(view, counters[i]);
 		if (!fresh[i])
 			continue;
-		if (counters[i] > replay->current)
-			advance(replay, counters[i]);
-		mark(replay, counters[i]);
+		if (counters[i] > view.current)
+			advance(&view, counters[i]);
+		mark(view.bits, counters[i]);
 		count++;
 	}
+	replay->current = view.current;
 	spin_unlock(&replay->lock);
 	return count;
 }

@@ -9,8 +9,11 @@
 
 #include "tunnel.h"
 
-/* A window with 0, 1 and 2 marked. */
-void replay_init(struct replay *replay);
+/* A window with 0, 1 and 2 marked. full: REPLAY_WORDS words that are zero, for as long as it lives.
+ */
+void replay_init(struct replay *replay, uint64_t *full);
+/* At the end: full is zero again. Touches it only when it was needed. */
+void replay_clear(struct replay *replay);
 
 /*
  * For each of n counters: fresh[i] = it is new to the window and not equal to an earlier fresh one

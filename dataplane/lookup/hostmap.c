@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "crypto/arena.h"
 #include "crypto/replay.h"
@@ -31,7 +32,7 @@
 
 #define BUCKETS 32768 /* of each table: chains of four at TUNNELS_MAX; 512 KiB of dummy nodes */
 
-_Static_assert(sizeof(struct tunnel) <= 1408, "an idle tunnel costs about 2 KB beside its keys");
+_Static_assert(sizeof(struct tunnel) <= 320, "an idle tunnel costs under 2 KB beside its keys");
 _Static_assert(sizeof(struct tunnel_keys) % 64 == 0, "arena slots stay aligned");
 
 struct garbage {
@@ -53,7 +54,12 @@ struct hostmap {
 	uint32_t used_high; /* slots below were in use before */
 	size_t index_count, host_count;
 	struct garbage *first, **last;
-	uint32_t windows;         /* of each tunnel, beside its own */
+	uint32_t spread; /* windows of each tunnel beside its own */
+	/*
+	 * REPLAY_WORDS for each window of each slot: zero where no tunnel uses them. Reserved as a
+	 * whole; a page comes when a tunnel's counters first get that far, and stays.
+	 */
+	uint64_t *windows, *spread_windows;
 	_Atomic uint64_t *unsent; /* of slot i: from i * marks on; NULL: one worker */
 	uint32_t marks;           /* whole cache lines of them */
 };
@@ -119,6 +125,23 @@ struct tunnel *hostmap_by_id(struct hostmap *map, struct tunnel_id id)
 	return tunnel && tunnel->id.generation == id.generation ? tunnel : NULL;
 }
 
+static size_t windows_bytes(uint32_t per_tunnel)
+{
+	return (size_t)TUNNELS_MAX * per_tunnel * REPLAY_WORDS * sizeof(uint64_t);
+}
+
+static uint64_t *windows_reserve(uint32_t per_tunnel)
+{
+	void *memory = mmap(NULL, windows_bytes(per_tunnel), PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	/* A huge page for the first busy tunnel would be that of two thousand idle ones. */
+	madvise(memory, windows_bytes(per_tunnel), MADV_NOHUGEPAGE);
+	return memory;
+}
+
 struct hostmap *hostmap_create(bool *locked)
 {
 	struct hostmap *map = calloc(1, sizeof(*map)); /* large: untouched pages cost nothing */
@@ -136,10 +159,15 @@ struct hostmap *hostmap_create(bool *locked)
 	map->keys = arena_create(TUNNELS_MAX, sizeof(struct tunnel_keys));
 	if (!map->keys)
 		goto err_by_addr;
+	map->windows = windows_reserve(1);
+	if (!map->windows)
+		goto err_keys;
 	arena_take(map->keys, 0); /* tries a lock, so that its failure is known at start-up */
 	*locked = arena_lock_failures(map->keys) == 0;
 	return map;
 
+err_keys:
+	arena_destroy(map->keys);
 err_by_addr:
 	cds_lfht_destroy(map->by_addr, NULL);
 err_by_index:
@@ -194,6 +222,9 @@ void hostmap_destroy(struct hostmap *map)
 	cds_lfht_destroy(map->by_addr, NULL);
 	arena_destroy(map->keys);
 	free(map->unsent);
+	munmap(map->windows, windows_bytes(1));
+	if (map->spread_windows)
+		munmap(map->spread_windows, windows_bytes(map->spread));
 	free(map);
 }
 
@@ -208,7 +239,7 @@ struct tunnel *tunnel_allocate(struct hostmap *map)
 	if (map->free_count == 0 && map->used_high == TUNNELS_MAX)
 		return NULL;
 	size_t bytes = (sizeof(*tunnel) + 63) / 64 * 64;
-	tunnel = aligned_alloc(64, bytes + map->windows * sizeof(struct replay));
+	tunnel = aligned_alloc(64, bytes + map->spread * sizeof(struct replay));
 	if (!tunnel)
 		return NULL;
 	slot = map->free_count > 0 ? map->free_slots[--map->free_count] : map->used_high++;
@@ -220,19 +251,28 @@ struct tunnel *tunnel_allocate(struct hostmap *map)
 	tunnel->keys = arena_take(map->keys, slot);
 	tunnel->addrs = &tunnel->first;
 	atomic_init(&tunnel->counter, COUNTER_FIRST - 1);
-	replay_init(&tunnel->replay);
-	if (map->windows > 0)
+	replay_init(&tunnel->replay, map->windows + (size_t)slot * REPLAY_WORDS);
+	if (map->spread > 0)
 		tunnel->windows = (struct replay *)((uint8_t *)tunnel + bytes);
 	if (map->unsent)
 		tunnel->unsent = &map->unsent[(size_t)slot * map->marks];
-	for (uint32_t i = 0; i < map->windows; i++)
-		replay_init(&tunnel->windows[i]);
+	for (uint32_t i = 0; i < map->spread; i++)
+		replay_init(&tunnel->windows[i],
+			    map->spread_windows + ((size_t)slot * map->spread + i) * REPLAY_WORDS);
 	return tunnel;
 }
 
-int hostmap_share(struct hostmap *map, uint32_t queues, bool spread)
+int hostmap_spread(struct hostmap *map, uint32_t queues)
 {
-	map->windows = spread ? queues : 0;
+	map->spread_windows = windows_reserve(queues);
+	if (!map->spread_windows)
+		return -ENOMEM;
+	map->spread = queues;
+	return 0;
+}
+
+int hostmap_share(struct hostmap *map, uint32_t queues)
+{
 	map->marks = (queues + 7) & ~7u;
 	/* large: untouched pages cost nothing */
 	map->unsent = calloc((size_t)TUNNELS_MAX * map->marks, sizeof(*map->unsent));
@@ -243,6 +283,9 @@ void tunnel_free(struct hostmap *map, struct tunnel *tunnel)
 {
 	uint32_t slot = tunnel->id.slot;
 
+	replay_clear(&tunnel->replay);
+	for (uint32_t i = 0; tunnel->windows && i < map->spread; i++)
+		replay_clear(&tunnel->windows[i]);
 	aead_key_wipe(&tunnel->keys->seal);
 	aead_key_wipe(&tunnel->keys->open);
 	arena_give_back(map->keys, slot);

@@ -59,6 +59,33 @@ Test(hostmap, a_new_tunnel)
 	hostmap_destroy(map);
 }
 
+/* A slot's window is as new for the next tunnel, whatever the one before has marked. */
+Test(hostmap, a_slot_comes_back_with_an_empty_replay_window)
+{
+	struct hostmap *map = create();
+
+	cr_assert_eq(hostmap_spread(map, 2), 0);
+	for (int round = 0; round < 3; round++) {
+		struct tunnel *tunnel = tunnel_allocate(map);
+		struct replay *windows[] = {&tunnel->replay, &tunnel->windows[0],
+					    &tunnel->windows[1]};
+
+		for (int i = 0; i < 3; i++) {
+			cr_expect_eq((uintptr_t)windows[i] % 64, 0);
+			for (uint64_t counter = 70 - 20 * i; counter < 3000; counter += 1 + i) {
+				bool fresh;
+
+				replay_check(windows[i], &counter, 1, &fresh);
+				cr_assert(fresh, "round %d window %d counter %lu", round, i,
+					  counter);
+				replay_commit(windows[i], &counter, 1, &fresh);
+			}
+		}
+		tunnel_free(map, tunnel);
+	}
+	hostmap_destroy(map);
+}
+
 Test(hostmap, index_goes_from_pending_to_tunnel_to_nothing)
 {
 	struct hostmap *map = create();

@@ -13,6 +13,14 @@
 
 TestSuite(replay, .timeout = 60);
 
+static void replay_start(struct replay *replay)
+{
+	static uint64_t full[REPLAY_WORDS];
+
+	memset(full, 0, sizeof(full));
+	replay_init(replay, full);
+}
+
 /* One counter through both steps; check must not promise what commit alone then refuses. */
 static bool take(struct replay *replay, uint64_t counter)
 {
@@ -40,7 +48,7 @@ static void run_steps(const char *name, const struct step *steps, size_t n)
 {
 	struct replay replay;
 
-	replay_init(&replay);
+	replay_start(&replay);
 	for (size_t i = 0; i < n; i++)
 		cr_expect_eq(take(&replay, steps[i].counter), steps[i].accepted,
 			     "%s: step %zu, counter %llu", name, i,
@@ -86,7 +94,7 @@ Test(replay, jumps_clear_exactly_what_they_pass)
 			struct replay replay;
 			uint64_t base = starts[s] + W;
 
-			replay_init(&replay);
+			replay_start(&replay);
 			for (uint64_t c = base - W + 1; c <= base; c++)
 				cr_assert(take(&replay, c));
 			cr_assert(take(&replay, base + jump));
@@ -107,7 +115,7 @@ Test(replay, equal_counters_of_one_call_are_fresh_once)
 	struct replay replay;
 	bool fresh[9];
 
-	replay_init(&replay);
+	replay_start(&replay);
 	cr_expect_eq(replay_check(&replay, counters, 9, fresh), 4);
 	cr_expect_arr_eq(fresh, expected, sizeof(expected));
 	cr_expect_eq(replay_check(&replay, counters, 9, fresh), 4, "check changes nothing");
@@ -124,7 +132,7 @@ Test(replay, unauthenticated_counters_change_nothing)
 	bool fresh[3];
 	struct replay replay;
 
-	replay_init(&replay);
+	replay_start(&replay);
 	cr_assert_eq(replay_check(&replay, counters, 3, fresh), 3);
 	fresh[0] = fresh[2] = false; /* their tags were wrong */
 	cr_expect_eq(replay_commit(&replay, counters, 3, fresh), 1);
@@ -140,7 +148,7 @@ Test(replay, commit_judges_in_order)
 	bool fresh[3];
 	struct replay replay;
 
-	replay_init(&replay);
+	replay_start(&replay);
 	cr_assert_eq(replay_check(&replay, counters, 3, fresh), 3);
 	cr_expect_eq(replay_commit(&replay, counters, 3, fresh), 2);
 	cr_expect(fresh[0]);
@@ -208,7 +216,7 @@ Test(replay, random_sequences_match_the_model)
 	for (unsigned round = 0; round < 4; round++) {
 		memset(&model, 0, sizeof(model));
 		model.highest = 2;
-		replay_init(&replay);
+		replay_start(&replay);
 		for (unsigned i = 0; i < 20000; i++) {
 			uint64_t counter = next_counter(model.highest);
 
@@ -255,11 +263,35 @@ Test(replay, two_threads_deliver_each_packet_once)
 	struct reader reader = {&replay, deliveries};
 	pthread_t threads[2];
 
-	replay_init(&replay);
+	replay_start(&replay);
 	for (unsigned t = 0; t < 2; t++)
 		cr_assert_eq(pthread_create(&threads[t], NULL, read_all, &reader), 0);
 	for (unsigned t = 0; t < 2; t++)
 		pthread_join(threads[t], NULL);
 	for (unsigned i = COUNTER_FIRST; i < SHARED_PACKETS; i++)
 		cr_assert_eq(deliveries[i], 1, "counter %u delivered %u times", i, deliveries[i]);
+}
+
+/* An idle tunnel needs no more than a word; what was marked there counts on in the whole window. */
+Test(replay, whole_window_is_untouched_until_a_counter_needs_it)
+{
+	static uint64_t full[REPLAY_WORDS], zero[REPLAY_WORDS];
+	struct replay replay;
+
+	replay_init(&replay, full);
+	for (uint64_t counter = COUNTER_FIRST; counter < 64; counter += 2)
+		cr_assert(take(&replay, counter));
+	cr_expect_arr_eq(full, zero, sizeof(full));
+	replay_clear(&replay);
+	cr_expect(!take(&replay, 5), "cleared is the window, and it was not needed");
+
+	cr_assert(take(&replay, 64));
+	cr_expect_neq(full[0], 0);
+	for (uint64_t counter = COUNTER_FIRST; counter < 64; counter++)
+		cr_expect_eq(take(&replay, counter), counter % 2 == 0, "%lu", counter);
+	cr_assert(take(&replay, 63 + REPLAY_WINDOW));
+	cr_expect(!take(&replay, 63), "too old");
+	cr_expect(take(&replay, 65));
+	replay_clear(&replay);
+	cr_expect_arr_eq(full, zero, sizeof(full));
 }

@@ -18,7 +18,7 @@ static struct rig *rig_of_two(struct tunnel **shared)
 	struct rig *rig = rig_create(true);
 
 	rig->w.queues = 2;
-	cr_assert_eq(hostmap_share(rig->map, 2, false), 0);
+	cr_assert_eq(hostmap_share(rig->map, 2), 0);
 	*shared = rig_tunnel(rig, 1, &three);
 	cr_assert_not_null((*shared)->unsent);
 	return rig;
@@ -261,7 +261,7 @@ Test(skew_road, no_packet_leaves_further_behind)
 	struct worker *workers = aligned_alloc(64, THREADS * sizeof(*workers));
 	pthread_t threads[THREADS];
 
-	cr_assert_eq(hostmap_share(rig->map, THREADS, false), 0);
+	cr_assert_eq(hostmap_share(rig->map, THREADS), 0);
 	common = rig_tunnel(rig, 1, &three);
 	running = THREADS;
 	memset(workers, 0, THREADS * sizeof(*workers));

@@ -171,8 +171,12 @@ static void name_found(void *context, uint32_t id, enum name_outcome outcome,
 		       const struct addr *addrs, uint32_t count)
 {
 	const struct daemon *daemon = context;
+	char error[ERROR_LINE_MAX] = "";
 
-	node_on_name(daemon->control.node, id, outcome, addrs, count);
+	if (id != DNS_LOOKUP_ID)
+		node_on_name(daemon->control.node, id, outcome, addrs, count);
+	else if (dns_found(daemon->control.dns, outcome, addrs, count, error) != 0)
+		log_warning(error);
 }
 
 static int node_make(struct daemon *daemon)
@@ -292,7 +296,7 @@ static void dns_make(struct daemon *daemon)
 
 	if (!config_of(daemon)->lighthouse.am_lighthouse)
 		return;
-	daemon->control.dns = dns_create();
+	daemon->control.dns = dns_create(daemon->control.resolver);
 	if (!daemon->control.dns)
 		log_warning("No DNS answers are given", LOG_STR("error", strerror(errno)));
 	else if (dns_reconfigure(daemon->control.dns, &config_of(daemon)->dns, error) != 0)

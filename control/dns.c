@@ -13,13 +13,17 @@
 #include "addr_text.h"
 #include "peers/rate.h"
 #include "sockaddr.h"
+#include "system/resolver.h"
 
+#define LOOKUP_NS   5000000000ull /* a lighthouse that starts before its DNS says so and works */
 #define QUERY_BYTES 1024 /* a name has 255, EDNS options some more; the rest is cut, and broken */
 
 struct dns {
 	int epoll_fd;
 	int fd; /* -1: does not listen */
-	struct dns_options options;
+	struct resolver *resolver;
+	struct dns_options options; /* of fd */
+	struct dns_options sought;  /* whose name is looked up; serve: it is */
 	struct rate rate;
 };
 
@@ -54,13 +58,14 @@ static int socket_open(const struct dns_options *options)
 	return -err;
 }
 
-struct dns *dns_create(void)
+struct dns *dns_create(struct resolver *resolver)
 {
 	struct dns *dns = calloc(1, sizeof(*dns));
 
 	if (!dns)
 		return NULL;
 	dns->fd = -1;
+	dns->resolver = resolver;
 	dns->rate = RATE(DNS_QUERIES_PER_SECOND, DNS_QUERIES_BURST);
 	dns->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (dns->epoll_fd >= 0)
@@ -86,18 +91,18 @@ int dns_fd(const struct dns *dns)
 
 static bool same(const struct dns_options *a, const struct dns_options *b)
 {
-	return a->any == b->any && a->port == b->port && addr_equal(&a->host, &b->host);
+	return a->any == b->any && a->port == b->port && strcmp(a->name, b->name) == 0 &&
+	       (a->name[0] != '\0' || addr_equal(&a->host, &b->host));
 }
 
-int dns_reconfigure(struct dns *dns, const struct dns_options *options, char error[ERROR_LINE_MAX])
+/* Listens at the address of options, or not at all. */
+static int listen_at(struct dns *dns, const struct dns_options *options, char error[ERROR_LINE_MAX])
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	struct endpoint at = {options->host, options->port};
 	char text[ENDPOINT_TEXT_MAX];
 	int fd = -1;
 
-	if (dns->fd >= 0 && options->serve && same(&dns->options, options))
-		return 0;
 	if (options->serve) {
 		fd = socket_open(options);
 		if (fd < 0) {
@@ -113,6 +118,55 @@ int dns_reconfigure(struct dns *dns, const struct dns_options *options, char err
 	dns->fd = fd;
 	dns->options = *options;
 	return 0;
+}
+
+static int no_place(const struct dns_options *options, int err, const char *why,
+		    char error[ERROR_LINE_MAX])
+{
+	snprintf(error, ERROR_LINE_MAX, "lighthouse.dns: no answers are given at %.253s:%u: %s",
+		 options->name, options->port, why);
+	return err;
+}
+
+int dns_reconfigure(struct dns *dns, const struct dns_options *options, char error[ERROR_LINE_MAX])
+{
+	int err = -ENOSYS;
+
+	if (dns->sought.serve)
+		resolver_cancel(dns->resolver, DNS_LOOKUP_ID);
+	dns->sought.serve = false;
+	if (dns->fd >= 0 && options->serve && same(&dns->options, options))
+		return 0;
+	if (!options->serve || options->name[0] == '\0')
+		return listen_at(dns, options, error);
+	if (dns->resolver)
+		err = resolver_begin(dns->resolver, DNS_LOOKUP_ID, options->name, NAME_IP,
+				     LOOKUP_NS);
+	if (err)
+		return no_place(options, err, "no look-up of the name can begin", error);
+	dns->sought = *options;
+	return 0;
+}
+
+int dns_found(struct dns *dns, enum name_outcome outcome, const struct addr *addrs, uint32_t count,
+	      char error[ERROR_LINE_MAX])
+{
+	struct dns_options options = dns->sought;
+	uint32_t first = 0;
+
+	dns->sought.serve = false;
+	if (!options.serve)
+		return 0;
+	if (outcome != NAME_FOUND || count == 0)
+		return no_place(&options, -ENOENT,
+				outcome == NAME_FAILED ? "the DNS servers did not answer"
+						       : "the name has no address",
+				error);
+	for (uint32_t i = count; i > 0; i--)
+		if (addr_is_v4(&addrs[i - 1]))
+			first = i - 1;
+	options.host = addrs[first];
+	return listen_at(dns, &options, error);
 }
 
 /* The interface is the routes' choice, but for addresses that mean nothing without it. */

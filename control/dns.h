@@ -15,19 +15,30 @@
 
 struct dns;
 struct node;
+struct resolver;
 
-/* A responder that does not listen yet. NULL: errno says why. */
-struct dns *dns_create(void);
+#define DNS_LOOKUP_ID UINT32_MAX /* of the look-up of lighthouse.dns.host; names count from 0 */
+
+/* A responder that does not listen yet. resolver is borrowed; NULL: no name is looked up. NULL:
+ * errno says why. */
+struct dns *dns_create(struct resolver *resolver);
 void dns_destroy(struct dns *dns); /* NULL is allowed */
 /* Readable when dns_turn() has something to do; the same for its whole life. */
 int dns_fd(const struct dns *dns);
 
 /*
  * Listens as options say, or not at all: at the start, and for a reload. The socket is opened anew
- * where address or port have changed; when that fails the old one goes on. 0, or -errno with one
- * line in error.
+ * where address or port have changed; when that fails the old one goes on. At a name it listens,
+ * and leaves the place before, when the look-up that begins here has ended: dns_found(). 0, or
+ * -errno with one line in error.
  */
 int dns_reconfigure(struct dns *dns, const struct dns_options *options, char error[ERROR_LINE_MAX]);
+/*
+ * The resolver's answer to look-up DNS_LOOKUP_ID: the first IPv4 address counts, else the first
+ * one, as in the reference. 0, or -errno with one line in error.
+ */
+int dns_found(struct dns *dns, enum name_outcome outcome, const struct addr *addrs, uint32_t count,
+	      char error[ERROR_LINE_MAX]);
 
 /* Answers what has come, at most DNS_TURN_MAX. */
 void dns_turn(struct dns *dns, struct node *node, const struct outside *outside);

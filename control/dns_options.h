@@ -3,11 +3,13 @@
 #define M57_DNS_OPTIONS_H
 
 #include "addr.h"
+#include "limits.h"
 
 struct dns_options {
-	bool serve;       /* and this is a lighthouse */
-	bool any;         /* at every address of this host */
-	struct addr host; /* else at this one */
+	bool serve;                  /* and this is a lighthouse */
+	bool any;                    /* at every address of this host */
+	char name[HOSTNAME_MAX + 1]; /* else where this name is; "" for none */
+	struct addr host;            /* else at this one */
 	uint16_t port;
 };
 

@@ -24,7 +24,6 @@
 #include "config/snapshot_build.h"
 #include "control.h"
 #include "dns.h"
-#include "dns.h"
 #include "log.h"
 #include "rcu.h"
 #include "routes.h"
@@ -222,18 +221,7 @@ static void sockets_apply(struct reload *reload, struct step *step)
 	note(&reload->last, error);
 }
 
-static void dns_apply(struct reload *reload, struct step *step)
-{
-	char error[ERROR_LINE_MAX] = "";
-
-	if (!reload->control->dns ||
-	    dns_reconfigure(reload->control->dns, &step->next->config->dns, error) == 0)
-		return;
-	log_error(error);
-	note(&reload->last, error);
-}
-
-static void dns_tell(struct reload *reload, const struct step *step)
+static void dns_apply(struct reload *reload, const struct step *step)
 {
 	char error[ERROR_LINE_MAX] = "";
 	struct dns *dns = reload->control->dns;
@@ -288,7 +276,6 @@ static void reload_apply(struct reload *reload, struct step *step)
 	node_reconfigure(reload->control->node, &step->options, &step->next->pki);
 	routes_tell(reload, step);
 	sockets_apply(reload, step);
-	dns_tell(reload, step);
 	dns_apply(reload, step);
 	log_setup(&step->next->config->logging);
 	world_apply(reload, step);

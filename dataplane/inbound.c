@@ -84,6 +84,20 @@ void inbound_recv_error(struct worker *w, const struct endpoint *source, uint32_
 	count_stat(w->counters, sent ? STAT_RECV_ERROR_SENT : STAT_RECV_ERROR_LIMITED, 1);
 }
 
+/* The same for the index of a tunnel: as often as the oldest peer needs, the first time. */
+static void disown_tunnel(struct worker *w, const struct endpoint *source, uint32_t index)
+{
+	uint32_t hash = (uint32_t)addr_hash(&source->addr) ^ (index ^ source->port) * 0x9e3779b9u;
+	uint32_t *told = &w->recv_error_told[hash % RECV_ERROR_TOLD];
+
+	inbound_recv_error(w, source, index);
+	if (*told == hash || w->recv_error_tokens <= RECV_ERROR_REPEAT_ABOVE)
+		return;
+	for (int i = 1; i < RECV_ERROR_REPEATS; i++)
+		inbound_recv_error(w, source, index);
+	*told = hash;
+}
+
 /* Hands a datagram to control as it came. */
 static void punt_datagram(struct worker *w, struct punt *punt, const struct arrival *arrival,
 			  const uint8_t *datagram, uint32_t bytes)
@@ -418,7 +432,7 @@ static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t inde
 	if (!entry) {
 		count_drop(w->counters, DROP_INDEX_UNKNOWN, run->count);
 		if (!run->via)
-			inbound_recv_error(w, run->source, index);
+			disown_tunnel(w, run->source, index);
 		return;
 	}
 	run->tunnel = RCU_READ(entry->tunnel);
@@ -572,7 +586,7 @@ static void odd_datagram(struct worker *w, const struct arrival *arrival, const 
 	/* too short for a tag, but a bare header with an unknown index is answered too */
 	count_drop(w->counters, DROP_INDEX_UNKNOWN, 1);
 	if (!arrival->via)
-		inbound_recv_error(w, arrival->source, wire_remote_index(datagram));
+		disown_tunnel(w, arrival->source, wire_remote_index(datagram));
 }
 
 void inbound_arrival(struct worker *w, const struct arrival *arrival)

@@ -166,7 +166,8 @@ struct worker {
 
 	uint32_t recv_error_tokens;
 	uint32_t recv_error_refill_s;
-	uint32_t recv_errors_heard; /* in the second recv_error_heard_s */
+	uint32_t recv_error_told[RECV_ERROR_TOLD]; /* by hash of source and index: that hash */
+	uint32_t recv_errors_heard;                /* in the second recv_error_heard_s */
 	uint32_t recv_error_heard_s;
 	struct answer_ring replies, punches; /* of a lighthouse */
 	struct reject_bucket rejects[2];     /* by enum direction of what was refused */
@@ -247,7 +248,7 @@ void inbound_train(struct worker *w, const struct io_event *train);
 void inbound_arrival(struct worker *w, const struct arrival *arrival);
 /* Something authenticated has come directly on tunnel, no message. */
 void inbound_alive(struct worker *w, struct tunnel *tunnel, const struct endpoint *source);
-/* Tells source that its index means nothing here, if that is permitted. */
+/* Tells source once that its index means nothing here, if that is permitted. */
 void inbound_recv_error(struct worker *w, const struct endpoint *source, uint32_t index);
 
 /* relay.c */

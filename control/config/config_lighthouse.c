@@ -343,7 +343,25 @@ static void read_calculated(struct config_reader *r, struct lighthouse_options *
 	}
 }
 
-/* Nebula takes a host name too, but then answers at one of its addresses, whichever it is. */
+/* An address, in brackets or not, or a host name; false: neither. */
+static bool parse_dns_host(const char *text, struct dns_options *dns)
+{
+	char bare[ADDR_TEXT_MAX + 2];
+	size_t length = strlen(text);
+
+	if (length > 2 && length < sizeof(bare) && text[0] == '[' && text[length - 1] == ']') {
+		memcpy(bare, text + 1, length - 2);
+		bare[length - 2] = '\0';
+		return addr_parse(bare, &dns->host) == 0;
+	}
+	if (addr_parse(text, &dns->host) == 0)
+		return true;
+	if (!is_host_name(text, length))
+		return false;
+	memcpy(dns->name, text, length + 1);
+	return true;
+}
+
 static void read_dns(struct config_reader *r, struct dns_options *dns, bool am_lighthouse)
 {
 	const char *host = read_text(r, "lighthouse.dns.host");
@@ -353,10 +371,10 @@ static void read_dns(struct config_reader *r, struct dns_options *dns, bool am_l
 	dns->serve = wanted && am_lighthouse;
 	dns->port = (uint16_t)read_int(r, "lighthouse.dns.port", 1, UINT16_MAX);
 	dns->any = host[0] == '\0' || strcmp(host, "[::]") == 0 || strcmp(host, "::") == 0;
-	if (!dns->any && addr_parse(host, &dns->host) != 0)
+	if (!dns->any && !parse_dns_host(host, dns))
 		finding_error(r->findings, read_where(r, "lighthouse.dns.host"),
-			      "lighthouse.dns.host: \"%s\" is no address; write an address of this "
-			      "host, or nothing for all of them",
+			      "lighthouse.dns.host: \"%s\" is no address and no host name; write "
+			      "an address of this host, or nothing for all of them",
 			      finding_quote(host, quote));
 	if (wanted && !am_lighthouse)
 		finding_warning(r->findings, read_where(r, "lighthouse.serve_dns"),

@@ -14,8 +14,7 @@
 #define LOOKUP_MIN_NS  (10 * MS_NS)
 #define LOOKUP_MAX_NS  (60 * S_NS)
 
-/* Letters, digits, '-' and '_' in labels of 1 to 63, and more than digits and dots. */
-static bool is_host_name(const char *text, size_t length)
+bool is_host_name(const char *text, size_t length)
 {
 	static const char letters[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";

@@ -44,6 +44,8 @@ void read_unsafe_routes(struct config_reader *r);
 
 /* config_static.c */
 void read_static_hosts(struct config_reader *r);
+/* Letters, digits, '-' and '_' in labels of 1 to 63, and more than digits and dots? */
+bool is_host_name(const char *text, size_t length);
 /* Reads NAME:PORT; port 0 only if it may be. False: it is none. */
 bool read_name_and_port(struct config_reader *r, const struct yaml_node *node, bool zero,
 			struct config_name *out);

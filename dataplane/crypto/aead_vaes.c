@@ -16,6 +16,8 @@
  *    before. Here 8 blocks are multiplied by H^8 .. H^1 (16 by H^16 .. H^1 where two batches are
  * left), the products are added, and the sum is reduced once. The steps stand between the AES
  * rounds of a batch: opening hashes the batch it decrypts, sealing hashes the one before.
+ *  - AAD needs no AES, so only the multiplier's pace counts: 32 blocks share a reduction. A relay's
+ *    frame is all AAD (PROTOCOL.md 7.3); its tag has a function of its own.
  *  - A product is three 64-bit multiplications (Karatsuba); the sums of the halves of the powers
  *    are kept with the key.
  *  - Bits within a GHASH block run the other way than in a register. Bytes are reversed on loading;
@@ -44,6 +46,7 @@
 
 #define BATCH        128 /* bytes: 8 blocks in 4 registers */
 #define BATCH_BLOCKS 8
+#define WIDE         512 /* bytes of AAD with one reduction: 32 blocks */
 
 /* Sums of products, not yet reduced: low + middle * x^64 + high * x^128, in both lanes. */
 struct sums {
@@ -134,7 +137,7 @@ INLINE __m128i keep(__m128i block, size_t n)
 INLINE struct sums multiply(__m256i pair, const struct schedule *s, size_t power)
 {
 	__m256i h = load_pair(&s->power[POWERS - power]);
-	__m256i halves = load_pair(&s->halves[POWERS - power]);
+	__m256i halves = load_pair(&s->halves[HALVES - power]);
 	__m256i sum = _mm256_xor_si256(pair, _mm256_shuffle_epi32(pair, 0x4e));
 
 	return (struct sums){
@@ -217,28 +220,71 @@ INLINE __m128i hash_batch(const struct schedule *s, struct hashing *h)
 	return reduce(&h->sums);
 }
 
-/* GHASH of the AAD, padded to whole blocks. A header is one block; a relayed frame is all AAD. */
-INLINE __m128i hash_aad(const struct schedule *s, const uint8_t *aad, size_t bytes)
+/*
+ * The same for any power, of which the highest have no halves with the key: two cheap steps more,
+ * which the multiplier's pace hides.
+ */
+INLINE void add_any(struct sums *sums, __m256i pair, const struct schedule *s, size_t power)
+{
+	__m256i h = load_pair(&s->power[POWERS - power]);
+	__m256i halves = _mm256_xor_si256(h, _mm256_shuffle_epi32(h, 0x4e));
+	__m256i sum = _mm256_xor_si256(pair, _mm256_shuffle_epi32(pair, 0x4e));
+
+	sums->low = _mm256_xor_si256(sums->low, _mm256_clmulepi64_epi128(pair, h, 0x00));
+	sums->middle = _mm256_xor_si256(sums->middle, _mm256_clmulepi64_epi128(sum, halves, 0x00));
+	sums->high = _mm256_xor_si256(sums->high, _mm256_clmulepi64_epi128(pair, h, 0x11));
+}
+
+/* Adds bytes of AAD, at most WIDE; hash goes into the first block, which gets H^power. */
+INLINE void hash_run(struct sums *sums, const struct schedule *s, const uint8_t *aad, size_t bytes,
+		     size_t power, __m128i hash)
+{
+	__m256i carry = _mm256_zextsi128_si256(hash);
+
+#pragma GCC unroll 8
+	for (; bytes >= 2 * BLOCK; bytes -= 2 * BLOCK, aad += 2 * BLOCK, power -= 2) {
+		add_any(sums, _mm256_xor_si256(reverse_pair(load_pair(aad)), carry), s, power);
+		carry = _mm256_setzero_si256();
+	}
+	if (bytes > BLOCK) {
+		__m128i last = reverse(load_short(aad + BLOCK, bytes - BLOCK));
+		__m256i pair = _mm256_set_m128i(last, reverse(load(aad)));
+
+		add_any(sums, _mm256_xor_si256(pair, carry), s, power);
+	} else if (bytes > 0) {
+		__m256i pair = _mm256_zextsi128_si256(reverse(load_short(aad, bytes)));
+
+		add_any(sums, _mm256_xor_si256(pair, carry), s, power);
+	}
+}
+
+/* All of the AAD but its last 1 to WIDE bytes; *aad and *bytes are then those. */
+INLINE __m128i hash_wide(const struct schedule *s, const uint8_t **aad, size_t *bytes)
 {
 	__m128i hash = _mm_setzero_si128();
 
-	if (bytes == BLOCK) {
-		struct sums sums = multiply(_mm256_zextsi128_si256(reverse(load(aad))), s, 1);
+	for (; *bytes > WIDE; *bytes -= WIDE, *aad += WIDE) {
+		struct sums sums = no_sums();
 
-		return reduce(&sums);
-	}
-	for (; bytes >= BATCH; bytes -= BATCH, aad += BATCH)
-		hash = hash_batch(s, &(struct hashing){.from = aad, .hash = hash});
-	while (bytes > 0) {
-		size_t n = bytes < BLOCK ? bytes : BLOCK;
-		__m128i block = _mm_xor_si128(hash, reverse(load_short(aad, n)));
-		struct sums sums = multiply(_mm256_zextsi128_si256(block), s, 1);
-
+		hash_run(&sums, s, *aad, WIDE, WIDE / BLOCK, hash);
 		hash = reduce(&sums);
-		bytes -= n;
-		aad += n;
 	}
 	return hash;
+}
+
+/* GHASH of the AAD, padded to whole blocks. A header is one block. */
+INLINE __m128i hash_aad(const struct schedule *s, const uint8_t *aad, size_t bytes)
+{
+	struct sums sums = no_sums();
+
+	if (bytes == BLOCK) {
+		sums = multiply(_mm256_zextsi128_si256(reverse(load(aad))), s, 1);
+	} else {
+		__m128i hash = hash_wide(s, &aad, &bytes);
+
+		hash_run(&sums, s, aad, bytes, (bytes + BLOCK - 1) / BLOCK, hash);
+	}
+	return reduce(&sums);
 }
 
 /* --- AES in counter mode */
@@ -465,6 +511,24 @@ INLINE __m128i crypt_tail(struct tail *tail, unsigned n, __m256i counters, __m12
 
 /* --- the whole packet */
 
+/* The tag of a packet without payload: a relay's frame is all AAD. */
+INLINE __m128i frame_tag(const struct schedule *s, const uint8_t *nonce, const uint8_t *aad,
+			 size_t bytes)
+{
+	__m128i mask = _mm_xor_si128(first_counter(nonce), s->round[0]);
+	__m128i lengths = lengths_block(bytes, 0), hash;
+	struct sums sums;
+
+#pragma GCC unroll 16
+	for (unsigned i = 1; i < ROUNDS; i++)
+		mask = _mm_aesenc_si128(mask, s->round[i]);
+	mask = _mm_aesenclast_si128(mask, s->round[ROUNDS]);
+	hash = hash_wide(s, &aad, &bytes);
+	sums = multiply(_mm256_zextsi128_si256(lengths), s, 1);
+	hash_run(&sums, s, aad, bytes, (bytes + BLOCK - 1) / BLOCK + 1, hash);
+	return _mm_xor_si128(mask, reverse(reduce(&sums)));
+}
+
 /* Encrypts or decrypts and returns the tag that the packet has. sealing is constant. */
 INLINE __m128i crypt_packet(const struct schedule *s, const uint8_t *nonce, const uint8_t *aad,
 			    size_t aad_bytes, const uint8_t *in, size_t length, uint8_t *out,
@@ -525,7 +589,10 @@ TARGET static void seal(const struct aead_key *key, const uint8_t nonce[AEAD_NON
 {
 	const struct schedule *s = (const struct schedule *)key->state;
 
-	store(out + length, crypt_packet(s, nonce, aad, aad_bytes, in, length, out, true));
+	if (length == 0)
+		store(out, frame_tag(s, nonce, aad, aad_bytes));
+	else
+		store(out + length, crypt_packet(s, nonce, aad, aad_bytes, in, length, out, true));
 }
 
 TARGET static int open(const struct aead_key *key, const uint8_t nonce[AEAD_NONCE_BYTES],
@@ -535,6 +602,8 @@ TARGET static int open(const struct aead_key *key, const uint8_t nonce[AEAD_NONC
 	const struct schedule *s = (const struct schedule *)key->state;
 	__m128i received = load(in + length);
 
+	if (length == 0)
+		return tag_check(frame_tag(s, nonce, aad, aad_bytes), received);
 	return tag_check(crypt_packet(s, nonce, aad, aad_bytes, in, length, out, false), received);
 }
 
@@ -598,11 +667,12 @@ TARGET int vaes_key_init(struct aead_key *key, const uint8_t raw[AEAD_KEY_BYTES]
 	for (unsigned i = 1; i < ROUNDS; i++)
 		h = _mm_aesenc_si128(h, s->round[i]);
 	h = times_x(reverse(_mm_aesenclast_si128(h, s->round[ROUNDS])));
-	for (unsigned i = POWERS; i < POWERS + SPARE; i++)
-		s->power[i] = s->halves[i] = _mm_setzero_si128();
-	for (unsigned i = POWERS; i-- > 0;) {
-		s->power[i] = h;
-		s->halves[i] = _mm_xor_si128(h, _mm_srli_si128(h, 8));
+	for (unsigned i = 0; i < SPARE; i++)
+		s->power[POWERS + i] = s->halves[HALVES + i] = _mm_setzero_si128();
+	for (unsigned i = 1; i <= POWERS; i++) {
+		s->power[POWERS - i] = h;
+		if (i <= HALVES)
+			s->halves[HALVES - i] = _mm_xor_si128(h, _mm_srli_si128(h, 8));
 		/* The next power, by the first one, which stands in the last place. */
 		struct sums sums = multiply(_mm256_zextsi128_si256(h), s, 1);
 

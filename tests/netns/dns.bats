@@ -197,3 +197,32 @@ answers_are() {
 	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
 	grep -q "lighthouse.dns: no answers are given at ${UNDERLAY[l]}:53" "${NODE_LOG[l]}"
 }
+
+# at_name PROGRAM HOST: where a lighthouse whose lighthouse.dns.host is HOST listens at port 5353
+at_name() {
+	hub_start l "$1" lighthouse="  serve_dns: true
+  dns: {host: '$2', port: 5353}"
+	wait_for 5 listens_for_dns
+	in_ns l ss -Hlun 'sport = :5353' | awk '{ print $4 }'
+	node_end l
+}
+
+listens_for_dns() {
+	[ -n "$(in_ns l ss -Hlun 'sport = :5353')" ]
+}
+
+@test "a lighthouse answers DNS at a name, as nebula does" {
+	local program
+	for program in "$M57" "$NEBULA"; do
+		command -v "$program" >/dev/null || continue
+		[ "$(at_name "$program" localhost)" = 127.0.0.1:5353 ]
+		[ "$(at_name "$program" "[::1]")" = "[::1]:5353" ]
+	done
+	# a name that nobody knows: said, and all else works
+	hub_start l "$M57" lighthouse="  serve_dns: true
+  dns: {host: nobody.invalid, port: 5353}"
+	hub_start a "$M57"
+	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	wait_for 10 grep -q "lighthouse.dns: no answers are given at nobody.invalid:5353" "${NODE_LOG[l]}"
+	run ! listens_for_dns
+}

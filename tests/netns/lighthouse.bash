@@ -48,7 +48,7 @@ hub_remove() {
 	NODE_PID=()
 }
 
-# hub_config SIDE [EXTRA YAML]: port=, lighthouse= (lines under lighthouse:), more= (top level)
+# hub_config SIDE [EXTRA YAML]: INTERVAL (of lighthouse updates, s), port=, lighthouse= (lines under lighthouse:), more= (top level)
 hub_config() {
 	local side=$1 port=4242 lighthouse="" more="" role
 	shift
@@ -64,7 +64,7 @@ static_host_map:
   "${OVERLAY[l]}": ["${UNDERLAY[l]}:4242"]
 lighthouse:
   $role
-  interval: 5
+  interval: ${INTERVAL:-5}
 $lighthouse
 listen: {host: 0.0.0.0, port: $port}
 tun: {dev: tun-$side}

@@ -189,6 +189,21 @@ path_opens() {
 	in_ns a ping -q -c 20 -i 0.01 -W 2 "${OVERLAY[b]}"
 }
 
+# 1.6.1 acts on the fourth recv_error for a tunnel, and what it says to a relay of its own accord are
+# its updates: the relay answers the first four times, the second begins a handshake.
+@test "the relay restarts: nebula at one end" {
+	local INTERVAL=2
+	need_nebula
+	relay_net "$M57" "$M57" "$NEBULA"
+	found_within 15000 a b
+	paced b
+	node_end l KILL || true
+	node_start l "$M57"
+	wait_for 7 answers $(($(grep -c time= "$PAIR_DIR/pings") + 3))
+	echo "# longest gap $(paced_gap) s" >&3
+	in_ns a ping -q -c 20 -i 0.01 -W 2 "${OVERLAY[b]}"
+}
+
 @test "one of two relays dies" {
 	local used relays
 	UNDERLAY[ra]=192.0.2.8
@@ -218,4 +233,58 @@ path_opens() {
 
 both_relays_known() {
 	[ "$(ctl a print-relays | grep -c 'terminal  *established  *10.42.0.2 ')" = 2 ]
+}
+
+# retold SIDE YAML: relay.* of SIDE by a reload
+retold() {
+	sed -i "s|^relay: .*|relay: $2|" "$PAIR_DIR/$1.yml"
+	ctl "$1" reload
+}
+
+# reported SIDE RELAYS: what the lighthouse has of SIDE's relays, as JSON prints them
+reported() {
+	[ "$(ctl l -json list-lighthouse-addrmap | python3 -c '
+import json, sys
+for host in json.load(sys.stdin):
+    if host["vpnAddr"] == sys.argv[1]:
+        for owner, words in host["addrMap"].items():
+            print(*words["relay"], end="")' "${OVERLAY[$1]}")" = "$2" ]
+}
+
+@test "relay.* follow a reload" {
+	hub_start l "$M57" more="relay: {am_relay: false}"
+	hub_start a "$M57" more="relay: {relays: [], use_relays: true}"
+	hub_start b "$M57" more="relay: {relays: [\"${OVERLAY[l]}\"]}"
+	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	wait_for 10 in_ns b ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	wait_for 6 reported b "${OVERLAY[l]}"
+	run ! in_ns a ping -c 1 -W 1 -q "${OVERLAY[b]}"
+	ctl l drops -interval 0 | grep -q '^relay_refused '
+
+	retold l '{am_relay: true}'
+	found_within 15000 a b
+
+	# relays that others have are not used any more, once the tunnel is closed
+	retold a '{use_relays: false}'
+	ctl a close-tunnel "${OVERLAY[b]}"
+	run ! in_ns a ping -c 1 -W 1 -q "${OVERLAY[b]}"
+	ctl a why "${OVERLAY[b]}" | grep -q 'relays are not used here: relay.use_relays'
+	retold a '{use_relays: true}'
+	found_within 15000 a b
+
+	# it relays no more: what goes through it stops
+	retold l '{am_relay: false}'
+	wait_for 5 no_answer
+	retold l '{am_relay: true}'
+	found_within 15000 a b
+
+	# the lighthouse is told at once, not by the next report
+	retold b '{relays: []}'
+	wait_for 2 reported b ""
+	retold b '{relays: ["10.42.0.9"]}'
+	wait_for 2 reported b "${OVERLAY[l]}"
+}
+
+no_answer() {
+	! in_ns a ping -c 1 -W 0.3 -q "${OVERLAY[b]}"
 }

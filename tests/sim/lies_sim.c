@@ -1,49 +1,13 @@
 /* lies_sim.c - lighthouses and hosts that lie, or talk nonsense (PROTOCOL.md 13.6). */
 #include <sodium.h>
 
-#include "peers/lighthouse_wire.h"
-#include "peers/node_state.h"
-#include "sim.h"
-
-#define L (&sim->nodes[0])
-#define A (&sim->nodes[1])
-#define B (&sim->nodes[2])
+#include "hub.h"
 
 static void network(struct sim *sim)
 {
-	for (int i = 0; i < 3; i++)
-		sim_add(sim);
-	sim_client(A, L);
-	sim_client(B, L);
-	sim->recording = true;
-	for (int i = 0; i < 3; i++)
-		sim_start_node(&sim->nodes[i]);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
-}
-
-static struct peer_host *host_of(struct sim_node *at, uint32_t id)
-{
-	struct addr addr = addr_from_v4(0x0a2a0000 + id);
-
-	return tunnels_find_host(&at->node->tunnels, &addr);
-}
-
-static struct lighthouse_message message_about(enum lighthouse_type type, uint32_t id)
-{
-	return (struct lighthouse_message){.type = type,
-					   .form = LIGHTHOUSE_V1,
-					   .has_addr = true,
-					   .addr = addr_from_v4(0x0a2a0000 + id)};
-}
-
-static void say(struct sim_node *to, struct sim_node *from,
-		const struct lighthouse_message *message)
-{
-	uint8_t bytes[LIGHTHOUSE_BYTES_MAX];
-	size_t length = lighthouse_encode(message, bytes, sizeof(bytes));
-
-	cr_assert_gt(length, 0);
-	sim_opened(to, from, WIRE_LIGHTHOUSE, bytes, length);
 }
 
 /* What A is told about a host, or a host says of itself: never believed. */
@@ -81,8 +45,8 @@ static bool was_sent_to(struct sim *sim, const struct endpoint *to)
 /* A asks for a host that nobody knows, and the lighthouse makes something up. */
 static void lying_lighthouse(struct sim *sim)
 {
-	struct lighthouse_message reply = message_about(LIGHTHOUSE_REPLY, 77);
-	struct lighthouse_message punch = message_about(LIGHTHOUSE_PUNCH, 77);
+	struct lighthouse_message reply = hub_message(LIGHTHOUSE_REPLY, 77);
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 77);
 	struct endpoint lies[16], honest = sim_endpoint(66, 4242);
 	size_t count;
 
@@ -99,20 +63,20 @@ static void lying_lighthouse(struct sim *sim)
 			reply.v4[0] = reply.v6[0] = punch.v4[0] = punch.v6[0] = lies[i];
 			if (!v6 && !addr_is_v4(&lies[i].addr))
 				continue;
-			say(A, L, &reply);
-			say(A, L, &punch);
+			hub_say(A, L, &reply);
+			hub_say(A, L, &punch);
 		}
 		/* a message without an address, or that v4 field, is passed over by the decoder */
 		cr_assert(A->drops[DROP_LIGHTHOUSE_ADDRESS] > before ||
 				  addr_v4(&lies[i].addr) == 0 || addr_is_zero(&lies[i].addr),
 			  "lie %zu", i);
 		sim_run(sim, 10 * SIM_MS);
-		cr_assert_eq(remotes_usable(host_of(A, 77)->remotes), 0, "lie %zu", i);
+		cr_assert_eq(remotes_usable(hub_host(A, 77)->remotes), 0, "lie %zu", i);
 	}
 	reply.v4_count = 1;
 	reply.v6_count = 0;
 	reply.v4[0] = honest;
-	say(A, L, &reply);
+	hub_say(A, L, &reply);
 	sim_run(sim, 2 * SIM_S);
 	for (size_t i = 0; i < count; i++)
 		cr_assert_not(was_sent_to(sim, &lies[i]), "lie %zu", i);
@@ -130,14 +94,14 @@ Test(sim_lies, lying_lighthouse)
 /* A says that it is everywhere. The lighthouse keeps what can be, and hands out no more. */
 static void lying_host(struct sim *sim)
 {
-	struct lighthouse_message update = message_about(LIGHTHOUSE_UPDATE, 2);
+	struct lighthouse_message update = hub_message(LIGHTHOUSE_UPDATE, 2);
 	struct endpoint lies[16];
 	struct remotes *remotes;
 	size_t count;
 
 	network(sim);
 	count = lies_of(sim, lies) - 1; /* the last one is A's own, and right */
-	remotes = host_of(L, 2)->remotes;
+	remotes = hub_host(L, 2)->remotes;
 	for (size_t i = 0; i < count; i++) {
 		if (addr_is_v4(&lies[i].addr))
 			update.v4[update.v4_count++] = lies[i];
@@ -145,7 +109,7 @@ static void lying_host(struct sim *sim)
 			update.v6[update.v6_count++] = lies[i];
 	}
 	update.v4[update.v4_count++] = L->endpoint; /* the lighthouse's own socket */
-	say(L, A, &update);
+	hub_say(L, A, &update);
 	cr_assert_eq(remotes->count, 1, "what was learned: %u", remotes->count);
 	cr_assert_geq(L->drops[DROP_LIGHTHOUSE_ADDRESS], 10);
 	sim_send(B, 0, 2, 1);
@@ -185,20 +149,20 @@ Test(sim_lies, all_on_loopback)
 /* A hundred thousand reports with addresses that are all different: so many are kept. */
 static void flood_of_updates(struct sim *sim)
 {
-	struct lighthouse_message update = message_about(LIGHTHOUSE_UPDATE, 2);
+	struct lighthouse_message update = hub_message(LIGHTHOUSE_UPDATE, 2);
 	struct remotes *remotes;
 	size_t hosts;
 
 	network(sim);
 	sim->recording = false;
-	remotes = host_of(L, 2)->remotes;
+	remotes = hub_host(L, 2)->remotes;
 	hosts = L->node->tunnels.by_addr.count;
 	update.v4_count = LIGHTHOUSE_ENTRIES_MAX;
 	for (uint32_t i = 0; i < 100000; i++) {
 		for (uint32_t j = 0; j < LIGHTHOUSE_ENTRIES_MAX; j++)
 			update.v4[j] = (struct endpoint){
 				addr_from_v4(0xc8000000 + i * LIGHTHOUSE_ENTRIES_MAX + j), 4242};
-		say(L, A, &update);
+		hub_say(L, A, &update);
 		if (i % 1000 == 0)
 			sim_run(sim, SIM_MS);
 	}
@@ -229,7 +193,7 @@ static void nonsense(struct sim *sim)
 	network(sim);
 	sim->recording = false;
 	for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++) {
-		struct lighthouse_message message = message_about(types[t], 2);
+		struct lighthouse_message message = hub_message(types[t], 2);
 
 		message.v4[message.v4_count++] = sim_endpoint(66, 4242);
 		message.v6[message.v6_count++] = (struct endpoint){{{0x20, 1, [15] = 1}}, 4242};

@@ -1,29 +1,7 @@
 /* lighthouse_sim.c - hosts that find each other by lighthouses, and the traps of PROTOCOL.md 13.6.
  */
-#include "peers/lighthouse_wire.h"
-#include "peers/node_state.h"
-#include "sim.h"
+#include "hub.h"
 #include "wire.h"
-
-#define L (&sim->nodes[0])
-#define A (&sim->nodes[1])
-#define B (&sim->nodes[2])
-
-/* A lighthouse and two clients of it, not started. */
-static void network(struct sim *sim)
-{
-	for (int i = 0; i < 3; i++)
-		sim_add(sim);
-	sim_client(A, L);
-	sim_client(B, L);
-	sim->recording = true;
-}
-
-static void start_all(struct sim *sim)
-{
-	for (uint32_t i = 0; i < sim->node_count; i++)
-		sim_start_node(&sim->nodes[i]);
-}
 
 /* Runs in steps of a millisecond until the packet is there; how long that took. */
 static uint64_t until_got(struct sim *sim, struct sim_node *at, uint32_t from, uint64_t number,
@@ -36,36 +14,13 @@ static uint64_t until_got(struct sim *sim, struct sim_node *at, uint32_t from, u
 	return sim->now_ns - start;
 }
 
-static struct peer_host *host_of(struct sim_node *at, uint32_t id)
-{
-	struct addr addr = addr_from_v4(0x0a2a0000 + id);
-
-	return tunnels_find_host(&at->node->tunnels, &addr);
-}
-
-static void say(struct sim_node *to, struct sim_node *from,
-		const struct lighthouse_message *message)
-{
-	uint8_t bytes[LIGHTHOUSE_BYTES_MAX];
-	size_t length = lighthouse_encode(message, bytes, sizeof(bytes));
-
-	cr_assert_gt(length, 0);
-	sim_opened(to, from, WIRE_LIGHTHOUSE, bytes, length);
-}
-
-static struct lighthouse_message message_about(enum lighthouse_type type, uint32_t id)
-{
-	return (struct lighthouse_message){
-		.type = type, .has_addr = true, .addr = addr_from_v4(0x0a2a0000 + id)};
-}
-
 /* --- discovery ---------------------------------------------------------------------------------
  */
 
 static void discovery(struct sim *sim)
 {
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	cr_assert_eq(node_tunnel_count(L->node), 2, "both have reported");
 	sim_send(A, 0, 3, 1);
@@ -85,7 +40,7 @@ Test(sim_lighthouse, discovery)
 /* A packet right after the start: the question waits for the tunnel to the lighthouse. */
 static void discovery_at_start(struct sim *sim)
 {
-	network(sim);
+	hub_add(sim);
 	sim_start_node(L);
 	sim_start_node(B);
 	sim_run(sim, SIM_S);
@@ -102,7 +57,7 @@ Test(sim_lighthouse, discovery_at_start)
 /* B comes later than A's question; the lighthouse itself comes last. */
 static void discovery_of_the_late(struct sim *sim)
 {
-	network(sim);
+	hub_add(sim);
 	sim_start_node(A);
 	sim_send(A, 0, 3, 1);
 	sim_run(sim, 200 * SIM_MS);
@@ -122,10 +77,10 @@ static void discovery_in_bad_weather(struct sim *sim)
 {
 	uint64_t number = 1;
 
-	network(sim);
+	hub_add(sim);
 	sim->weather = (struct sim_weather){
 		.loss = 200, .duplicate = 50, .delay_min_ns = SIM_MS, .delay_max_ns = 60 * SIM_MS};
-	start_all(sim);
+	hub_start(sim);
 	for (int i = 0; i < 30; i++, sim_run(sim, SIM_S))
 		sim_send(A, 0, 3, number++);
 	cr_assert_gt(sim_got(B, 2), 5, "seed %llu: %zu", (unsigned long long)sim->seed,
@@ -141,11 +96,11 @@ static void two_lighthouses(struct sim *sim)
 {
 	struct sim_node *other;
 
-	network(sim);
+	hub_add(sim);
 	other = sim_add(sim);
 	sim_client(A, other);
 	sim_client(B, other);
-	start_all(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	sim_kill_node(sim->seed % 2 ? L : other);
 	sim_send(A, 0, 3, 1);
@@ -162,10 +117,10 @@ static void two_nats(struct sim *sim)
 {
 	uint64_t took;
 
-	network(sim);
+	hub_add(sim);
 	sim_behind_nat(A);
 	sim_behind_nat(B);
-	start_all(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	sim_send(A, 0, 3, 1);
 	took = until_got(sim, B, 2, 1, 6 * SIM_S);
@@ -183,11 +138,11 @@ Test(sim_lighthouse, two_nats)
 /* With punchy.respond the other side calls too, and can be the one that gets through. */
 static void respond(struct sim *sim)
 {
-	network(sim);
+	hub_add(sim);
 	sim_behind_nat(A);
 	B->options.lighthouse.punch_respond = true;
 	B->options.lighthouse.respond_delay_ns = 500 * SIM_MS;
-	start_all(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	/* Nothing of A's comes to B, until B has called A. */
 	sim->cut[0] = A->nat.outside;
@@ -217,8 +172,8 @@ static void learned_anew(struct sim *sim)
 	struct endpoint thief = sim_endpoint(99, 9);
 	struct sim_datagram *stolen;
 
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	sim_forget(sim);
 	sim->cut[0] = B->endpoint;
@@ -228,7 +183,7 @@ static void learned_anew(struct sim *sim)
 	stolen = sim_find(sim, &B->endpoint, &L->endpoint, WIRE_MESSAGE, 0, 0);
 	cr_assert(stolen);
 	sim->cut[0] = sim->cut[1] = (struct endpoint){0};
-	node_rehandshake(B->node, host_of(B, 1)->primary, "test");
+	node_rehandshake(B->node, hub_host(B, 1)->primary, "test");
 	sim_run(sim, 200 * SIM_MS);
 	sim_inject(sim, &thief, &L->endpoint, stolen->bytes, stolen->length, SIM_MS);
 	sim_run(sim, 12 * SIM_S);
@@ -248,11 +203,11 @@ Test(sim_lighthouse, learned_anew)
  */
 static void respond_in_vain(struct sim *sim)
 {
-	network(sim);
+	hub_add(sim);
 	sim_behind(A, NAT_SYMMETRIC, 0);
 	sim_behind(B, NAT_SYMMETRIC, 0);
 	A->options.lighthouse.punch_respond = B->options.lighthouse.punch_respond = true;
-	start_all(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	sim_send(A, 0, 3, 1);
 	sim_run(sim, 10 * SIM_S);
@@ -281,8 +236,8 @@ static size_t sealed(struct sim *sim, struct sim_node *from, struct sim_node *to
 /* One update when the tunnel is made, then one per interval; each is acknowledged. */
 static void updates(struct sim *sim)
 {
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	cr_assert_eq(sealed(sim, A, L), 1);
 	cr_assert_eq(sealed(sim, L, A), 1);
@@ -300,9 +255,9 @@ Test(sim_lighthouse, updates)
 
 static void interval_zero(struct sim *sim)
 {
-	network(sim);
+	hub_add(sim);
 	A->options.lighthouse.interval_ns = 0;
-	start_all(sim);
+	hub_start(sim);
 	sim_run(sim, 60 * SIM_S);
 	cr_assert_eq(sealed(sim, A, L), 1);
 }
@@ -315,8 +270,8 @@ Test(sim_lighthouse, interval_zero)
 /* A lighthouse that was restarted knows everybody again after an interval. */
 static void restart(struct sim *sim)
 {
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	sim_kill_node(L);
 	sim_start_node(L);
@@ -334,8 +289,8 @@ Test(sim_lighthouse, restart)
 /* Live tunnels do not notice that the lighthouse is gone. */
 static void lighthouse_down(struct sim *sim)
 {
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	sim_send(A, 0, 3, 1);
 	sim_run(sim, SIM_S);
@@ -355,8 +310,8 @@ static void moved(struct sim *sim)
 {
 	struct sim_datagram *first;
 
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	B->endpoint = sim_endpoint(77, 4242);
 	sim_run(sim, 10 * SIM_S);
@@ -364,7 +319,7 @@ static void moved(struct sim *sim)
 	cr_assert_lt(until_got(sim, B, 2, 1, SIM_S), 10 * SIM_MS);
 	first = sim_find(sim, &A->endpoint, &B->endpoint, WIRE_HANDSHAKE, 1, 0);
 	cr_assert_not_null(first);
-	cr_assert_eq(host_of(L, 3)->remotes->count, 1, "the old place is forgotten");
+	cr_assert_eq(hub_host(L, 3)->remotes->count, 1, "the old place is forgotten");
 }
 
 Test(sim_lighthouse, moved)
@@ -375,8 +330,8 @@ Test(sim_lighthouse, moved)
 /* A silent host that moves says so at once: what others send finds it. */
 static void moved_and_told(struct sim *sim)
 {
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	sim_send(A, 0, 3, 1);
 	sim_run(sim, 3 * SIM_S);
@@ -405,21 +360,21 @@ static void replies_eat_no_attempts(struct sim *sim)
 	uint64_t start;
 	struct sim_node *gone;
 
-	network(sim);
+	hub_add(sim);
 	gone = sim_add(sim);
-	start_all(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	sim_send(A, 0, gone->id, 1);
 	start = sim->now_ns;
 	sim_kill_node(gone);
 	sim_run(sim, SIM_MS);
 	for (uint32_t i = 0; i < 200 && node_pending_count(A->node) > 0; i++) {
-		struct lighthouse_message reply = message_about(LIGHTHOUSE_REPLY, gone->id);
+		struct lighthouse_message reply = hub_message(LIGHTHOUSE_REPLY, gone->id);
 
 		reply.v4_count = 1;
 		reply.v4[0] = sim_endpoint(150, (uint16_t)(1000 + i));
 		sim_run(sim, 20 * SIM_MS);
-		say(A, L, &reply);
+		hub_say(A, L, &reply);
 	}
 	cr_assert_gt(sim->now_ns - start, 3900 * SIM_MS, "still trying after 4 s");
 	sim_run(sim, 3 * SIM_S);
@@ -440,14 +395,14 @@ static void unknown_hosts(struct sim *sim)
 {
 	size_t before;
 
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	before = sealed(sim, L, A);
 	sim_send(A, 0, 99, 1);
 	sim_run(sim, 4 * SIM_S);
 	cr_assert_eq(sealed(sim, L, A), before, "no answer");
-	cr_assert_null(host_of(L, 99));
+	cr_assert_null(hub_host(L, 99));
 	sim->recording = false;
 	for (uint32_t i = 0; i < 10000; i++)
 		sim_send(A, i % 2, 1000 + i, 1);
@@ -460,7 +415,7 @@ static void unknown_hosts(struct sim *sim)
 	sim_run(sim, SIM_S);
 	cr_assert(sim_got_number(B, 2, 8));
 	cr_assert_eq(node_pending_count(A->node), 0);
-	cr_assert_null(host_of(A, 1000));
+	cr_assert_null(hub_host(A, 1000));
 }
 
 Test(sim_lighthouse, unknown_hosts)
@@ -471,29 +426,30 @@ Test(sim_lighthouse, unknown_hosts)
 /* Traps 73 and 74, and roles that nobody has. */
 static void not_allowed(struct sim *sim)
 {
-	struct lighthouse_message update = message_about(LIGHTHOUSE_UPDATE, 3);
-	struct lighthouse_message reply = message_about(LIGHTHOUSE_REPLY, 1);
-	struct lighthouse_message punch = message_about(LIGHTHOUSE_PUNCH, 1);
-	struct lighthouse_message query = message_about(LIGHTHOUSE_QUERY, 2);
+	struct lighthouse_message update = hub_message(LIGHTHOUSE_UPDATE, 3);
+	struct lighthouse_message reply = hub_message(LIGHTHOUSE_REPLY, 1);
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 1);
+	struct lighthouse_message query = hub_message(LIGHTHOUSE_QUERY, 2);
 	struct endpoint victim = sim_endpoint(200, 80);
 	size_t sent;
 
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	sim_send(A, 0, 3, 1);
 	sim_run(sim, SIM_S);
 	update.v4_count = reply.v4_count = punch.v4_count = 1;
 	update.v4[0] = reply.v4[0] = punch.v4[0] = victim;
 
-	say(L, A, &update); /* A reports for B */
+	hub_say(L, A, &update); /* A reports for B */
 	cr_assert_eq(L->drops[DROP_LIGHTHOUSE_INVALID], 1);
-	cr_assert_eq(host_of(L, 3)->remotes->count, 1);
+	cr_assert_eq(hub_host(L, 3)->remotes->count, 1);
 
-	say(B, A, &reply); /* A is no lighthouse of B's */
-	say(B, A, &punch);
-	say(B, A, &query); /* nor is B one */
-	say(B, A, &update);
+	hub_say(B, A, &reply); /* A is no lighthouse of B's */
+	hub_say(B, A, &punch);
+	hub_say(B, A, &query); /* nor is B one */
+	update.addr = A->addr;
+	hub_say(B, A, &update);
 	cr_assert_eq(B->drops[DROP_LIGHTHOUSE_INVALID], 4);
 	sent = sim->sent_count;
 	sim_run(sim, 6 * SIM_S);
@@ -511,14 +467,14 @@ static void flood_of_addresses(struct sim *sim)
 {
 	struct allow_rule rule = {{addr_from_v4(0xc6336400), 120}, false}; /* 198.51.100.0/24 */
 	struct allow_list list = {.count = 1, .rules = &rule};
-	struct lighthouse_message update = message_about(LIGHTHOUSE_UPDATE, 2);
+	struct lighthouse_message update = hub_message(LIGHTHOUSE_UPDATE, 2);
 	const struct remotes *remotes;
 	bool v4;
 
 	cr_assert_eq(allow_list_finish(&list, &v4), 0);
-	network(sim);
+	hub_add(sim);
 	L->options.lighthouse.remote_allow.all = &list;
-	start_all(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	for (uint32_t i = 0; i < LIGHTHOUSE_ENTRIES_MAX; i++)
 		update.v4[update.v4_count++] = sim_endpoint(10 + i, 1);
@@ -526,14 +482,14 @@ static void flood_of_addresses(struct sim *sim)
 	update.v4[1] = (struct endpoint){addr_from_v4(0xc6336405), 1}; /* forbidden */
 	update.v6[0] = (struct endpoint){addr_from_v4(0xc6336406), 1}; /* the same as 4-in-6 */
 	update.v6_count = 1;
-	say(L, A, &update);
-	remotes = host_of(L, 2)->remotes;
+	hub_say(L, A, &update);
+	remotes = hub_host(L, 2)->remotes;
 	cr_assert_eq(remotes->count, 1 + REPORTED_MAX, "%u", remotes->count);
 	for (uint32_t i = 0; i < remotes->count; i++)
 		cr_assert(remotes->list[i].to.addr.bytes[12] == 192);
 	update.v4_count = 1;
 	update.v4[0] = sim_endpoint(50, 1);
-	say(L, A, &update);
+	hub_say(L, A, &update);
 	cr_assert_eq(remotes->count, 2, "the newer word replaces the older");
 }
 
@@ -545,17 +501,17 @@ Test(sim_lighthouse, flood_of_addresses)
 /* Trap 76: however many punches are ordered, few bytes leave. */
 static void reflector(struct sim *sim)
 {
-	struct lighthouse_message punch = message_about(LIGHTHOUSE_PUNCH, 2);
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 2);
 	size_t punches = 0;
 
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	punch.v4_count = LIGHTHOUSE_ENTRIES_MAX;
 	for (uint32_t i = 0; i < LIGHTHOUSE_ENTRIES_MAX; i++)
 		punch.v4[i] = sim_endpoint(200, (uint16_t)(1 + i));
 	for (int i = 0; i < 1000; i++) {
-		say(B, L, &punch);
+		hub_say(B, L, &punch);
 		sim_run(sim, SIM_MS);
 	}
 	sim_run(sim, 3 * SIM_S);
@@ -576,15 +532,15 @@ static void unasked_reply(struct sim *sim)
 {
 	struct lighthouse_message reply;
 
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
 	for (uint32_t i = 100; i < 1100; i++) {
-		reply = message_about(LIGHTHOUSE_REPLY, i);
+		reply = hub_message(LIGHTHOUSE_REPLY, i);
 		reply.v4_count = 1;
 		reply.v4[0] = sim_endpoint(9, 9);
-		say(A, L, &reply);
-		cr_assert_null(host_of(A, i));
+		hub_say(A, L, &reply);
+		cr_assert_null(hub_host(A, i));
 	}
 }
 
@@ -596,13 +552,13 @@ Test(sim_lighthouse, unasked_reply)
 /* What a host reported goes when its last tunnel goes: the cache is bounded by the tunnels. */
 static void cache_ends(struct sim *sim)
 {
-	network(sim);
-	start_all(sim);
+	hub_add(sim);
+	hub_start(sim);
 	sim_run(sim, SIM_S);
-	cr_assert_not_null(host_of(L, 3));
+	cr_assert_not_null(hub_host(L, 3));
 	node_shutdown(B->node);
 	sim_run(sim, SIM_S);
-	cr_assert_null(host_of(L, 3));
+	cr_assert_null(hub_host(L, 3));
 }
 
 Test(sim_lighthouse, cache_ends_with_the_tunnel)
@@ -631,7 +587,7 @@ static void handshakes_denied(struct sim *sim)
 		strict->options.lighthouse.remote_allow =
 			(struct remote_allow){.range_count = 1, .ranges = &range};
 	sim_static(A, 3, &B->endpoint);
-	start_all(sim);
+	hub_start(sim);
 	sim_send(A, 0, 3, 1);
 	sim_run(sim, 10 * SIM_S);
 	cr_assert(!sim_got_number(B, 2, 1));
@@ -651,9 +607,9 @@ static void roaming_denied(struct sim *sim)
 	bool v4;
 
 	cr_assert_eq(allow_list_finish(&list, &v4), 0);
-	network(sim);
+	hub_add(sim);
 	B->options.lighthouse.remote_allow.all = &list;
-	start_all(sim);
+	hub_start(sim);
 	sim_send(A, 0, 3, 1);
 	sim_run(sim, SIM_S);
 	home = A->endpoint;
@@ -683,7 +639,7 @@ static void calculated(struct sim *sim)
 	L->options.lighthouse.calculated = masks;
 	L->options.lighthouse.calculated_count = 2;
 	sim->recording = true;
-	start_all(sim);
+	hub_start(sim);
 	sim_send(L, 0, 2, 1);
 	cr_assert_lt(until_got(sim, A, 1, 1, SIM_S), 10 * SIM_MS);
 	for (size_t i = 0; i < sim->sent_count; i++)
@@ -712,7 +668,7 @@ static void soak(struct sim *sim)
 		if (i % 2)
 			sim_behind_nat(&sim->nodes[i]);
 	}
-	start_all(sim);
+	hub_start(sim);
 	for (int step = 0; step < 1500; step++) {
 		struct sim_node *node = &sim->nodes[sim_random(sim, 7)];
 

@@ -211,6 +211,32 @@ Test(sim_names, lies)
 	sim_seeds(2, lies);
 }
 
+/* An address that remote_allow_list forbids is not used because DNS says it. */
+static void forbidden(struct sim *sim)
+{
+	struct allow_rule rule = {{sim_endpoint(200, 0).addr, 128}, false};
+	struct allow_list list = {.count = 1, .rules = &rule};
+	struct endpoint at = sim_endpoint(200, 4242);
+	bool v4;
+
+	cr_assert_eq(allow_list_finish(&list, &v4), 0);
+	network(sim);
+	A->options.lighthouse.remote_allow.all = &list;
+	LH->count = 2;
+	LH->addrs[1] = at.addr;
+	sim->recording = true;
+	sim_start_node(L);
+	sim_start_node(A);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_primary(A, 1));
+	cr_assert_eq(sim_count(sim, &A->endpoint, &at, WIRE_HANDSHAKE, 1), 0);
+}
+
+Test(sim_names, forbidden)
+{
+	sim_seeds(2, forbidden);
+}
+
 /* A reload: what goes takes its addresses along, what stays keeps them, what comes is looked up. */
 static void reconfigured(struct sim *sim)
 {

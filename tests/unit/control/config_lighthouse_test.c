@@ -131,6 +131,43 @@ Test(config_lighthouse, a_lighthouse)
 	cr_assert_eq(findings.count, 0, "%s", first());
 }
 
+/* Nebula takes brackets, and names too: Go resolves them. */
+Test(config_lighthouse, dns_host)
+{
+	static const struct {
+		const char *text, *addr, *name;
+		bool any;
+	} cases[] = {
+		{"''", NULL, "", true},
+		{"'[::]'", NULL, "", true},
+		{"'::'", NULL, "", true},
+		{"0.0.0.0", "0.0.0.0", "", false},
+		{"192.0.2.1", "192.0.2.1", "", false},
+		{"'[2001:db8::1]'", "2001:db8::1", "", false},
+		{"'2001:db8::1'", "2001:db8::1", "", false},
+		{"localhost", NULL, "localhost", false},
+		{"lh1.Example.org", NULL, "lh1.Example.org", false},
+	};
+	char text[200];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text),
+			 "listen: {port: 1}\n"
+			 "lighthouse: {am_lighthouse: true, serve_dns: true, dns: {host: %s}}",
+			 cases[i].text);
+		load(text);
+		cr_assert_eq(findings.count, 0, "%s: %s", cases[i].text, first());
+		cr_assert(config->dns.serve);
+		cr_assert_eq(config->dns.any, cases[i].any, "%s", cases[i].text);
+		cr_assert_str_eq(config->dns.name, cases[i].name);
+		if (cases[i].addr) {
+			struct addr addr = addr_of(cases[i].addr);
+
+			cr_assert(addr_equal(&config->dns.host, &addr), "%s", cases[i].text);
+		}
+	}
+}
+
 /* One finding each. */
 Test(config_lighthouse, mistakes)
 {
@@ -185,6 +222,10 @@ Test(config_lighthouse, mistakes)
 		{"static_host_map:\n  10.0.0.1: ['192.0.2.1:1']\n"
 		 "lighthouse: {remote_allow_list: {192.0.2.0/24: false}}",
 		 SEVERITY_WARNING, 3, "forbidden by"},
+		{"lighthouse: {dns: {host: '192.0.2.1:53'}}", SEVERITY_ERROR, 2, "no host name"},
+		{"lighthouse: {dns: {host: '[192.0.2'}}", SEVERITY_ERROR, 2, "no host name"},
+		{"lighthouse: {dns: {host: a..b}}", SEVERITY_ERROR, 2, "no host name"},
+		{"lighthouse: {dns: {host: '1.2.3'}}", SEVERITY_ERROR, 2, "no host name"},
 		{"preferred_ranges: [10.0.0.0/33]", SEVERITY_ERROR, 2, "no prefix"},
 		{"punchy: {delay: 5}", SEVERITY_WARNING, 2, "default 1s"},
 		{"punchy: {respond_delay: 300h}", SEVERITY_WARNING, 2, "too long"},

@@ -4,11 +4,13 @@
 #include <netinet/in.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "dns.h"
 #include "peers/dns_names.h"
+#include "system/resolver.h"
 
 TestSuite(dns_responder);
 
@@ -208,7 +210,7 @@ Test(dns_responder, reconfigure)
 	int taken = socket(AF_INET, SOCK_DGRAM, 0), again = socket(AF_INET, SOCK_DGRAM, 0);
 	struct dns_options options = {.serve = true, .host = addr_from_v4(INADDR_LOOPBACK)};
 	char error[ERROR_LINE_MAX] = "";
-	struct dns *dns = dns_create();
+	struct dns *dns = dns_create(NULL);
 
 	cr_assert_not_null(dns);
 	cr_assert_eq(bind(taken, (struct sockaddr *)&at, size), 0);
@@ -224,4 +226,65 @@ Test(dns_responder, reconfigure)
 	cr_assert_eq(bind(again, (struct sockaddr *)&at, size), 0, "it has gone");
 	close(again);
 	dns_destroy(dns);
+}
+
+static void not_asked(void *context, uint32_t id, enum name_outcome outcome,
+		      const struct addr *addrs, uint32_t count)
+{
+}
+
+/* Is udp port at this address of loopback taken? */
+static bool is_taken(uint32_t v4, uint16_t port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	bool taken;
+
+	at.sin_addr.s_addr = htonl(v4);
+	taken = bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0;
+	close(fd);
+	return taken;
+}
+
+/* The first IPv4 address that the name has; the place before is left then, and not earlier. */
+Test(dns_responder, at_a_name)
+{
+	struct resolver *resolver = resolver_open(not_asked, NULL);
+	struct dns *dns = dns_create(resolver), *deaf = dns_create(NULL);
+	struct dns_options options = {.serve = true, .host = addr_from_v4(INADDR_LOOPBACK)};
+	struct addr found[] = {{{[15] = 1}}, addr_from_v4(0x7f000002), addr_from_v4(0x7f000003)};
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int probe = socket(AF_INET, SOCK_DGRAM, 0);
+	socklen_t size = sizeof(at);
+	char error[ERROR_LINE_MAX] = "";
+
+	cr_assert(resolver && dns && deaf);
+	cr_assert_eq(bind(probe, (struct sockaddr *)&at, size), 0);
+	getsockname(probe, (struct sockaddr *)&at, &size);
+	close(probe);
+	options.port = ntohs(at.sin_port);
+	cr_assert_eq(dns_reconfigure(dns, &options, error), 0);
+	strcpy(options.name, "localhost");
+	cr_assert_eq(dns_reconfigure(deaf, &options, error), -ENOSYS);
+	cr_assert(strstr(error, "localhost"), "%s", error);
+	cr_assert_eq(dns_reconfigure(dns, &options, error), 0);
+	cr_assert(is_taken(INADDR_LOOPBACK, options.port));
+
+	/* no answer: the one before goes on; then nobody waits for an answer any more */
+	cr_assert_neq(dns_found(dns, NAME_FAILED, NULL, 0, error), 0);
+	cr_assert(strstr(error, "localhost"), "%s", error);
+	cr_assert(is_taken(INADDR_LOOPBACK, options.port));
+	cr_assert_eq(dns_found(dns, NAME_FOUND, found, 3, error), 0);
+	cr_assert(!is_taken(0x7f000002, options.port));
+
+	cr_assert_eq(dns_reconfigure(dns, &options, error), 0);
+	cr_assert_eq(dns_found(dns, NAME_FOUND, found, 3, error), 0);
+	cr_assert(is_taken(0x7f000002, options.port));
+	cr_assert(!is_taken(INADDR_LOOPBACK, options.port));
+	cr_assert_eq(dns_reconfigure(dns, &options, error), 0, "the same again");
+	cr_assert_eq(dns_found(dns, NAME_FOUND, &found[2], 1, error), 0);
+	cr_assert(is_taken(0x7f000002, options.port), "and no look-up");
+	dns_destroy(dns);
+	dns_destroy(deaf);
+	resolver_close(resolver);
 }

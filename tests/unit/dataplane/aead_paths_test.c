@@ -16,7 +16,7 @@
 #include "vectors/aead_edge_vectors.h"
 
 #define LENGTH_MAX    9000
-#define AAD_MAX       1400
+#define AAD_MAX       9000
 #define ARENA_BYTES   (16u << 10)
 #define POOL_BYTES    (64u << 10)
 #define KEY_CASES     256 /* random cases per key */
@@ -246,24 +246,39 @@ static void open_case(const struct aead_key *key, const struct packet *p)
 		*victim ^= flip;
 }
 
-/* Every length once, then half of the cases short. */
-static size_t pick_length(uint64_t i)
-{
-	if (i <= LENGTH_MAX)
-		return i;
-	return random_below(random_below(2) ? 300 : LENGTH_MAX + 1);
-}
+/*
+ * Every length of text once, every length of AAD once without text (a relay's frame) and once with;
+ * then anything, half of it short.
+ */
+#define SWEEP_CASES (LENGTH_MAX + 1 + 2 * (AAD_MAX + 1))
 
-static size_t pick_aad_bytes(void)
+static void pick_lengths(uint64_t i, size_t *length, size_t *aad_bytes)
 {
-	switch (random_below(16)) {
+	*length = random_below(random_below(2) ? 300 : LENGTH_MAX + 1);
+	*aad_bytes = 16;
+	if (i <= LENGTH_MAX) {
+		*length = i;
+		return;
+	}
+	i -= LENGTH_MAX + 1;
+	if (i < 2 * (AAD_MAX + 1)) {
+		*length = i % 2 ? 1 + random_below(300) : 0;
+		*aad_bytes = i / 2;
+		return;
+	}
+	switch (random_below(8)) {
 	case 0:
-		return random_below(AAD_MAX + 1);
+		*aad_bytes = random_below(AAD_MAX + 1);
+		break;
 	case 1:
+		*aad_bytes = random_below(200);
+		break;
 	case 2:
-		return random_below(200);
+		*length = 0;
+		*aad_bytes = random_below(AAD_MAX + 1);
+		break;
 	default:
-		return 16;
+		break;
 	}
 }
 
@@ -290,8 +305,7 @@ static void agree(enum aead_cipher cipher, uint64_t cases)
 			keys_renew(rows);
 		}
 		p.counter = random_u64();
-		p.length = pick_length(i);
-		p.aad_bytes = pick_aad_bytes();
+		pick_lengths(i, &p.length, &p.aad_bytes);
 		p.plain = random_bytes(p.length);
 		p.aad = place(&t.aad, p.aad_bytes);
 		memcpy(p.aad, random_bytes(p.aad_bytes), p.aad_bytes);
@@ -317,8 +331,8 @@ Test(aead_paths, edge_vectors)
 	{                                                                                          \
 		want_path(#path);                                                                  \
 		vectors();                                                                         \
-		agree(AEAD_AES256GCM, LENGTH_MAX + 1);                                             \
-		agree(AEAD_CHACHA20POLY1305, LENGTH_MAX + 1);                                      \
+		agree(AEAD_AES256GCM, SWEEP_CASES);                                                \
+		agree(AEAD_CHACHA20POLY1305, SWEEP_CASES);                                         \
 	}
 PATH_TEST(sse)
 PATH_TEST(avx)
@@ -366,7 +380,8 @@ Test(aead_paths, every_flipped_bit_is_refused)
 	static const size_t lengths[] = {0,   1,   15,  16,  17,  31,  32,  33,  63,   64,  65,
 					 95,  96,  97,  127, 128, 129, 255, 256, 257,  383, 384,
 					 385, 511, 512, 513, 640, 767, 768, 769, 1316, 2000};
-	static const size_t aad_lengths[] = {1, 15, 16, 17, 48, 127, 128, 129, AAD_MAX};
+	static const size_t aad_lengths[] = {1,   15,  16,  17,  48,  63,  64,  65,   127,  128,
+					     129, 495, 496, 497, 511, 512, 513, 1024, 1025, 1348};
 	static uint8_t sealed[LENGTH_MAX + AEAD_TAG_BYTES], aad[AAD_MAX], raw[AEAD_KEY_BYTES];
 
 	random_start();
@@ -386,8 +401,13 @@ Test(aead_paths, every_flipped_bit_is_refused)
 		}
 		for (size_t k = 0; k < sizeof(aad_lengths) / sizeof(aad_lengths[0]); k++) {
 			random_fill(aad, aad_lengths[k]);
-			aead_seal(&key, 7, aad, aad_lengths[k], sealed, 20, sealed);
-			flip_all(&key, aad, aad_lengths[k], aad, aad_lengths[k], sealed, 20);
+			for (size_t text = 0; text <= 20; text += 20) { /* 0: a relay's frame */
+				aead_seal(&key, 7, aad, aad_lengths[k], sealed, text, sealed);
+				flip_all(&key, aad, aad_lengths[k], aad, aad_lengths[k], sealed,
+					 text);
+				flip_all(&key, sealed, text + AEAD_TAG_BYTES, aad, aad_lengths[k],
+					 sealed, text);
+			}
 		}
 		aead_key_wipe(&key);
 	}

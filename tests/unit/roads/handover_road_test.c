@@ -194,7 +194,7 @@ Test(handover_road, an_unknown_index_is_answered_where_it_came)
 	rig_receive(rig);
 	flush(rig);
 	cr_expect_eq(rig->io.handed_count, 0);
-	cr_expect_eq(rig->io.sent_count, 1);
+	cr_expect_eq(rig->io.sent_count, RECV_ERROR_REPEATS);
 	cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 1);
 	rig_destroy(rig);
 }

@@ -220,36 +220,58 @@ Test(inbound_road, a_datagram_too_large_for_any_nebula)
 	rig_destroy(rig);
 }
 
-Test(inbound_road, an_unknown_index_is_answered_once_a_run_within_the_bucket)
+static size_t recv_errors_for(struct rig *rig, uint32_t index)
+{
+	uint32_t length;
+	uint8_t packet[100];
+	size_t before = rig->io.sent_count;
+
+	length = tcp(packet, 5000, 0, 20);
+	rig_add(rig, index, rig->counter++, packet, length);
+	rig_receive(rig);
+	return rig->io.sent_count - before;
+}
+
+/* Nebula 1.6.1 acts on the fourth. */
+Test(inbound_road, an_unknown_index_is_answered_four_times_then_once_a_run)
 {
 	struct rig *rig = rig_create(true);
 	uint8_t packet[100];
-	uint32_t length = tcp(packet, 5000, 0, 20), answers = RECV_ERROR_PER_SECOND;
+	uint32_t length = tcp(packet, 5000, 0, 20);
 
 	for (int i = 0; i < 3; i++)
 		rig_add(rig, 0xdead, rig->counter++, packet, length);
 	rig_receive(rig);
-	cr_assert_eq(rig->io.sent_count, 1);
-	cr_expect_eq(rig->io.sent[0].length, 16);
-	cr_expect_eq(wire_type_of(rig->io.sent[0].bytes), WIRE_RECV_ERROR);
-	cr_expect_eq(wire_remote_index(rig->io.sent[0].bytes), 0xdead);
-	cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 3);
-
-	for (uint32_t i = 1; i < answers + 50; i++) {
-		rig_add(rig, 0xdead + i, rig->counter++, packet, length);
-		rig_receive(rig);
+	cr_assert_eq(rig->io.sent_count, 4);
+	for (int i = 0; i < 4; i++) {
+		cr_expect_eq(rig->io.sent[i].length, 16);
+		cr_expect_eq(wire_type_of(rig->io.sent[i].bytes), WIRE_RECV_ERROR);
+		cr_expect_eq(wire_remote_index(rig->io.sent[i].bytes), 0xdead);
 	}
-	cr_expect_eq(rig->io.sent_count, answers);
-	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_SENT), answers);
+	cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 3);
+	cr_expect_eq(recv_errors_for(rig, 0xdead), 1, "it has been told");
+	cr_expect_eq(recv_errors_for(rig, 0xbead), 4, "another");
+	rig->snapshot.send_recv_error = RECV_ERROR_NEVER;
+	cr_expect_eq(recv_errors_for(rig, 0xfeed), 0);
+	rig_destroy(rig);
+}
+
+Test(inbound_road, answers_to_unknown_indexes_stay_within_the_bucket)
+{
+	struct rig *rig = rig_create(true);
+	uint32_t sent = 0, index = 0xdead;
+
+	while (sent < RECV_ERROR_PER_SECOND - RECV_ERROR_REPEAT_ABOVE)
+		sent += recv_errors_for(rig, index++);
+	cr_expect_eq(recv_errors_for(rig, index), 1, "the second half is for those who need one");
+	for (sent++; sent < RECV_ERROR_PER_SECOND; sent++)
+		cr_assert_eq(recv_errors_for(rig, index++), 1);
+	for (uint32_t i = 0; i < 50; i++)
+		cr_assert_eq(recv_errors_for(rig, index++), 0);
+	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_SENT), RECV_ERROR_PER_SECOND);
 	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_LIMITED), 50);
 	rig->w.now_s++;
-	rig_add(rig, 0xdead, rig->counter++, packet, length);
-	rig_receive(rig);
-	cr_expect_eq(rig->io.sent_count, answers + 1);
-	rig->snapshot.send_recv_error = RECV_ERROR_NEVER;
-	rig_add(rig, 0xdead, rig->counter++, packet, length);
-	rig_receive(rig);
-	cr_expect_eq(rig->io.sent_count, answers + 1);
+	cr_expect_eq(recv_errors_for(rig, index), 4, "not told yet");
 	rig_destroy(rig);
 }
 
@@ -265,7 +287,7 @@ Test(inbound_road, without_send_slots_no_answer_and_it_is_counted)
 		rig_receive(rig);
 	}
 	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_SENT), SEND_SLOTS);
-	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_LIMITED), 5);
+	cr_expect_geq(rig_stat(rig, STAT_RECV_ERROR_LIMITED), 5);
 	rig_destroy(rig);
 }
 

@@ -1,0 +1,440 @@
+/*
+ * lists_sim.c - what a host says of itself, and the lists that forbid: advertise_addrs,
+ * local_allow_list, remote_allow_list and remote_allow_ranges, calculated_remotes, and to whom
+ * punches go (PROTOCOL.md 6.3 to 6.8).
+ */
+#include <regex.h>
+
+#include "hub.h"
+#include "wire.h"
+
+#define FORBIDDEN 0xc6336405 /* 198.51.100.5 */
+
+/* Everything in 198.51.100.0/24 is forbidden. */
+static struct allow_list forbidding(struct allow_rule *rule)
+{
+	struct allow_list list = {.count = 1, .rules = rule};
+	bool v4;
+
+	*rule = (struct allow_rule){{addr_from_v4(FORBIDDEN), 120}, false};
+	cr_assert_eq(allow_list_finish(&list, &v4), 0);
+	return list;
+}
+
+static struct endpoint at_v4(uint32_t v4, uint16_t port)
+{
+	return (struct endpoint){addr_from_v4(v4), port};
+}
+
+/* --- what is reported --------------------------------------------------------------------------
+ */
+
+/* Did A report it to L? */
+static bool reported(struct sim *sim, const struct endpoint *at)
+{
+	const struct remotes_owner *words = remotes_of(hub_host(L, 2)->remotes, &A->addr);
+
+	cr_assert_not_null(words);
+	for (uint32_t i = 0; i < words->v4_count + words->v6_count; i++)
+		if (endpoint_equal(&words->entries[i], at))
+			return true;
+	return false;
+}
+
+static uint32_t reports(struct sim *sim)
+{
+	const struct remotes_owner *words = remotes_of(hub_host(L, 2)->remotes, &A->addr);
+
+	return words->v4_count + words->v6_count;
+}
+
+/* Literal ones: first, with our port for 0, and none inside of the overlay. */
+static void advertised(struct sim *sim)
+{
+	struct endpoint list[] = {
+		at_v4(0xcb007101, 0),
+		{{{0x20, 1, 0xd, 0xb8, [15] = 1}}, 99},
+		at_v4(0x0a2a0063, 7),
+	};
+	struct endpoint first = at_v4(0xcb007101, 4242);
+
+	hub_add(sim);
+	A->options.lighthouse.advertise = list;
+	A->options.lighthouse.advertise_count = 3;
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	cr_assert(reported(sim, &first), "port 0 is ours");
+	cr_assert(reported(sim, &list[1]));
+	cr_assert(reported(sim, &A->endpoint), "and the interface's own");
+	cr_assert_eq(reports(sim), 3);
+	cr_assert(
+		endpoint_equal(&remotes_of(hub_host(L, 2)->remotes, &A->addr)->entries[0], &first));
+	cr_assert_eq(L->drops[DROP_LIGHTHOUSE_ADDRESS], 0, "the one in the overlay is not said");
+}
+
+Test(sim_lists, advertised)
+{
+	sim_seeds(2, advertised);
+}
+
+static const struct local_addr interfaces[] = {
+	{"lo", {{[15] = 1}}},
+	{"lo", {{[10] = 0xff, 0xff, 127, 0, 0, 1}}},
+	{"tun0", {{[10] = 0xff, 0xff, 10, 42, 0, 2}}},
+	{"eth0", {{[10] = 0xff, 0xff, 192, 0, 2, 2}}},
+	{"eth0", {{0xfe, 0x80, [15] = 2}}},
+	{"eth0", {{[10] = 0xff, 0xff, 169, 254, 1, 1}}},
+	{"eth0", {{[10] = 0xff, 0xff, 0, 0, 0, 0}}},
+	{"eth1", {{0x20, 1, 0xd, 0xb8, [15] = 2}}},
+	{"eth1", {{[10] = 0xff, 0xff, 198, 51, 100, 9}}},
+	{"docker0", {{[10] = 0xff, 0xff, 172, 17, 0, 1}}},
+};
+#define INTERFACES (sizeof(interfaces) / sizeof(interfaces[0]))
+
+static size_t many_addrs(void *context, struct local_addr *list, size_t most)
+{
+	memcpy(list, interfaces, sizeof(interfaces));
+	return INTERFACES;
+}
+
+/* Of ten addresses, four mean the same to others; a list takes one more of them, the name of an
+ * interface another. */
+static void local_addrs(struct sim *sim)
+{
+	struct allow_rule rule;
+	struct allow_list list = forbidding(&rule);
+	bool lists = sim->seed % 2;
+	struct endpoint at;
+	regex_t docker;
+
+	cr_assert_eq(regcomp(&docker, "^(docker.*)$", REG_EXTENDED | REG_NOSUB), 0);
+	hub_add(sim);
+	A->options.local_addrs = many_addrs;
+	if (lists)
+		A->options.lighthouse.local_allow = (struct local_allow){
+			.addrs = &list, .interface_count = 1, .interfaces = &docker};
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	for (size_t i = 0; i < INTERFACES; i++) {
+		at = (struct endpoint){interfaces[i].addr, 4242};
+		cr_assert_eq(reported(sim, &at), i == 3 || i == 7 || (!lists && (i == 8 || i == 9)),
+			     "%zu", i);
+	}
+	cr_assert_eq(L->drops[DROP_LIGHTHOUSE_ADDRESS], 0, "others are not even told");
+	regfree(&docker);
+}
+
+Test(sim_lists, local_addrs)
+{
+	sim_seeds(4, local_addrs);
+}
+
+/* relay.relays are reported, but not by a relay: there are no chains. */
+static void relays_reported(struct sim *sim)
+{
+	struct addr relay = B->addr;
+	bool am_relay = sim->seed % 2;
+	const struct remotes_owner *words;
+
+	hub_add(sim);
+	relay = B->addr;
+	A->options.relay.relays = &relay;
+	A->options.relay.relay_count = 1;
+	A->options.relay.am_relay = am_relay;
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	words = remotes_of(hub_host(L, 2)->remotes, &A->addr);
+	cr_assert_eq(words->relay_count, !am_relay);
+}
+
+Test(sim_lists, relays_reported)
+{
+	sim_seeds(2, relays_reported);
+}
+
+/* Every lighthouse is told, each time. */
+static void all_are_told(struct sim *sim)
+{
+	struct sim_node *other;
+
+	hub_add(sim);
+	other = sim_add(sim);
+	sim_client(A, other);
+	hub_start(sim);
+	sim_run(sim, 31 * SIM_S);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0), 4);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &other->endpoint, WIRE_LIGHTHOUSE, 0), 4);
+}
+
+Test(sim_lists, every_lighthouse_is_told)
+{
+	sim_seeds(2, all_are_told);
+}
+
+/*
+ * Another address, seen by netlink: peers follow by a test at once, lighthouses are told it in a
+ * report, and an interface that flaps tells it about once a second.
+ */
+static void moved(struct sim *sim)
+{
+	size_t before;
+
+	hub_add(sim);
+	sim_static(A, 3, &B->endpoint);
+	B->options.lighthouse.host_count = sim->seed % 2; /* B has no lighthouse, or one */
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_send(B, 0, 2, 1);
+	sim_run(sim, 3 * SIM_S);
+	B->endpoint = sim_endpoint(78, 4242);
+	node_on_local_addrs(B->node);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert(endpoint_equal(&sim_primary(A, 3)->remote->to, &B->endpoint));
+	A->endpoint = sim_endpoint(77, 4242);
+	node_on_local_addrs(A->node);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert(endpoint_equal(&sim_primary(B, 2)->remote->to, &A->endpoint));
+	cr_assert(reported(sim, &A->endpoint), "L has been told, and not by the next report");
+
+	sim_run(sim, SIM_S);
+	before = sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0);
+	for (int i = 0; i < 50; i++, sim_run(sim, 100 * SIM_MS))
+		node_on_local_addrs(A->node);
+	cr_assert_leq(sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0) - before, 6);
+}
+
+Test(sim_lists, a_move_is_told_at_once)
+{
+	sim_seeds(4, moved);
+}
+
+/* --- what may be used --------------------------------------------------------------------------
+ */
+
+static size_t sent_to(const struct sim *sim, const struct endpoint *to)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < sim->sent_count; i++)
+		count += endpoint_equal(&sim->sent[i].to, to);
+	return count;
+}
+
+/* Static and calculated addresses pass the lists too, and none leads through the overlay. */
+static void configured(struct sim *sim)
+{
+	struct calculated_remote masks[] = {
+		{{addr_from_v4(0x0a2a0000), 112}, {sim_endpoint(0, 0).addr, 120}, 4242},
+		{{addr_from_v4(0x0a2a0000), 112}, {addr_from_v4(FORBIDDEN), 120}, 4242},
+		{{addr_from_v4(0x0a2a0000), 112}, {addr_from_v4(0x0a2a0100), 120}, 4242},
+	};
+	struct endpoint forbidden = at_v4(FORBIDDEN, 4242), overlay = at_v4(0x0a2a0103, 4242),
+			calculated = at_v4((FORBIDDEN & ~0xffu) | 3, 4242);
+	struct allow_rule rule;
+	struct allow_list list = forbidding(&rule);
+
+	hub_add(sim);
+	A->options.lighthouse.remote_allow.all = &list;
+	A->options.lighthouse.calculated = masks;
+	A->options.lighthouse.calculated_count = 3;
+	sim_static(A, 3, &forbidden);
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert(sim_got_number(B, 2, 1), "by the one that is left");
+	cr_assert_eq(sent_to(sim, &forbidden), 0, "static");
+	cr_assert_eq(sent_to(sim, &calculated), 0, "calculated");
+	cr_assert_eq(sent_to(sim, &overlay), 0, "in the overlay");
+}
+
+Test(sim_lists, configured)
+{
+	sim_seeds(2, configured);
+}
+
+/* Stage 2 from an address that is forbidden: A was called at another, and answers from there. */
+static void answer_denied(struct sim *sim)
+{
+	struct allow_rule rule;
+	struct allow_list list = forbidding(&rule);
+	struct endpoint home;
+
+	hub_add(sim);
+	A->options.lighthouse.remote_allow.all = &list;
+	home = B->endpoint;
+	sim_static(A, 3, &home);
+	sim_start_node(A);
+	sim_start_node(B);
+	sim_send(A, 0, 3, 1);
+	B->endpoint = at_v4(FORBIDDEN, 4242);
+	sim->sent_count = 0; /* freed with the process */
+	sim_run(sim, SIM_MS);
+	for (size_t i = 0; i < sim->sent_count; i++)
+		if (endpoint_equal(&sim->sent[i].to, &home))
+			sim_inject(sim, &A->endpoint, &B->endpoint, sim->sent[i].bytes,
+				   sim->sent[i].length, SIM_MS);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert_gt(A->drops[DROP_REMOTE_DENIED], 0);
+	cr_assert_null(sim_primary(A, 3));
+}
+
+Test(sim_lists, answer_denied)
+{
+	sim_seeds(2, answer_denied);
+}
+
+/* One list for everybody, or one for A's part of the overlay: stage 1 of A's is dropped by B before
+ * its certificate is read, or behind it. Another host from the same place is served by the latter.
+ */
+static void call_denied(struct sim *sim)
+{
+	struct allow_rule rule;
+	struct allow_list list = forbidding(&rule);
+	struct remote_allow_range range = {{addr_from_v4(0x0a2a0002), 128}, &list};
+	bool ranges = sim->seed % 2;
+	struct sim_node *other;
+
+	hub_add(sim);
+	other = sim_add(sim);
+	A->endpoint = at_v4(FORBIDDEN, 1);
+	other->endpoint = at_v4(FORBIDDEN, 2);
+	if (ranges)
+		B->options.lighthouse.remote_allow =
+			(struct remote_allow){.range_count = 1, .ranges = &range};
+	else
+		B->options.lighthouse.remote_allow.all = &list;
+	sim_static(A, 3, &B->endpoint);
+	sim_static(other, 3, &B->endpoint);
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_send(other, 0, 3, 2);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert(!sim_got_number(B, 2, 1));
+	cr_assert_gt(B->drops[DROP_REMOTE_DENIED], 0);
+	cr_assert_eq(sim_got_number(B, other->id, 2), ranges);
+}
+
+Test(sim_lists, call_denied)
+{
+	sim_seeds(2, call_denied);
+}
+
+/* A source that is forbidden costs no more than a look at the list: what it sends is not read. */
+static void not_read(struct sim *sim)
+{
+	uint8_t junk[200] = {0};
+	struct endpoint forbidden = at_v4(FORBIDDEN, 1), other = sim_endpoint(66, 1);
+	struct allow_rule rule;
+	struct allow_list list = forbidding(&rule);
+
+	hub_add(sim);
+	B->options.lighthouse.remote_allow.all = &list;
+	hub_start(sim);
+	wire_write(junk, WIRE_HANDSHAKE, 0, 1);
+	sim_inject(sim, &forbidden, &B->endpoint, junk, sizeof(junk), 0);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(B->drops[DROP_REMOTE_DENIED], 1);
+	cr_assert_eq(B->drops[DROP_HANDSHAKE_INVALID], 0);
+	sim_inject(sim, &other, &B->endpoint, junk, sizeof(junk), 0);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(B->drops[DROP_HANDSHAKE_INVALID], 1);
+}
+
+Test(sim_lists, not_read)
+{
+	sim_seeds(2, not_read);
+}
+
+/* A reply about a host that nobody asks for adds nothing to what the configuration says of it. */
+static void unasked(struct sim *sim)
+{
+	struct lighthouse_message reply = hub_message(LIGHTHOUSE_REPLY, 55);
+	struct endpoint home = sim_endpoint(55, 4242);
+
+	hub_add(sim);
+	sim_static(A, 55, &home);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	reply.v4[reply.v4_count++] = sim_endpoint(150, 1);
+	hub_say(A, L, &reply);
+	cr_assert_eq(hub_host(A, 55)->remotes->count, 1);
+}
+
+Test(sim_lists, unasked)
+{
+	sim_seeds(1, unasked);
+}
+
+/* --- punches -----------------------------------------------------------------------------------
+ */
+
+/* Ordered ones: after punchy.delay, whatever punchy.punch says, and to nobody that is forbidden. */
+static void ordered(struct sim *sim)
+{
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 77);
+	struct endpoint allowed = sim_endpoint(150, 1), forbidden = at_v4(FORBIDDEN, 1);
+	struct allow_rule rule;
+	struct allow_list list = forbidding(&rule);
+
+	hub_add(sim);
+	A->options.lighthouse.remote_allow.all = &list;
+	A->options.lighthouse.punch_delay_ns = 300 * SIM_MS;
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	punch.v4[punch.v4_count++] = forbidden;
+	punch.v4[punch.v4_count++] = allowed;
+	hub_say(A, L, &punch);
+	sim_run(sim, 290 * SIM_MS);
+	cr_assert_eq(hub_punches(sim, NULL, &allowed), 0);
+	sim_run(sim, 20 * SIM_MS);
+	cr_assert_eq(hub_punches(sim, &A->endpoint, &allowed), 1);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(hub_punches(sim, NULL, &allowed), 1);
+	cr_assert_eq(sent_to(sim, &forbidden), 0);
+	cr_assert_null(hub_host(A, 77), "nobody calls back: punchy.respond is not set");
+}
+
+Test(sim_lists, ordered_punches)
+{
+	sim_seeds(2, ordered);
+}
+
+/* Keep-alive ones go to peers, not to lighthouses: reports keep that path open. */
+static void kept_open(struct sim *sim)
+{
+	hub_add(sim);
+	A->options.punch = true;
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 30 * SIM_S);
+	cr_assert_gt(hub_punches(sim, &A->endpoint, &B->endpoint), 3);
+	cr_assert_eq(hub_punches(sim, &A->endpoint, &L->endpoint), 0);
+}
+
+Test(sim_lists, kept_open)
+{
+	sim_seeds(2, kept_open);
+}
+
+/* However often A asks, B is ordered to punch at a rate; the rest is counted. */
+static void orders(struct sim *sim)
+{
+	struct lighthouse_message query = hub_message(LIGHTHOUSE_QUERY, 3);
+	size_t before;
+
+	hub_add(sim);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	before = sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0);
+	for (int i = 0; i < 3000; i++, sim_run(sim, SIM_MS / 3))
+		hub_say(L, A, &query);
+	cr_assert_leq(sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0) - before,
+		      PUNCH_ORDERS_BURST + 2 * PUNCH_ORDERS_PER_SECOND);
+	cr_assert_gt(L->drops[DROP_PUNCH_LIMITED], 100);
+	cr_assert_eq(L->stats[STAT_LIGHTHOUSE_QUERIES], 3000);
+}
+
+Test(sim_lists, orders_are_limited)
+{
+	sim_seeds(2, orders);
+}

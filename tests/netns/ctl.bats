@@ -101,6 +101,74 @@ valid() {
 	says '^reachable: no' why 10.42.0.7
 }
 
+# new_cert SIDE [ARGUMENTS...]: another certificate for it by the same CA
+new_cert() {
+	local side=$1
+	shift
+	rm -f "$PAIR_DIR/$side.crt" "$PAIR_DIR/$side.key"
+	cert_tool "$M57_CERT" sign -name "$side" -ip "${OVERLAY[$side]}/16" -groups demo "$@"
+}
+
+@test "why: what is tried, who is blocked, certificates that have ended" {
+	local map
+	new_cert a -duration 8s
+	nodes_make "$M57" "$M57"
+	# the static map and its line; a handshake under way, with what it tries, its age and its attempts
+	map=$(grep -n '^static_host_map' "$PAIR_DIR/a.yml")
+	says "^- +static map +static_host_map, line $((${map%%:*} + 1)): 1 addresses" why 10.42.0.2
+	says Created create-tunnel -address 192.0.2.99:4242 10.42.0.9
+	says '^ok +known addresses +192.0.2.99:4242' why 10.42.0.9
+	says '^\? +handshake +under way, begun [0-9.]+ s ago, attempt [0-9]+ of 10' why 10.42.0.9
+	says '^- +inbound +depends on the peer.s certificate' why 10.42.0.9
+	wait_for 10 says '^no +last failure +[0-9.]+ s ago: handshake failed: no answer from any known address' why 10.42.0.9
+
+	# blocked: the tunnel has gone, and why is the last failure's to say
+	sed -i "/^  key:/a\\  blocklist: [$("$M57_CERT" print -json -path "$PAIR_DIR/b.crt" |
+		python3 -c 'import json, sys; print(json.load(sys.stdin)["fingerprint"])')]" "$PAIR_DIR/a.yml"
+	says . reload
+	wait_for 5 lacks 10.42.0.2 list-hostmap
+	in_ns b ping -c 1 -W 1 -q 10.42.0.1 || true
+	wait_for 5 says '^no +last failure .*handshake failed: .*block' why 10.42.0.2
+	says '^reachable: no: .*block' why 10.42.0.2
+
+	# trusted again, but ours has ended meanwhile: no new tunnel, and that is the answer
+	sed -i '/^  blocklist:/d' "$PAIR_DIR/a.yml"
+	wait_for 10 says '^no +own certificate +a: ' why 10.42.0.2
+	says '^reachable: no: a: .*expired' why 10.42.0.2
+}
+
+@test "why: a peer whose certificate has ended, kept by pki.disconnect_invalid" {
+	new_cert b -duration 5s
+	config_write a
+	sed -i '/^  key:/a\  disconnect_invalid: false' "$PAIR_DIR/a.yml"
+	node_start a
+	config_write b
+	node_start b
+	tunnel_wait a
+	says '^ok +peer certificate +b, 1 groups, valid for' why 10.42.0.2
+	wait_for 10 says '^- +peer certificate +b: ' why 10.42.0.2
+	says '^ok +tunnel +live' why 10.42.0.2
+}
+
+@test "each command answers in JSON, on one line" {
+	local -A with=([change-remote]="-address 192.0.2.2:4242 10.42.0.2" [close-tunnel]=10.42.0.2
+		[create-tunnel]=10.42.0.2 [drops]="-interval 0" [print-cert]=10.42.0.2 [print-tunnel]=10.42.0.2
+		[query-lighthouse]=10.42.0.2 [why]="10.42.0.2 tcp 22")
+	local command commands
+	nodes_make "$M57" "$M57"
+	commands=$(ctl -json help | python3 -c 'import json, sys; print(*(c["name"] for c in json.load(sys.stdin)))')
+	[ "$(wc -w <<<"$commands")" -ge 20 ]
+	for command in $commands; do
+		# shellcheck disable=SC2086
+		valid $command ${with[$command]:-} || { echo "$command"; return 1; }
+		[ "$command" != create-tunnel ] || wait_for 5 says '^\[10.42.0.2\]' list-hostmap
+	done
+	run ctl -json print-tunnel 10.42.0.7
+	echo "$status: $output"
+	[ "$status" = 1 ]
+	grep -q 'Could not find tunnel' <<<"$output"
+}
+
 @test "what shall be: create, change, close, log level" {
 	nodes_make "$M57" "$M57"
 	says 'Tunnel already exists' create-tunnel 10.42.0.2

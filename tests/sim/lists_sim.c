@@ -384,6 +384,30 @@ Test(sim_lists, unasked)
 	sim_seeds(1, unasked);
 }
 
+/* What a lighthouse's own configuration says of a host is nobody else's: no answer to A. */
+static void not_handed_out(struct sim *sim)
+{
+	struct lighthouse_message query = hub_message(LIGHTHOUSE_QUERY, 55);
+	struct endpoint place = sim_endpoint(55, 4242);
+	size_t before;
+
+	hub_add(sim);
+	sim_static(L, 55, &place);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	before = sim_count(sim, &L->endpoint, &A->endpoint, WIRE_LIGHTHOUSE, 0);
+	sim_send(A, 0, 55, 1);
+	hub_say(L, A, &query);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert_eq(sim_count(sim, &L->endpoint, &A->endpoint, WIRE_LIGHTHOUSE, 0), before);
+	cr_assert_eq(sent_to(sim, &place), 0);
+}
+
+Test(sim_lists, not_handed_out)
+{
+	sim_seeds(2, not_handed_out);
+}
+
 /* --- punches -----------------------------------------------------------------------------------
  */
 

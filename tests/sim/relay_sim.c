@@ -519,6 +519,37 @@ Test(relay_sim, replayed)
 }
 
 /* The message cut at each byte, on both kinds of node: counted, and nothing else. */
+/* Forms may change from message to message: an answer has that of its request (trap 85). */
+static void mixed_forms(struct sim *sim)
+{
+	struct net net = make(sim, 1);
+	uint8_t bytes[RELAY_BYTES_MAX];
+	struct relay_message message = {.type = RELAY_REQUEST};
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	for (uint32_t i = 0; i < 6; i++) {
+		const struct peer_host *host =
+			tunnels_find_host(&net.relay[0]->node->tunnels, &net.a->addr);
+		const struct relay *near = relays_find(host->primary, &net.b->addr);
+
+		message.form = i % 2 ? RELAY_V1 : RELAY_V2;
+		message.initiator_index = 100 + i;
+		message.from = net.a->addr;
+		message.to = net.b->addr;
+		sim_opened(net.relay[0], net.a, WIRE_CONTROL, bytes,
+			   relay_encode(&message, bytes, sizeof(bytes)));
+		cr_assert(near && near->form == message.form && near->state == RELAY_ESTABLISHED);
+		cr_assert_eq(near->remote_index, 100 + i, "a new index takes the old one's place");
+		talk(sim, &net, SIM_S); /* a does not know that index, and is asked for its own */
+	}
+	talk_until_heard(sim, &net, 3 * SIM_S);
+}
+
+Test(relay_sim, mixed_forms)
+{
+	sim_seeds(4, mixed_forms);
+}
+
 static void cut_messages(struct sim *sim)
 {
 	struct net net = make(sim, 1);

@@ -248,6 +248,23 @@ Test(replay, random_sequences_match_the_model)
 	}
 }
 
+/* Trap 45, in the worst order: both readers have looked before either has marked. */
+Test(replay, who_marks_first_has_the_packet)
+{
+	static const uint64_t counters[] = {3, 4, 70, 71, 5, 2 * W, 2 * W + 1};
+	enum { N = sizeof(counters) / sizeof(counters[0]) };
+	struct replay replay;
+	bool first[N], second[N];
+
+	replay_start(&replay);
+	cr_assert_eq(replay_check(&replay, counters, N, first), N);
+	cr_assert_eq(replay_check(&replay, counters, N, second), N);
+	cr_assert_eq(replay_commit(&replay, counters, N, first), N);
+	cr_assert_eq(replay_commit(&replay, counters, N, second), 0);
+	for (size_t i = 0; i < N; i++)
+		cr_assert(first[i] && !second[i]);
+}
+
 /* Trap 45: the same packets on two queues are taken once each, whatever the interleaving. */
 #define SHARED_PACKETS 200000
 #define SHARED_RUN     32

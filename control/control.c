@@ -353,8 +353,10 @@ int control_run(struct control *control)
 			resolver_tick(control->resolver, control->outside.now_ns(control));
 		node_tick(control->node);
 		routes_publish(control);
-		if (control->admin)
+		if (control->admin) {
 			admin_tick(control->admin, control->outside.now_ns(control));
+			control->stats[STAT_CTL_DROPPED] = admin_dropped(control->admin);
+		}
 		garbage_turn(control);
 		if (closing_over(control))
 			control->state = CONTROL_ENDED;

@@ -43,13 +43,7 @@ static int fifo_create(struct event_fifo *fifo, uint32_t size)
 	return fifo->events ? 0 : -ENOMEM;
 }
 
-/*
- * Why a bound. A counter is drawn when a packet is sealed; deployed peers forget counters that are
- * 1024 behind the newest. While one worker fills its batch the others, at about its pace, send
- * batches of their own, so a packet may be overtaken by as many as all batches hold together. A
- * worker that the scheduler puts aside in that moment is overtaken by more: seen with twice as many
- * workers as cores, not with one for each. What is lost then is one batch.
- */
+/* A worker that seals more before it sends would make the others wait for it (skew.h). */
 static uint32_t unsent_max(uint32_t queues)
 {
 	if (queues == 1)
@@ -121,6 +115,8 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	if (d->workers)
 		memset(d->workers, 0, d->queues * sizeof(*d->workers));
 	if (!d->workers || !d->counters || !d->conntrack || !d->post)
+		goto err_destroy;
+	if (d->queues > 1 && hostmap_share(options->map, d->queues) != 0)
 		goto err_destroy;
 	if (options->spread_flows && d->queues > 1 && hostmap_spread(options->map, d->queues) != 0)
 		goto err_destroy;

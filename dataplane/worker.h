@@ -17,6 +17,7 @@
 #include "io/join.h"
 #include "lookup/label.h"
 #include "message.h"
+#include "skew.h"
 #include "snapshot.h"
 
 #define CHAINS_MAX  8 /* flows that are joined at the same time */
@@ -148,9 +149,12 @@ struct worker {
 	struct judged refused; /* and answered: a run is answered once */
 	bool outbound_held;    /* the first tun run waits for ORDER_RESUME_END */
 	bool inbound_held;     /* the first train waits for send slots */
+	bool waits_outbound;   /* the first tun run waits for another worker, see skew.h */
+	bool waits_inbound;    /* the first train, frames to forward, does */
 
 	/* --- between turns --- */
 	struct event_fifo tun_runs, udp_trains, handed;
+	struct skew skew;
 	struct gather gather;
 	struct train trains[TRAINS_MAX];
 	struct chains chains;
@@ -250,6 +254,8 @@ void inbound_recv_error(struct worker *w, const struct endpoint *source, uint32_
 /* relay.c */
 /* The relay frames of one index that begin at *at, which moves behind them. */
 void relay_frames(struct worker *w, const struct arrival *arrival, uint32_t *at);
+/* May the frames at packet, a header at least, be forwarded yet (skew.h)? */
+bool relay_permitted(const struct worker *w, const uint8_t *packet);
 /* Where tunnel's packets go. False: nowhere. way->counter is the caller's to reserve. */
 bool relay_way(const struct tunnel *tunnel, struct way *way);
 /* Wraps a datagram of control's for entry index of via's peer and sends it. 0 or -errno. */

@@ -139,11 +139,15 @@
 #define DATAGRAM_MAX           9001 /* bytes; what a stock peer can receive */
 #define FLOW_LABELS            255  /* values of a flow label: lookup/label.h says why so few */
 /*
- * Packets that all workers together may have sealed and not sent (each a run of 64 more): half of
- * the window of deployed peers, so that what one worker holds for a batch is not too old when it
- * leaves while the others go on.
+ * Packets of a tunnel by which a worker's next run may be ahead of one that another worker has
+ * sealed and not sent (dataplane/skew.h): half of the window of deployed peers. The other half is
+ * for the run itself and for what the network changes in the order. All workers together also seal
+ * no more than that in their batches.
  */
 #define SKEW_PACKETS_MAX 512
+#define SKEW_MARKS_MAX                                                                             \
+	256 /* tunnels that a worker seals for in a turn; others are not seen                      \
+	     */
 #define MIXED_TRAINS_MAX                                                                           \
 	8 /* authentic trains of several owners before the kernel is no longer asked to spread */
 #define RECV_ERROR_HEARD_PER_SECOND                                                                \

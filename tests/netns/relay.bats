@@ -12,18 +12,6 @@ setup() {
 	wall_up
 }
 
-teardown() {
-	local log
-	for log in "$PAIR_DIR"/?.log; do
-		[ -f "$log" ] && { echo "--- ${log##*/}"; tail -n 40 "$log"; }
-	done
-	hub_remove
-}
-
-need_nebula() {
-	command -v "$NEBULA" >/dev/null || skip "needs nebula (scripts/install-deps)"
-}
-
 # wall_up, wall_down: what a and b send to each other is lost, without a word
 wall_up() {
 	local side
@@ -208,9 +196,7 @@ path_opens() {
 	local used relays
 	UNDERLAY[ra]=192.0.2.8
 	OVERLAY[ra]=10.42.0.8
-	NS[ra]=m57-$BASHPID-ra
-	ip netns add "${NS[ra]}"
-	ip -n "${NS[ra]}" link set lo up
+	namespaces_add ra
 	hub_join ra s switch
 	ip -n "${NS[ra]}" addr add 192.0.2.8/24 dev veth0
 	cert_tool "$M57_CERT" sign -name ra -ip 10.42.0.8/16 -groups demo >/dev/null

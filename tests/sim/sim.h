@@ -87,8 +87,10 @@ struct sim_node {
 	uint64_t waiting_sent[4], waiting_taken[4]; /* by queue */
 	uint64_t to_control_ns[4], to_worker_ns[4]; /* of the last message: the queues keep order */
 	uint64_t drops[DROPS], stats[STATS];
-	uint32_t lookups[SIM_NAMES]; /* begun or ended, by id */
-	uint64_t log_lines[4];       /* by level */
+	uint32_t lookups[SIM_NAMES];     /* begun or ended, by id */
+	enum name_network asked_network; /* of the last look-up */
+	uint64_t asked_timeout_ns;
+	uint64_t log_lines[4]; /* by level */
 	struct sim_received *received;
 	size_t received_count, received_capacity;
 	uint32_t recv_errors_sent;

@@ -226,6 +226,8 @@ static int out_resolve(void *context, uint32_t id, const char *text, enum name_n
 
 	cr_assert_lt(id, SIM_NAMES);
 	node->lookups[id]++;
+	node->asked_network = network;
+	node->asked_timeout_ns = timeout_ns;
 	if (!name || name->silent)
 		return 0;
 	event = calloc(1, sizeof(*event));

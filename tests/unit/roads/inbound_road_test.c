@@ -284,6 +284,49 @@ Test(inbound_road, an_unknown_index_is_answered_four_times_then_once_a_run)
 	rig_destroy(rig);
 }
 
+/* private: RFC 1918 and fc00::/7, to their edges. */
+Test(inbound_road, unknown_indexes_are_answered_as_the_policy_says)
+{
+	static const struct {
+		struct addr from;
+		bool is_private;
+	} rows[] = {
+		{{{[10] = 0xff, 0xff, 10, 0, 0, 1}}, true},
+		{{{[10] = 0xff, 0xff, 11, 0, 0, 1}}, false},
+		{{{[10] = 0xff, 0xff, 172, 15, 255, 255}}, false},
+		{{{[10] = 0xff, 0xff, 172, 16, 0, 1}}, true},
+		{{{[10] = 0xff, 0xff, 172, 31, 255, 255}}, true},
+		{{{[10] = 0xff, 0xff, 172, 32, 0, 0}}, false},
+		{{{[10] = 0xff, 0xff, 192, 168, 1, 1}}, true},
+		{{{[10] = 0xff, 0xff, 192, 169, 1, 1}}, false},
+		{{{[10] = 0xff, 0xff, 192, 0, 2, 1}}, false},
+		{{{0xfc, [15] = 1}}, true},
+		{{{0xfd, [15] = 1}}, true},
+		{{{0xfe, 0x80, [15] = 1}}, false},
+		{{{0x20, 1, [15] = 1}}, false},
+	};
+	uint8_t packet[WIRE_OVERHEAD] = {0};
+
+	for (int policy = RECV_ERROR_ALWAYS; policy <= RECV_ERROR_PRIVATE; policy++)
+		for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			struct rig *rig = rig_create(true);
+			struct endpoint from = {rows[i].from, 4242};
+			bool answered = policy == RECV_ERROR_ALWAYS ||
+					(policy == RECV_ERROR_PRIVATE && rows[i].is_private);
+
+			rig->w.udp_v6 = true;
+			rig->snapshot.network_count = 0; /* 10.0.0.1 is no loop */
+			rig->snapshot.send_recv_error = (enum recv_error_policy)policy;
+			wire_write(packet, WIRE_MESSAGE, 0xdead, 7);
+			rig_add_raw(rig, packet, sizeof(packet));
+			rig_receive_from(rig, &from);
+			cr_expect_eq(rig->io.sent_count > 0, answered, "policy %d, row %u", policy,
+				     i);
+			cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 1);
+			rig_destroy(rig);
+		}
+}
+
 Test(inbound_road, answers_to_unknown_indexes_stay_within_the_bucket)
 {
 	struct rig *rig = rig_create(true);

@@ -94,6 +94,11 @@ uint32_t io_send_slots_free(const struct io *io)
 	return io->free_send_count;
 }
 
+bool io_sending(const struct io *io)
+{
+	return io->sending;
+}
+
 bool io_send_blocked(const struct io *io)
 {
 	return io->send_blocked;

@@ -50,6 +50,7 @@ struct admin {
 	struct stat file; /* of the socket we made */
 	struct sockaddr_un address;
 	size_t client_count;
+	uint64_t dropped;
 	struct client *clients[ADMIN_CLIENTS_MAX]; /* made at the first connection of a place */
 };
 
@@ -204,6 +205,7 @@ static struct client *place_find(struct admin *admin)
 		if (!oldest || client->deadline_ns < oldest->deadline_ns)
 			oldest = client;
 	}
+	admin->dropped++;
 	client_drop(admin, oldest);
 	return oldest;
 }
@@ -320,6 +322,7 @@ static bool client_read(struct admin *admin, struct client *client, uint64_t now
 	}
 	if (client->used == sizeof(client->request)) {
 		client->last = true;
+		admin->dropped++;
 		client_answer(admin, client, strdup(TEXT_REQUEST_MAX), now_ns);
 	}
 	return false;
@@ -376,8 +379,10 @@ void admin_tick(struct admin *admin, uint64_t now_ns)
 	for (size_t i = 0; admin->client_count > 0 && i < ADMIN_CLIENTS_MAX; i++) {
 		struct client *client = admin->clients[i];
 
-		if (client && client->fd >= 0 && client->deadline_ns <= now_ns)
-			client_drop(admin, client);
+		if (!client || client->fd < 0 || client->deadline_ns > now_ns)
+			continue;
+		admin->dropped++;
+		client_drop(admin, client);
 	}
 }
 
@@ -397,6 +402,11 @@ uint64_t admin_next_deadline(const struct admin *admin)
 int admin_fd(const struct admin *admin)
 {
 	return admin->epoll_fd;
+}
+
+uint64_t admin_dropped(const struct admin *admin)
+{
+	return admin->dropped;
 }
 
 size_t admin_client_count(const struct admin *admin)

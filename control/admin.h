@@ -40,6 +40,9 @@ void admin_tick(struct admin *admin, uint64_t now_ns);
 /* Monotonic time of the next thing due; UINT64_MAX: nothing. */
 uint64_t admin_next_deadline(const struct admin *admin);
 
+/* Clients that were sent away: too slow, too many, or with a request too long. */
+uint64_t admin_dropped(const struct admin *admin);
+
 /* For tests: clients connected now. */
 size_t admin_client_count(const struct admin *admin);
 

@@ -34,6 +34,7 @@ struct dataplane {
 	struct order stop[QUEUES_MAX];
 	int rings[QUEUES_MAX];
 	struct label_key label_key;
+	struct source_key source_key; /* of all workers: control keeps their buckets together */
 };
 
 static int fifo_create(struct event_fifo *fifo, uint32_t size)
@@ -43,13 +44,7 @@ static int fifo_create(struct event_fifo *fifo, uint32_t size)
 	return fifo->events ? 0 : -ENOMEM;
 }
 
-/*
- * Why a bound. A counter is drawn when a packet is sealed; deployed peers forget counters that are
- * 1024 behind the newest. While one worker fills its batch the others, at about its pace, send
- * batches of their own, so a packet may be overtaken by as many as all batches hold together. A
- * worker that the scheduler puts aside in that moment is overtaken by more: seen with twice as many
- * workers as cores, not with one for each. What is lost then is one batch.
- */
+/* A worker that seals more before it sends would make the others wait for it (skew.h). */
 static uint32_t unsent_max(uint32_t queues)
 {
 	if (queues == 1)
@@ -85,6 +80,7 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 	w->spread = o->spread_flows && d->queues > 1;
 	w->busy_poll_ns = o->busy_poll_us * 1000ull;
 	w->label_key = o->spread_flows ? &d->label_key : NULL;
+	w->source_key = &d->source_key;
 	w->unsent_max = unsent_max(d->queues);
 	w->counters = &d->counters[queue];
 	w->map = o->map;
@@ -122,10 +118,13 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 		memset(d->workers, 0, d->queues * sizeof(*d->workers));
 	if (!d->workers || !d->counters || !d->conntrack || !d->post)
 		goto err_destroy;
+	if (d->queues > 1 && hostmap_share(options->map, d->queues) != 0)
+		goto err_destroy;
 	if (options->spread_flows && d->queues > 1 && hostmap_spread(options->map, d->queues) != 0)
 		goto err_destroy;
 	memset(d->counters, 0, d->queues * sizeof(*d->counters));
 	randombytes_buf(&d->label_key, sizeof(d->label_key));
+	randombytes_buf(&d->source_key, sizeof(d->source_key));
 	for (uint32_t i = 0; i < d->queues; i++) {
 		if (worker_create(d, i, options, error))
 			goto err_destroy;

@@ -84,21 +84,57 @@ void inbound_recv_error(struct worker *w, const struct endpoint *source, uint32_
 	count_stat(w->counters, sent ? STAT_RECV_ERROR_SENT : STAT_RECV_ERROR_LIMITED, 1);
 }
 
-static void punt_datagram(struct worker *w, enum pool_class class, enum punt_type type,
-			  const struct arrival *arrival, const uint8_t *datagram, uint32_t bytes)
+/* The same for the index of a tunnel: as often as the oldest peer needs, the first time. */
+static void disown_tunnel(struct worker *w, const struct endpoint *source, uint32_t index)
 {
-	struct punt *punt = bytes <= PUNT_BYTES ? punt_take(w, class, type) : NULL;
+	uint32_t hash = (uint32_t)addr_hash(&source->addr) ^ (index ^ source->port) * 0x9e3779b9u;
+	uint32_t *told = &w->recv_error_told[hash % RECV_ERROR_TOLD];
 
-	if (!punt) {
-		count_drop(w->counters,
-			   type == PUNT_HANDSHAKE ? DROP_HANDSHAKE_OVERLOAD : DROP_PUNT_POOL, 1);
+	inbound_recv_error(w, source, index);
+	if (*told == hash || w->recv_error_tokens <= RECV_ERROR_REPEAT_ABOVE)
 		return;
-	}
+	for (int i = 1; i < RECV_ERROR_REPEATS; i++)
+		inbound_recv_error(w, source, index);
+	*told = hash;
+}
+
+/* Hands a datagram to control as it came. */
+static void punt_datagram(struct worker *w, struct punt *punt, const struct arrival *arrival,
+			  const uint8_t *datagram, uint32_t bytes)
+{
+	_Static_assert(PUNT_BYTES >= DATAGRAM_MAX, "a longer one was dropped before");
 	punt->source = *arrival->source;
 	punt->via = arrival->via;
 	punt->length = bytes;
 	memcpy(punt->bytes, datagram, bytes);
 	punt_send(w, punt);
+}
+
+static enum drop punt_handshake(struct worker *w, const struct arrival *arrival,
+				const uint8_t *datagram, uint32_t bytes)
+{
+	uint32_t bucket = source_bucket(w->source_key, arrival->source, arrival->via, w->now_s);
+	enum drop reason = source_admit(&w->shares, bucket);
+	struct punt *punt;
+
+	if (reason != DROP_NONE)
+		return reason;
+	punt = punt_take(w, POOL_CLASS_HANDSHAKE, PUNT_HANDSHAKE); /* there is one */
+	punt->shares = &w->shares;
+	punt->bucket = bucket;
+	punt_datagram(w, punt, arrival, datagram, bytes);
+	return DROP_NONE;
+}
+
+static enum drop punt_recv_error(struct worker *w, const struct arrival *arrival,
+				 const uint8_t *datagram, uint32_t bytes)
+{
+	struct punt *punt = punt_take(w, POOL_CLASS_RECV_ERROR, PUNT_RECV_ERROR);
+
+	if (!punt)
+		return DROP_PUNT_POOL;
+	punt_datagram(w, punt, arrival, datagram, bytes);
+	return DROP_NONE;
 }
 
 /* ---- authentication -------------------------------------------------------------------------- */
@@ -396,7 +432,7 @@ static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t inde
 	if (!entry) {
 		count_drop(w->counters, DROP_INDEX_UNKNOWN, run->count);
 		if (!run->via)
-			inbound_recv_error(w, run->source, index);
+			disown_tunnel(w, run->source, index);
 		return;
 	}
 	run->tunnel = RCU_READ(entry->tunnel);
@@ -478,12 +514,11 @@ static void clear_datagram(struct worker *w, const struct arrival *arrival, enum
 		reason = handshake_check(w, datagram, bytes);
 	else if (!recv_error_heard(w))
 		reason = DROP_RECV_ERROR_IGNORED;
+	if (reason == DROP_NONE)
+		reason = type == WIRE_HANDSHAKE ? punt_handshake(w, arrival, datagram, bytes)
+						: punt_recv_error(w, arrival, datagram, bytes);
 	if (reason != DROP_NONE)
 		count_drop(w->counters, reason, 1);
-	else if (type == WIRE_HANDSHAKE)
-		punt_datagram(w, POOL_CLASS_HANDSHAKE, PUNT_HANDSHAKE, arrival, datagram, bytes);
-	else
-		punt_datagram(w, POOL_CLASS_RECV_ERROR, PUNT_RECV_ERROR, arrival, datagram, bytes);
 }
 
 /* Datagrams of this length and first bytes, before any tunnel is known: DROP_NONE and the type. */
@@ -551,7 +586,7 @@ static void odd_datagram(struct worker *w, const struct arrival *arrival, const 
 	/* too short for a tag, but a bare header with an unknown index is answered too */
 	count_drop(w->counters, DROP_INDEX_UNKNOWN, 1);
 	if (!arrival->via)
-		inbound_recv_error(w, arrival->source, wire_remote_index(datagram));
+		disown_tunnel(w, arrival->source, wire_remote_index(datagram));
 }
 
 void inbound_arrival(struct worker *w, const struct arrival *arrival)

@@ -139,10 +139,11 @@ static void collect(struct worker *w)
  */
 static bool inbound_possible(struct worker *w, const struct io_event *train)
 {
-	if (train->length >= WIRE_HEADER_BYTES && wire_type_of(train->packet) == WIRE_RELAY &&
-	    io_send_slots_free(w->io) < SEND_SLOTS / 2) {
-		w->inbound_held = true;
-		return false;
+	if (train->length >= WIRE_HEADER_BYTES && wire_type_of(train->packet) == WIRE_RELAY) {
+		w->inbound_held = io_send_slots_free(w->io) < SEND_SLOTS / 2;
+		w->waits_inbound = w->queues > 1 && !relay_permitted(w, train->packet);
+		if (w->inbound_held || w->waits_inbound)
+			return false;
 	}
 	return w->has_tun ? io_write_slots_free(w->io) >= TRAIN_SLOTS
 			  : train_possible(w, GSO_SEGMENTS_MAX, GSO_BYTES_MAX);
@@ -210,7 +211,7 @@ static bool has_work(const struct worker *w)
 	bool trains = w->udp_trains.count + w->handed.count > 0, blocked = io_send_blocked(w->io);
 	bool runs = w->tun_runs.count > 0 && !w->outbound_held;
 
-	return (trains && ((w->has_tun && !w->inbound_held) || !blocked)) ||
+	return (trains && !w->waits_inbound && ((w->has_tun && !w->inbound_held) || !blocked)) ||
 	       ((runs || w->order_count > 0 || w->replies.count + w->punches.count > 0) &&
 		!blocked);
 }
@@ -221,12 +222,15 @@ static void enter(struct worker *w)
 	bool busy = w->stopping || has_work(w);
 
 	gather_learn(w);
-	if (!busy && w->gather.on) {
-		count_stat(w->counters, STAT_GATHERS, 1);
+	bool waits = w->waits_inbound || w->waits_outbound;
+	if (!busy && (w->gather.on || waits)) {
+		count_stat(w->counters, waits ? STAT_SKEW_WAITS : STAT_GATHERS, 1);
 		io_gather(w->io);
 		return;
 	}
-	bool sleep = !busy && !io_ready(w->io);
+	/* who sleeps must show no marks: they go when the completions of the sends are seen */
+	bool shows = w->skew.count > 0 && !io_send_blocked(w->io);
+	bool sleep = !busy && !shows && !io_ready(w->io);
 	if (sleep && w->busy_poll_ns && io_busy_poll(w->io, w->busy_poll_ns)) {
 		count_stat(w->counters, STAT_POLLS, 1);
 		return;
@@ -240,11 +244,13 @@ static void turn(struct worker *w)
 {
 	count_stat(w->counters, STAT_LOOPS, 1);
 	collect(w);
+	skew_settle(w);
 	w->snapshot = RCU_READ(*w->snapshot_slot);
 	w->now_ns = coarse_now_ns();
 	w->now_s = (uint32_t)(w->now_ns / 1000000000u);
 	w->judged.tunnel = w->refused.tunnel = NULL;
 	w->outbound_held = w->inbound_held = false;
+	w->waits_outbound = w->waits_inbound = false;
 
 	inbox_work(w);
 	inbound(w);
@@ -281,7 +287,7 @@ void *worker_main(void *argument)
 			turn(w);
 		chains_flush(w);
 		train_close(w);
-		io_stop(w->io);
+		io_stop(w->io); /* marks stay: no worker goes on */
 		rcu_worker_offline();
 		while (!io_stopped(w->io)) {
 			struct io_event event;

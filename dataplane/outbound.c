@@ -30,6 +30,7 @@ uint32_t run_packets(uint32_t length, const struct virtio_net_hdr *vnet)
 
 bool outbound_reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uint64_t *first)
 {
+	skew_show(w, tunnel);
 	if (!seal_reserve(tunnel, count, first)) {
 		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_COUNTER, PUNT_COUNTER, NULL,
 				  COUNTER_REFUSE_AT);
@@ -138,6 +139,16 @@ static struct host_entry *gateway_host(struct worker *w, const struct next_hop *
 	return silent;
 }
 
+/* No other worker is too far behind with what it has sealed for this tunnel, or for its relay's. */
+static bool in_step(const struct worker *w, const struct tunnel *tunnel)
+{
+	struct way way;
+
+	return w->queues == 1 ||
+	       (skew_permits(w, tunnel) &&
+		(!relay_way(tunnel, &way) || !way.via || skew_permits(w, way.via)));
+}
+
 static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t length,
 				const struct virtio_net_hdr *vnet, bool *held)
 {
@@ -164,6 +175,8 @@ static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t leng
 	 * ORDER_RESUME_END.
 	 */
 	*held = atomic_load(&host->held_queues) & 1ull << w->queue;
+	if (!*held)
+		*held = w->waits_outbound = !in_step(w, tunnel);
 	return *held ? DROP_NONE : outbound_on_tunnel(w, tunnel, packet, length, vnet, &inner);
 }
 

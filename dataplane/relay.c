@@ -180,6 +180,14 @@ void relay_frames(struct worker *w, const struct arrival *a, uint32_t *at)
 	}
 }
 
+bool relay_permitted(const struct worker *w, const uint8_t *packet)
+{
+	struct index_entry *entry = hostmap_by_index(w->map, wire_remote_index(packet));
+	const struct relay_entry *relay = entry ? RCU_READ(entry->relay) : NULL;
+
+	return !relay || !relay->out || skew_permits(w, relay->out);
+}
+
 bool relay_way(const struct tunnel *tunnel, struct way *way)
 {
 	const struct relay_path *path;

@@ -16,7 +16,9 @@
 #include "io/io.h"
 #include "io/join.h"
 #include "lookup/label.h"
+#include "lookup/source.h"
 #include "message.h"
+#include "skew.h"
 #include "snapshot.h"
 
 #define CHAINS_MAX  8 /* flows that are joined at the same time */
@@ -130,7 +132,8 @@ struct worker {
 	uint32_t queue, queues;
 	bool spread;                       /* labelled datagrams of other workers are passed on */
 	const struct label_key *label_key; /* NULL: no labels are written */
-	uint32_t unsent_max;               /* packets sealed in one batch */
+	const struct source_key *source_key;
+	uint32_t unsent_max; /* packets sealed in one batch */
 	struct io *io;
 	struct counters *counters;
 	struct hostmap *map;
@@ -148,9 +151,12 @@ struct worker {
 	struct judged refused; /* and answered: a run is answered once */
 	bool outbound_held;    /* the first tun run waits for ORDER_RESUME_END */
 	bool inbound_held;     /* the first train waits for send slots */
+	bool waits_outbound;   /* the first tun run waits for another worker, see skew.h */
+	bool waits_inbound;    /* the first train, frames to forward, does */
 
 	/* --- between turns --- */
 	struct event_fifo tun_runs, udp_trains, handed;
+	struct skew skew;
 	struct gather gather;
 	struct train trains[TRAINS_MAX];
 	struct chains chains;
@@ -164,12 +170,15 @@ struct worker {
 
 	uint32_t recv_error_tokens;
 	uint32_t recv_error_refill_s;
-	uint32_t recv_errors_heard; /* in the second recv_error_heard_s */
+	uint32_t recv_error_told[RECV_ERROR_TOLD]; /* by hash of source and index: that hash */
+	uint32_t recv_errors_heard;                /* in the second recv_error_heard_s */
 	uint32_t recv_error_heard_s;
 	struct answer_ring replies, punches; /* of a lighthouse */
 	struct reject_bucket rejects[2];     /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];
+	/* control counts down */
+	_Alignas(64) struct source_shares shares;
 
 	struct handovers handovers;
 	uint32_t mixed; /* authentic runs of trains that had several owners */
@@ -243,12 +252,14 @@ void inbound_train(struct worker *w, const struct io_event *train);
 void inbound_arrival(struct worker *w, const struct arrival *arrival);
 /* Something authenticated has come directly on tunnel, no message. */
 void inbound_alive(struct worker *w, struct tunnel *tunnel, const struct endpoint *source);
-/* Tells source that its index means nothing here, if that is permitted. */
+/* Tells source once that its index means nothing here, if that is permitted. */
 void inbound_recv_error(struct worker *w, const struct endpoint *source, uint32_t index);
 
 /* relay.c */
 /* The relay frames of one index that begin at *at, which moves behind them. */
 void relay_frames(struct worker *w, const struct arrival *arrival, uint32_t *at);
+/* May the frames at packet, a header at least, be forwarded yet (skew.h)? */
+bool relay_permitted(const struct worker *w, const uint8_t *packet);
 /* Where tunnel's packets go. False: nowhere. way->counter is the caller's to reserve. */
 bool relay_way(const struct tunnel *tunnel, struct way *way);
 /* Wraps a datagram of control's for entry index of via's peer and sends it. 0 or -errno. */

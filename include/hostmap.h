@@ -69,6 +69,8 @@ struct hostmap *hostmap_create(bool *locked);
 /* Tunnels from now on have a replay window for each of so many workers (tunnel.windows). At most
  * once. 0 or -ENOMEM. */
 int hostmap_spread(struct hostmap *map, uint32_t queues);
+/* And a mark for each of so many workers (tunnel.unsent), as often. 0 or -ENOMEM. */
+int hostmap_share(struct hostmap *map, uint32_t queues);
 /* Every tunnel must have been freed; no worker may run. */
 void hostmap_destroy(struct hostmap *map);
 

@@ -139,17 +139,30 @@
 #define DATAGRAM_MAX           9001 /* bytes; what a stock peer can receive */
 #define FLOW_LABELS            255  /* values of a flow label: lookup/label.h says why so few */
 /*
- * Packets that all workers together may have sealed and not sent (each a run of 64 more): half of
- * the window of deployed peers, so that what one worker holds for a batch is not too old when it
- * leaves while the others go on.
+ * Packets of a tunnel by which a worker's next run may be ahead of one that another worker has
+ * sealed and not sent (dataplane/skew.h): half of the window of deployed peers. The other half is
+ * for the run itself and for what the network changes in the order. All workers together also seal
+ * no more than that in their batches.
  */
 #define SKEW_PACKETS_MAX 512
+#define SKEW_MARKS_MAX                                                                             \
+	256 /* tunnels that a worker seals for in a turn; others are not seen                      \
+	     */
 #define MIXED_TRAINS_MAX                                                                           \
 	8 /* authentic trains of several owners before the kernel is no longer asked to spread */
 #define RECV_ERROR_HEARD_PER_SECOND                                                                \
 	1000 /* recv_errors that one worker hands to control; more are forged, or say it again */
-#define RECV_ERROR_PER_SECOND                                                                      \
-	100 /* answers of one worker to unknown indexes; burst of the same size */
+/*
+ * Answers of one worker to unknown indexes; burst of the same size: 16 bytes each, so at most
+ * 9 kB/s with headers can be turned on anybody. Nebula 1.6.1 and 1.7 act on the fourth recv_error
+ * for a tunnel, and a quiet one sends a packet in 5 or 10 s: an index that was not answered lately
+ * gets four at once, while more than half of the answers are left. Those that need one only still
+ * get as many as a restarted lighthouse of a large network has peers that call in a second.
+ */
+#define RECV_ERROR_PER_SECOND   200
+#define RECV_ERROR_REPEATS      4
+#define RECV_ERROR_REPEAT_ABOVE (RECV_ERROR_PER_SECOND / 2)
+#define RECV_ERROR_TOLD         256 /* indexes that a worker knows to have answered; power of two */
 
 /* --- inner packets (PROTOCOL.md 5.2) -----------------------------------------------------------
  */
@@ -191,10 +204,18 @@
 
 /* --- messages between the planes ---------------------------------------------------------------
  */
-#define PUNT_BYTES       9216 /* one punted packet: DATAGRAM_MAX and room */
-#define POOL_HANDSHAKES  64   /* of each worker: PUNT_HANDSHAKE */
-#define POOL_OPENED      64   /* of each worker: PUNT_OPENED */
-#define POOL_RECV_ERRORS 32   /* of each worker: PUNT_RECV_ERROR, which anybody can send */
+#define PUNT_BYTES      9216 /* one punted packet: DATAGRAM_MAX and room */
+#define POOL_HANDSHAKES 64   /* of each worker: PUNT_HANDSHAKE */
+/*
+ * Networks that send handshakes are told apart by so many buckets: two share one with 1/256, for a
+ * period. A bucket holds at most SOURCE_SHARE times what is left of its worker's POOL_HANDSHAKES:
+ * one alone 48 of 64, enough for a site whose hosts all come back at once; 21 that flood leave one.
+ */
+#define SOURCE_BUCKETS   256
+#define SOURCE_SHARE     3
+#define SOURCE_PERIOD_S  16
+#define POOL_OPENED      64 /* of each worker: PUNT_OPENED */
+#define POOL_RECV_ERRORS 32 /* of each worker: PUNT_RECV_ERROR, which anybody can send */
 #define POOL_WAITING_SMALL                                                                         \
 	256 /* of each worker: runs up to WAITING_SMALL_BYTES that wait for a tunnel */
 #define POOL_WAITING_LARGE  16 /* of each worker: larger ones, up to 64 KiB each */

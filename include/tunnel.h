@@ -88,6 +88,7 @@ struct tunnel {
 	 * the others by more than a window does not find its packets too old. NULL: replay has all.
 	 */
 	_Alignas(64) struct replay *windows;
+	_Atomic uint64_t *unsent; /* marks of the workers, dataplane/skew.h; NULL: only one */
 
 	/* --- control writes, workers read by RCU_READ or atomically --- */
 	struct remote *remote;   /* NULL: no direct path */

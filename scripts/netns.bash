@@ -1,6 +1,6 @@
 # Two network namespaces joined by a veth pair, with a node in each: sourced by scripts/demo and by
 # tests/netns/lib.bash. Sides are called a and b. Everything made here carries the process id in its
-# name and is removed by pair_remove; nothing outside the two namespaces is touched.
+# name and is removed by namespaces_remove; nothing outside the two namespaces is touched.
 #
 #   underlay 192.0.2.1 (a) and 192.0.2.2 (b), UDP 4242; overlay 10.42.0.1/16 and 10.42.0.2/16
 
@@ -37,28 +37,20 @@ wait_for() {
 	done
 }
 
-# pair_make DIRECTORY: namespaces, veth, addresses; files of this pair live in DIRECTORY.
-pair_make() {
-	PAIR_DIR=$1
+# namespaces_add SIDE...: each with lo up and nothing else
+namespaces_add() {
 	local side
-	for side in a b; do
+	for side in "$@"; do
 		NS[$side]=m57-$BASHPID-$side
 		ip netns add "${NS[$side]}"
-		in_ns $side sysctl -q -w net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 || true
 		ip -n "${NS[$side]}" link set lo up
-	done
-	ip -n "${NS[a]}" link add veth0 type veth peer name veth0 netns "${NS[b]}"
-	for side in a b; do
-		ip -n "${NS[$side]}" addr add "${UNDERLAY[$side]}/24" dev veth0
-		ip -n "${NS[$side]}" link set veth0 up
 	done
 }
 
-# Ends every process in the two namespaces, then the namespaces. Safe to call twice.
-pair_remove() {
+# namespaces_remove: all of them, after every process in them. Safe to call twice.
+namespaces_remove() {
 	local side pid
-	for side in a b; do
-		[ -n "${NS[$side]:-}" ] || continue
+	for side in "${!NS[@]}"; do
 		for pid in $(ip netns pids "${NS[$side]}" 2>/dev/null); do
 			kill -KILL "$pid" 2>/dev/null || true
 		done
@@ -66,6 +58,21 @@ pair_remove() {
 		unset "NS[$side]"
 	done
 	NODE_PID=()
+}
+
+# pair_make DIRECTORY: namespaces, veth, addresses; files of this pair live in DIRECTORY.
+pair_make() {
+	PAIR_DIR=$1
+	local side
+	namespaces_add a b
+	for side in a b; do
+		in_ns $side sysctl -q -w net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 || true
+	done
+	ip -n "${NS[a]}" link add veth0 type veth peer name veth0 netns "${NS[b]}"
+	for side in a b; do
+		ip -n "${NS[$side]}" addr add "${UNDERLAY[$side]}/24" dev veth0
+		ip -n "${NS[$side]}" link set veth0 up
+	done
 }
 
 # cert_tool TOOL MODE ARGUMENTS...: in the pair's directory; version 1 is asked for where the tool

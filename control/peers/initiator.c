@@ -373,6 +373,7 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 		 FIELD_TEXT("handshake.style", "ix_psk0"));
 	node_note_failure(node, &host->addr, relay ? NULL : source, "another host answered",
 			  peer->cert->name);
+	node_drop(node, DROP_HANDSHAKE_HOST, 1);
 	if (relay) { /* never again through it; the handshake goes on elsewhere */
 		relay->wrong = true;
 		return;

@@ -100,6 +100,12 @@ static void say_trouble(struct node *node, struct name *name, const char *troubl
 		 FIELD_NUMBER("addresses", name->count));
 }
 
+static void fail(struct node *node, struct name *name, const char *trouble)
+{
+	node_count(node, STAT_NAMES_FAILED, 1);
+	say_trouble(node, name, trouble);
+}
+
 static void take_found(struct node *node, struct name *name, const struct addr *addrs,
 		       uint32_t count)
 {
@@ -107,6 +113,8 @@ static void take_found(struct node *node, struct name *name, const struct addr *
 	uint32_t kept = 0;
 	bool changed;
 
+	if (count > NAME_ADDRS_MAX)
+		node_count(node, STAT_NAMES_CUT, 1);
 	for (uint32_t i = 0; i < count && kept < NAME_ADDRS_MAX; i++) {
 		struct endpoint to = {addrs[i], name->port};
 
@@ -114,7 +122,7 @@ static void take_found(struct node *node, struct name *name, const struct addr *
 			found[kept++] = to;
 	}
 	if (kept == 0 && count > 0)
-		say_trouble(node, name, "none of its addresses may be used");
+		fail(node, name, "none of its addresses may be used");
 	changed = !same_found(name, found, kept);
 	memcpy(name->found, found, kept * sizeof(*found));
 	name->count = kept;
@@ -153,12 +161,6 @@ static void end_asked(struct node *node, struct name *name)
 {
 	node->names.asked--;
 	rest(node, name);
-}
-
-static void fail(struct node *node, struct name *name, const char *trouble)
-{
-	node_count(node, STAT_NAMES_FAILED, 1);
-	say_trouble(node, name, trouble);
 }
 
 static void ask(struct node *node, struct name *name)

@@ -18,6 +18,8 @@
 #define SWEEP_STEP_NS (S_NS / 50) /* between parts of one sweep */
 /* After a recv_error has started a handshake with a host, others are ignored for so long. */
 #define RECV_ERROR_QUIET_NS (2 * S_NS)
+/* A host that moves or restarts was silent for about so long; two with one certificate are not. */
+#define TWIN_NS S_NS
 /* The largest test request that a reply in a relay frame could answer (PROTOCOL.md 1.6). */
 #define TEST_PAYLOAD_MAX (DATAGRAM_MAX - 64)
 #define INDEX_TRIES      32
@@ -348,6 +350,26 @@ static void roam(struct node *node, struct tunnel_record *record, const struct e
 	tunnels_send(&node->tunnels, record, WIRE_TEST_REPLY, NULL, 0);
 }
 
+/* Was the host heard on another tunnel, at another place, so lately that both cannot be it? */
+static bool has_twin(const struct node *node, const struct tunnel_record *record)
+{
+	const struct remote *at = record->tunnel->remote;
+	const struct host_link *link = record->link_count ? record->links[0].host->links : NULL;
+
+	for (; at && link; link = link->next) {
+		const struct tunnel *other = link->record->tunnel;
+		uint64_t heard = atomic_load(&other->last_in_ns);
+
+		if (link->record->live.heard_ns > heard)
+			heard = link->record->live.heard_ns;
+		if (link->record != record && link->record->state == RECORD_LIVE && other->remote &&
+		    !endpoint_equal(&other->remote->to, &at->to) &&
+		    heard + TWIN_NS > node_now_ns(node))
+			return true;
+	}
+	return false;
+}
+
 /* Something authenticated came: what was in doubt is alive. */
 static void prove(struct node *node, struct tunnel_record *record)
 {
@@ -358,8 +380,11 @@ static void prove(struct node *node, struct tunnel_record *record)
 	tunnels_confirm(&node->tunnels, record);
 	for (uint32_t i = 0; i < record->link_count; i++)
 		initiator_quiet(node, record->links[i].host);
-	if (is_new)
-		lighthouse_greet(node, record);
+	if (!is_new)
+		return;
+	if (has_twin(node, record))
+		node_count(node, STAT_HOST_TWINS, 1);
+	lighthouse_greet(node, record);
 }
 
 void node_on_roam(struct node *node, struct tunnel_id id, const struct endpoint *source)

@@ -33,7 +33,7 @@ struct lookup {
 	bool ended;
 	enum name_outcome outcome;
 	uint32_t count;
-	struct addr addrs[NAME_ADDRS_MAX];
+	struct addr addrs[NAME_ADDRS_MAX + 1]; /* one more says that there are more */
 };
 
 struct resolver {
@@ -118,7 +118,7 @@ static void socket_state(void *data, ares_socket_t fd, int readable, int writabl
 static void take_addrs(struct lookup *lookup, const struct ares_addrinfo *found)
 {
 	for (const struct ares_addrinfo_node *node = found->nodes;
-	     node && lookup->count < NAME_ADDRS_MAX; node = node->ai_next) {
+	     node && lookup->count <= NAME_ADDRS_MAX; node = node->ai_next) {
 		struct addr *to = &lookup->addrs[lookup->count];
 
 		if (node->ai_family == AF_INET) {

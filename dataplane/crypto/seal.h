@@ -54,11 +54,11 @@ static inline int seal_check_frame(const struct tunnel *tunnel, const uint8_t *f
 
 /*
  * Reserves n counters for sending; *first gets the first. DROP_COUNTER_LIMIT, and none is reserved
- * for good, when the nonce space nears its end (PROTOCOL.md 1.5).
+ * for good, when the nonce space nears its end (PROTOCOL.md 1.5). It releases: see skew.h.
  */
 static inline bool seal_reserve(struct tunnel *tunnel, uint32_t n, uint64_t *first)
 {
-	*first = atomic_fetch_add_explicit(&tunnel->counter, n, memory_order_relaxed) + 1;
+	*first = atomic_fetch_add_explicit(&tunnel->counter, n, memory_order_acq_rel) + 1;
 	if (*first + n < COUNTER_REFUSE_AT)
 		return true;
 	atomic_fetch_sub_explicit(&tunnel->counter, n, memory_order_relaxed);

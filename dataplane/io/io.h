@@ -131,6 +131,8 @@ void io_send_borrow(struct io *io, struct send_slot *slot, uint16_t buffer, uint
 uint32_t io_send_slots_free(const struct io *io);
 /* The socket's buffer is full; the next event after it drains wakes the worker. */
 bool io_send_blocked(const struct io *io);
+/* Is anything queued that has not left, as far as completions have been collected? */
+bool io_sending(const struct io *io);
 /* Queues the slot; datagrams leave in the order of these calls. */
 void io_send(struct io *io, struct send_slot *slot);
 /* False once the kernel has refused GSO on this socket for good. */

@@ -199,6 +199,11 @@ bool io_send_blocked(const struct io *io)
 	return io->send_blocked;
 }
 
+bool io_sending(const struct io *io)
+{
+	return io->unsent.head || io->sends_in_flight > 0;
+}
+
 struct send_slot *io_send_slot(struct io *io)
 {
 	struct send_slot *slot = io->free_sends;

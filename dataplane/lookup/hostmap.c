@@ -60,6 +60,8 @@ struct hostmap {
 	 * whole; a page comes when a tunnel's counters first get that far, and stays.
 	 */
 	uint64_t *windows, *spread_windows;
+	_Atomic uint64_t *unsent; /* of slot i: from i * marks on; NULL: one worker */
+	uint32_t marks;           /* whole cache lines of them */
 };
 
 /* Mixed with the map's key so that addresses cannot be picked for one chain. */
@@ -128,7 +130,7 @@ static size_t windows_bytes(uint32_t per_tunnel)
 	return (size_t)TUNNELS_MAX * per_tunnel * REPLAY_WORDS * sizeof(uint64_t);
 }
 
-static uint64_t *windows_reserve(uint32_t per_tunnel)
+static uint64_t *windows_create(uint32_t per_tunnel)
 {
 	void *memory = mmap(NULL, windows_bytes(per_tunnel), PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -157,7 +159,7 @@ struct hostmap *hostmap_create(bool *locked)
 	map->keys = arena_create(TUNNELS_MAX, sizeof(struct tunnel_keys));
 	if (!map->keys)
 		goto err_by_addr;
-	map->windows = windows_reserve(1);
+	map->windows = windows_create(1);
 	if (!map->windows)
 		goto err_keys;
 	arena_take(map->keys, 0); /* tries a lock, so that its failure is known at start-up */
@@ -219,6 +221,7 @@ void hostmap_destroy(struct hostmap *map)
 	cds_lfht_destroy(map->by_index, NULL);
 	cds_lfht_destroy(map->by_addr, NULL);
 	arena_destroy(map->keys);
+	free(map->unsent);
 	munmap(map->windows, windows_bytes(1));
 	if (map->spread_windows)
 		munmap(map->spread_windows, windows_bytes(map->spread));
@@ -251,6 +254,8 @@ struct tunnel *tunnel_allocate(struct hostmap *map)
 	replay_init(&tunnel->replay, map->windows + (size_t)slot * REPLAY_WORDS);
 	if (map->spread > 0)
 		tunnel->windows = (struct replay *)((uint8_t *)tunnel + bytes);
+	if (map->unsent)
+		tunnel->unsent = &map->unsent[(size_t)slot * map->marks];
 	for (uint32_t i = 0; i < map->spread; i++)
 		replay_init(&tunnel->windows[i],
 			    map->spread_windows + ((size_t)slot * map->spread + i) * REPLAY_WORDS);
@@ -259,11 +264,19 @@ struct tunnel *tunnel_allocate(struct hostmap *map)
 
 int hostmap_spread(struct hostmap *map, uint32_t queues)
 {
-	map->spread_windows = windows_reserve(queues);
+	map->spread_windows = windows_create(queues);
 	if (!map->spread_windows)
 		return -ENOMEM;
 	map->spread = queues;
 	return 0;
+}
+
+int hostmap_share(struct hostmap *map, uint32_t queues)
+{
+	map->marks = (queues + 7) & ~7u;
+	/* large: untouched pages cost nothing */
+	map->unsent = calloc((size_t)TUNNELS_MAX * map->marks, sizeof(*map->unsent));
+	return map->unsent ? 0 : -ENOMEM;
 }
 
 void tunnel_free(struct hostmap *map, struct tunnel *tunnel)

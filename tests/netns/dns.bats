@@ -16,13 +16,10 @@ setup() {
 }
 
 teardown() {
-	local log
-	for log in "$PAIR_DIR"/?.log; do
-		[ -f "$log" ] && { echo "--- ${log##*/}"; tail -n 40 "$log"; }
-	done
+	logs_show
 	rm -rf "${RESOLV_CONF:?}"
 	rmdir /etc/netns 2>/dev/null || true
-	hub_remove
+	namespaces_remove
 }
 
 dns_start() {

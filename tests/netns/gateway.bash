@@ -22,11 +22,7 @@ gateway_net_make() {
 	local side i
 	PAIR_DIR=$BATS_TEST_TMPDIR/pair
 	mkdir -p "$PAIR_DIR"
-	for side in s a g h n; do
-		NS[$side]=m57-$BASHPID-$side
-		ip netns add "${NS[$side]}"
-		ip -n "${NS[$side]}" link set lo up
-	done
+	namespaces_add s a g h n
 	for side in outer inner; do
 		ip -n "${NS[s]}" link add "$side" type bridge
 		ip -n "${NS[s]}" link set "$side" up
@@ -48,19 +44,6 @@ gateway_net_make() {
 		cert_tool "$M57_CERT" sign -name $side -ip "${OVERLAY[$side]}/16" -groups demo \
 			-subnets "$BEHIND" >/dev/null
 	done
-}
-
-gateway_net_remove() {
-	local side pid
-	for side in a g h n s; do
-		[ -n "${NS[$side]:-}" ] || continue
-		for pid in $(ip netns pids "${NS[$side]}" 2>/dev/null); do
-			kill -KILL "$pid" 2>/dev/null || true
-		done
-		ip netns del "${NS[$side]}" 2>/dev/null || true
-		unset "NS[$side]"
-	done
-	NODE_PID=()
 }
 
 # node SIDE PROGRAM [KEY=VALUE...]: routes= (lines under tun:), rule= (of both directions), firewall=

@@ -10,18 +10,6 @@ setup() {
 	gateway_net_make
 }
 
-teardown() {
-	local log
-	for log in "$PAIR_DIR"/?.log; do
-		[ -f "$log" ] && { echo "--- ${log##*/}"; tail -n 30 "$log"; }
-	done
-	gateway_net_remove
-}
-
-need_nebula() {
-	command -v "$NEBULA" >/dev/null || skip "needs nebula (scripts/install-deps)"
-}
-
 VIA_G="  unsafe_routes: [{route: $BEHIND, via: ${OVERLAY[g]}, mtu: 1250, metric: 77}]"
 VIA_BOTH="  unsafe_routes: [{route: $BEHIND, via: [{gateway: ${OVERLAY[g]}, weight: 1}, {gateway: ${OVERLAY[h]}, weight: 1}]}]"
 
@@ -182,10 +170,10 @@ no_gateway() {
 	stream_begin 5301 600 500
 	seq 0 9999 | awk '{ printf "route add 20.%d.%d.0/24 via 10.42.0.7 dev tun-a\n", $1 / 256, $1 % 256 }' |
 		ip -n "${NS[a]}" -batch -
-	wait_for 5 learned 10000
+	wait_for 20 learned 10000
 	seq 0 9999 | awk '{ printf "route del 20.%d.%d.0/24\n", $1 / 256, $1 % 256 }' |
 		ip -n "${NS[a]}" -batch -
-	wait_for 5 learned 0
+	wait_for 20 learned 0
 	wait "${SINKS[@]}" || true
 	read -r _ received _ < <(grep ^packets "$PAIR_DIR/sink-5301")
 	echo "received $received of 600"

@@ -2,10 +2,6 @@
 bats_require_minimum_version 1.5.0
 load lib
 
-need_nebula() {
-	command -v "$NEBULA" >/dev/null || skip "needs nebula (scripts/install-deps)"
-}
-
 # meet PROGRAM_A PROGRAM_B [KEY=VALUE...]
 meet() {
 	need_nebula

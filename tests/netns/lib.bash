@@ -11,6 +11,10 @@ need_machine() {
 	ip netns del "$probe"
 }
 
+need_nebula() {
+	command -v "$NEBULA" >/dev/null || skip "needs nebula (scripts/install-deps)"
+}
+
 setup() {
 	need_machine
 	NODE_ENV=()
@@ -21,12 +25,17 @@ setup() {
 }
 
 teardown() {
+	logs_show
+	namespaces_remove
+}
+
+# logs_show: the end of each node's log; bats shows it only when the test has failed
+logs_show() {
 	local log
-	# bats shows this only when the test has failed
 	for log in "$PAIR_DIR"/?.log; do
 		[ -f "$log" ] && { echo "--- ${log##*/}"; tail -n 40 "$log"; }
 	done
-	pair_remove
+	return 0
 }
 
 # nodes_make PROGRAM_A PROGRAM_B [KEY=VALUE...]: configurations, both nodes, a tunnel begun by a.

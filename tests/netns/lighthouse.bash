@@ -11,11 +11,7 @@ hub_make() {
 	local side
 	PAIR_DIR=$BATS_TEST_TMPDIR/pair
 	mkdir -p "$PAIR_DIR"
-	for side in s l a b; do
-		NS[$side]=m57-$BASHPID-$side
-		ip netns add "${NS[$side]}"
-		ip -n "${NS[$side]}" link set lo up
-	done
+	namespaces_add s l a b
 	ip -n "${NS[s]}" link add switch type bridge
 	ip -n "${NS[s]}" link set switch up
 	for side in l a b; do
@@ -35,20 +31,7 @@ hub_join() {
 	ip -n "${NS[$1]}" link set veth0 up
 }
 
-hub_remove() {
-	local side pid
-	for side in l a b ra rb s; do
-		[ -n "${NS[$side]:-}" ] || continue
-		for pid in $(ip netns pids "${NS[$side]}" 2>/dev/null); do
-			kill -KILL "$pid" 2>/dev/null || true
-		done
-		ip netns del "${NS[$side]}" 2>/dev/null || true
-		unset "NS[$side]"
-	done
-	NODE_PID=()
-}
-
-# hub_config SIDE [EXTRA YAML]: port=, lighthouse= (lines under lighthouse:), more= (top level)
+# hub_config SIDE [EXTRA YAML]: INTERVAL (of lighthouse updates, s), port=, lighthouse= (lines under lighthouse:), more= (top level)
 hub_config() {
 	local side=$1 port=4242 lighthouse="" more="" role
 	shift
@@ -64,7 +47,7 @@ static_host_map:
   "${OVERLAY[l]}": ["${UNDERLAY[l]}:4242"]
 lighthouse:
   $role
-  interval: 5
+  interval: ${INTERVAL:-5}
 $lighthouse
 listen: {host: 0.0.0.0, port: $port}
 tun: {dev: tun-$side}

@@ -9,18 +9,6 @@ setup() {
 	hub_make
 }
 
-teardown() {
-	local log
-	for log in "$PAIR_DIR"/?.log; do
-		[ -f "$log" ] && { echo "--- ${log##*/}"; tail -n 40 "$log"; }
-	done
-	hub_remove
-}
-
-need_nebula() {
-	command -v "$NEBULA" >/dev/null || skip "needs nebula (scripts/install-deps)"
-}
-
 # discovery LIGHTHOUSE A B: both ways, then both hosts started anew with the lighthouse alone knowing
 discovery() {
 	hub_start l "$1"
@@ -76,8 +64,7 @@ discovery() {
 # nat_make SIDE NET: SIDE has NET.2 behind a router that masquerades as SIDE's underlay address
 nat_make() {
 	local side=$1 net=$2 router=r$1
-	NS[$router]=m57-$BASHPID-$router
-	ip netns add "${NS[$router]}"
+	namespaces_add "$router"
 	ip -n "${NS[$side]}" link del veth0
 	ip -n "${NS[$side]}" link add veth0 type veth peer name inside netns "${NS[$router]}"
 	ip -n "${NS[$side]}" addr add "$net.2/24" dev veth0

@@ -122,9 +122,9 @@ a_flow_each() {
 	tcp_passes a -P 4 -R
 	[ "$(counter a TcpExtTCPSACKReorder)" = 0 ] && [ "$(counter b TcpExtTCPSACKReorder)" = 0 ]
 	[ "$(counter a TcpExtTCPTSReorder)" = 0 ] && [ "$(counter b TcpExtTCPTSReorder)" = 0 ]
-	# a worker that is put aside with packets sealed and not sent may find them too old: with more
-	# workers than cores some are lost, which is for TCP to see to
-	echo "replay: $(one a replay) $(one b replay)"
+	# workers wait for one that the scheduler has put aside with packets sealed: none comes too late
+	echo "replay: $(one a replay) $(one b replay), waits: $(one a skew_waits) $(one b skew_waits)"
+	[ "$(one a replay)" = 0 ] && [ "$(one b replay)" = 0 ]
 }
 
 @test "trains of several flows: one socket gets the tunnel, workers share it out in order" {
@@ -151,10 +151,10 @@ a_flow_each() {
 	grep -q 'steering.*index' "$PAIR_DIR/b.log"
 }
 
-# stock CIPHER: two queues towards Debian's nebula, both ways. It says at level debug what its
-# window of 1024 packets refuses, and everything that does not authenticate.
+# stock CIPHER: four workers on few cores towards Debian's nebula, both ways. It says at level debug
+# what its window of 1024 packets refuses, and everything that does not authenticate.
 stock() {
-	nodes_make "$M57" "$NEBULA" routines=2 cipher="$1" level=debug
+	nodes_make "$M57" "$NEBULA" routines=4 cipher="$1" level=debug
 	iperf_serve b
 	tcp_passes a -P 8
 	tcp_passes a -P 8 -R
@@ -162,14 +162,14 @@ stock() {
 	udp_passes b 64 5000 5000 4990
 	[ "$(one a replay)" = 0 ] && [ "$(one a authentication)" = 0 ]
 	! grep -iE 'out of window|failed to decrypt' "$PAIR_DIR/b.log"
-	# it did get labels: both workers of a sent
-	python3 -c 'import sys; assert all(int(n) > 0 for n in sys.argv[1:])' $(per_queue a udp_sent_packets)
+	# several workers of a did send
+	python3 -c 'import sys; assert sum(int(n) > 0 for n in sys.argv[1:]) > 1' $(per_queue a udp_sent_packets)
 }
 
-@test "nebula takes two queues, aes: nothing comes too late for its window" {
+@test "nebula takes four workers, aes: nothing comes too late for its window" {
 	stock aes
 }
 
-@test "nebula takes two queues, chachapoly" {
+@test "nebula takes four workers, chachapoly" {
 	stock chachapoly
 }

@@ -91,6 +91,46 @@ Test(sim_lies, lying_lighthouse)
 	sim_seeds(4, lying_lighthouse);
 }
 
+/* Addresses of others: the host there answers, is not taken for the one that was called, and is not
+ * called again; its own tunnels and those of the others do not notice. */
+static void addresses_of_others(struct sim *sim)
+{
+	struct lighthouse_message reply = hub_message(LIGHTHOUSE_REPLY, 77);
+	struct sim_node *bystander;
+	size_t calls;
+
+	hub_add(sim);
+	bystander = sim_add(sim);
+	sim_client(bystander, L);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	sim_send(B, 0, bystander->id, 1);
+	sim_run(sim, SIM_S);
+	sim_send(A, 0, 77, 1);
+	sim_run(sim, 50 * SIM_MS);
+	reply.v4[reply.v4_count++] = B->endpoint;
+	reply.v4[reply.v4_count++] = bystander->endpoint;
+	for (int i = 0; i < 20; i++, sim_run(sim, 100 * SIM_MS)) {
+		hub_say(A, L, &reply);
+		sim_send(B, 0, bystander->id, (uint64_t)(2 + i));
+	}
+	sim_run(sim, 10 * SIM_S);
+	calls = sim_count(sim, &A->endpoint, &B->endpoint, WIRE_HANDSHAKE, 1) +
+		sim_count(sim, &A->endpoint, &bystander->endpoint, WIRE_HANDSHAKE, 1);
+	cr_assert_geq(A->drops[DROP_HANDSHAKE_HOST], 2);
+	cr_assert_leq(calls, 6, "%zu", calls);
+	cr_assert_eq(sim_got(bystander, B->id), 21, "nobody else is disturbed");
+	cr_assert_null(sim_primary(A, 77));
+	sim_send(A, 0, 3, 7);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_got_number(B, 2, 7), "and B is reached as itself");
+}
+
+Test(sim_lies, addresses_of_others)
+{
+	sim_seeds(4, addresses_of_others);
+}
+
 /* A says that it is everywhere. The lighthouse keeps what can be, and hands out no more. */
 static void lying_host(struct sim *sim)
 {
@@ -243,6 +283,7 @@ static void one_certificate_twice(struct sim *sim)
 		sim_start_node(&sim->nodes[i]);
 	sim_run(sim, 30 * SIM_S);
 	cr_assert_leq(node_tunnel_count(L->node), 2 + 2 * TUNNELS_PER_HOST_MAX);
+	cr_assert_gt(L->stats[STAT_HOST_TWINS], 0, "and it is to be seen");
 	for (uint64_t i = 1; i <= 10; i++) {
 		sim_send(B, 0, 2, i);
 		sim_run(sim, SIM_S);

@@ -30,6 +30,7 @@ static void discovery(struct sim *sim)
 	sim_run(sim, SIM_S);
 	cr_assert(sim_got_number(A, 3, 1));
 	cr_assert_eq(L->drops[DROP_LIGHTHOUSE_INVALID] + A->drops[DROP_LIGHTHOUSE_INVALID], 0);
+	cr_assert_eq(L->stats[STAT_HOST_TWINS] + B->stats[STAT_HOST_TWINS], 0);
 }
 
 Test(sim_lighthouse, discovery)

@@ -208,6 +208,25 @@ Test(sim_lists, a_move_is_told_at_once)
 	sim_seeds(4, moved);
 }
 
+/* A NAT gives A another port and nobody tells it: the lighthouse sees it by A's next packet. */
+static void seen(struct sim *sim)
+{
+	hub_add(sim);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	A->endpoint = sim_endpoint(77, 7777);
+	sim_send(A, 0, 1, 1);
+	sim_run(sim, 50 * SIM_MS);
+	sim_send(B, 0, 2, 1);
+	sim_run(sim, 50 * SIM_MS);
+	cr_assert(sim_got_number(A, 3, 1), "B was told where A's packets come from");
+}
+
+Test(sim_lists, where_packets_come_from)
+{
+	sim_seeds(2, seen);
+}
+
 /* --- what may be used --------------------------------------------------------------------------
  */
 

@@ -146,6 +146,7 @@ static void many_and_none(struct sim *sim)
 		cr_assert_eq(sim_count(sim, &A->endpoint, &to, WIRE_HANDSHAKE, 1) > 0,
 			     i < NAME_ADDRS_MAX);
 	}
+	cr_assert_eq(A->stats[STAT_NAMES_CUT], 1);
 	LH->outcome = NAME_NONE;
 	sim_run(sim, CADENCE_NS);
 	sim->sent_count = 0; /* their bytes are freed with the rest of the process */
@@ -204,11 +205,36 @@ static void lies(struct sim *sim)
 	sim_run(sim, 3 * SIM_S);
 	cr_assert_eq(sim_count(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1), 0);
 	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 1);
+	cr_assert_gt(A->stats[STAT_NAMES_FAILED], 0);
 }
 
 Test(sim_names, lies)
 {
 	sim_seeds(2, lies);
+}
+
+/* Servers that do not answer, or talk nonsense, take nothing away; what is asked is as configured.
+ */
+static void kept(struct sim *sim)
+{
+	network(sim);
+	A->options.names.network = NAME_IP;
+	A->options.names.timeout_ns = 400 * SIM_MS;
+	sim_start_node(A);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(A->asked_network, NAME_IP);
+	cr_assert_eq(A->asked_timeout_ns, 400 * SIM_MS);
+	LH->silent = sim->seed % 2;
+	LH->outcome = NAME_FAILED;
+	sim_run(sim, 2 * CADENCE_NS);
+	cr_assert_geq(A->stats[STAT_NAMES_FAILED], 2);
+	sim_start_node(L);
+	cr_assert(finds_the_lighthouse(sim));
+}
+
+Test(sim_names, kept)
+{
+	sim_seeds(4, kept);
 }
 
 /* An address that remote_allow_list forbids is not used because DNS says it. */

@@ -170,6 +170,38 @@ Test(sim_peers, roaming)
 	sim_seeds(4, roaming);
 }
 
+/* The same tunnel: what A asks is answered at its newer address, so it does not begin anew. */
+static void roaming_back(struct sim *sim)
+{
+	struct endpoint home = sim_endpoint(1, 4242), cafe = sim_endpoint(77, 5000);
+	uint32_t index;
+
+	connected(sim);
+	index = sim_primary(B, 1)->local_index;
+	for (int round = 0; round < 3; round++) {
+		A->endpoint = cafe;
+		sim_send(A, 0, 2, 2);
+		sim_run(sim, 100 * SIM_MS);
+		A->endpoint = home;
+		sim_send(A, 0, 2, 3);
+		sim_run(sim, 10 * SIM_MS);
+		A->endpoint = cafe;
+		cr_assert(endpoint_equal(&sim_primary(B, 1)->remote->to, &cafe), "ignored");
+		sim_run(sim, 1950 * SIM_MS);
+		A->endpoint = home;
+		sim_send(A, 0, 2, 4);
+		sim_run(sim, 50 * SIM_MS);
+		cr_assert(endpoint_equal(&sim_primary(B, 1)->remote->to, &home), "2 s are over");
+		sim_run(sim, 3 * SIM_S);
+	}
+	cr_assert_eq(sim_primary(B, 1)->local_index, index);
+}
+
+Test(sim_peers, roaming_back)
+{
+	sim_seeds(4, roaming_back);
+}
+
 /* A packet that does not authenticate moves nothing (trap 44). */
 static void forged_data(struct sim *sim)
 {

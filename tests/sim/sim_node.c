@@ -226,6 +226,8 @@ static int out_resolve(void *context, uint32_t id, const char *text, enum name_n
 
 	cr_assert_lt(id, SIM_NAMES);
 	node->lookups[id]++;
+	node->asked_network = network;
+	node->asked_timeout_ns = timeout_ns;
 	if (!name || name->silent)
 		return 0;
 	event = calloc(1, sizeof(*event));
@@ -771,6 +773,8 @@ static void receive(struct sim_node *node, const struct endpoint *from, uint32_t
 		return;
 	if (type == WIRE_HANDSHAKE || type == WIRE_RECV_ERROR) {
 		punt.type = type == WIRE_HANDSHAKE ? PUNT_HANDSHAKE : PUNT_RECV_ERROR;
+		if (node->slow && type == WIRE_HANDSHAKE && !sim_slow_admit(node, from, &punt))
+			return;
 		send_punt(node, &punt, bytes, length);
 		return;
 	}

@@ -215,6 +215,7 @@ Test(admin, who_never_reads_gets_one_answer_and_an_end)
 	admin_tick(bench.admin, bench.now_ns);
 	cr_assert_eq(admin_client_count(bench.admin), 0);
 	cr_assert_eq(admin_next_deadline(bench.admin), UINT64_MAX, "an idle socket wakes nobody");
+	cr_assert_eq(admin_dropped(bench.admin), 1);
 	close(fd);
 	bench_close(&bench);
 }
@@ -282,6 +283,7 @@ Test(admin, no_number_of_idle_clients_locks_another_out)
 	turns(&bench);
 	cr_assert_gt(hear(last, text, sizeof(text)), 0);
 	cr_assert(ended(fds[0]));
+	cr_assert_eq(admin_dropped(bench.admin), 2 * ADMIN_CLIENTS_MAX + 1);
 	for (int i = 0; i < 3 * ADMIN_CLIENTS_MAX; i++)
 		close(fds[i]);
 	close(last);

@@ -1,28 +1,22 @@
 /* changes_test.c - which changed keys a reload leaves for the next start, and what it compares. */
 #include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "config/changes.h"
 #include "config/keys.h"
 #include "config/yaml.h"
+#include "unit/control/config_helpers.h"
 
 TestSuite(changes);
 
 static struct config *load(const char *text)
 {
-	char path[] = "/tmp/m57-changes-XXXXXX", whole[2048];
+	char whole[2048];
 	struct findings findings = {0};
-	int fd = mkstemp(path);
 	struct config *config;
 
-	snprintf(whole, sizeof(whole), "pki: {ca: a, cert: b, key: c}\n%s", text);
-	cr_assert_eq(write(fd, whole, strlen(whole)), (ssize_t)strlen(whole));
-	close(fd);
-	config = config_load(path, &findings);
+	snprintf(whole, sizeof(whole), PKI_LINE "%s", text);
+	config = config_of_text(whole, &findings);
 	cr_assert_not_null(config, "%s", text);
-	unlink(path);
 	findings_free(&findings);
 	return config;
 }

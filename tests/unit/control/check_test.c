@@ -12,6 +12,7 @@
 #include "config/check.h"
 #include "config/snapshot_build.h"
 #include "identity/pem.h"
+#include "unit/control/config_helpers.h"
 
 #define NOW       1700000000
 #define DAY       86400
@@ -164,16 +165,12 @@ static int check(const char *text, bool strict, int64_t now)
 
 static bool found(enum severity severity, uint32_t line, const char *says)
 {
-	for (uint32_t i = 0; i < findings.count; i++)
-		if (findings.list[i].severity == severity && findings.list[i].line == line &&
-		    strstr(findings.list[i].text, says) != NULL)
-			return true;
-	return false;
+	return is_found(&findings, severity, line, says);
 }
 
 static const char *first(void)
 {
-	return findings.count > 0 ? findings.list[0].text : "(nothing)";
+	return first_finding(&findings);
 }
 
 Test(check, good)

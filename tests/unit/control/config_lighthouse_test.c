@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include "addr_text.h"
-#include "config/config.h"
-
-#define PKI "pki: {ca: a, cert: b, key: c}\n"
+#include "unit/control/config_helpers.h"
 
 static struct findings findings;
 static struct config *config;
@@ -21,26 +19,21 @@ static void fini(void)
 
 TestSuite(config_lighthouse, .fini = fini);
 
-/* PKI stands in line 1, text from line 2. */
+/* PKI_LINE stands in line 1, text from line 2. */
 static const struct lighthouse_options *load(const char *text)
 {
-	char path[] = "/tmp/m57-lighthouse-XXXXXX", whole[4096];
-	int fd = mkstemp(path);
+	char whole[4096];
 
 	fini();
-	snprintf(whole, sizeof(whole), PKI "%s\n", text);
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(write(fd, whole, strlen(whole)), (ssize_t)strlen(whole));
-	close(fd);
-	config = config_load(path, &findings);
-	unlink(path);
+	snprintf(whole, sizeof(whole), PKI_LINE "%s\n", text);
+	config = config_of_text(whole, &findings);
 	cr_assert_not_null(config, "%s", text);
 	return &config->lighthouse;
 }
 
 static const char *first(void)
 {
-	return findings.count ? findings.list[0].text : "(nothing)";
+	return first_finding(&findings);
 }
 
 static struct addr addr_of(const char *text)

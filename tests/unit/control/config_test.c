@@ -9,10 +9,10 @@
 #include "config/config.h"
 #include "config/keys.h"
 #include "system/cpu_topology.h"
+#include "unit/control/config_helpers.h"
 
 TestSuite(config);
 
-#define PKI       "pki: {ca: a, cert: b, key: c}\n"
 #define SECOND_NS 1000000000ull
 
 static struct findings findings;
@@ -27,39 +27,28 @@ static void fini(void)
 
 static void load_text(const char *text)
 {
-	char path[] = "/tmp/m57-config-XXXXXX";
-	int fd = mkstemp(path);
-
 	fini();
-	cr_assert_geq(fd, 0);
-	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
-	config = config_load(path, &findings);
-	unlink(path);
+	config = config_of_text(text, &findings);
 }
 
-/* PKI stands in line 1, text from line 2. */
+/* PKI_LINE stands in line 1, text from line 2. */
 static void load(const char *text)
 {
 	char whole[4096];
 
-	snprintf(whole, sizeof(whole), PKI "%s", text);
+	snprintf(whole, sizeof(whole), PKI_LINE "%s", text);
 	load_text(whole);
 	cr_assert_not_null(config, "%s", text);
 }
 
 static bool found(enum severity severity, uint32_t line, const char *says)
 {
-	for (uint32_t i = 0; i < findings.count; i++)
-		if (findings.list[i].severity == severity && findings.list[i].line == line &&
-		    strstr(findings.list[i].text, says) != NULL)
-			return true;
-	return false;
+	return is_found(&findings, severity, line, says);
 }
 
 static const char *first(void)
 {
-	return findings.count > 0 ? findings.list[0].text : "(nothing)";
+	return first_finding(&findings);
 }
 
 Test(config, defaults, .fini = fini)
@@ -326,7 +315,7 @@ Test(config, findings, .fini = fini)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char whole[1024];
 
-		snprintf(whole, sizeof(whole), PKI "%s\n", cases[i].text);
+		snprintf(whole, sizeof(whole), PKI_LINE "%s\n", cases[i].text);
 		load_text(whole);
 		cr_assert_eq(findings.count, 1, "%s: %u: %s", cases[i].text, findings.count,
 			     first());

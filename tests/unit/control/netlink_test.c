@@ -14,17 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "addr_text.h"
 #include "system/interface.h"
 #include "system/tun_setup.h"
-
-static struct prefix prefix(const char *text)
-{
-	struct prefix p;
-
-	cr_assert_eq(prefix_parse(text, &p), 0, "%s", text);
-	return p;
-}
+#include "unit/control/shell.h"
 
 /* The attribute of a type behind a header of extra bytes, or NULL. */
 static const struct nlattr *attribute(const void *message, size_t extra, uint16_t type)
@@ -166,29 +158,6 @@ Test(netlink, device_mtu_is_the_largest)
 	cr_assert_eq(interface_device_mtu(&plan), 1300);
 	plan.route_count = 3;
 	cr_assert_eq(interface_device_mtu(&plan), 8000);
-}
-
-/* Output of a command in this network namespace. */
-static const char *shell(const char *command)
-{
-	static char text[8192];
-	FILE *pipe = popen(command, "r");
-	size_t got = pipe ? fread(text, 1, sizeof(text) - 1, pipe) : 0;
-
-	text[got] = '\0';
-	if (pipe)
-		pclose(pipe);
-	return text;
-}
-
-static void has(const char *text, const char *part)
-{
-	cr_assert(strstr(text, part), "no \"%s\" in:\n%s", part, text);
-}
-
-static void hasnt(const char *text, const char *part)
-{
-	cr_assert_not(strstr(text, part), "\"%s\" in:\n%s", part, text);
 }
 
 Test(netlink, whole_interface)

@@ -11,22 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "addr_text.h"
 #include "config/snapshot_build.h"
 #include "system/interface.h"
 #include "system/tun_setup.h"
+#include "unit/control/config_helpers.h"
+#include "unit/control/shell.h"
 
 TestSuite(routes);
 
 #define STEPS_MAX 64
-
-static struct prefix prefix(const char *text)
-{
-	struct prefix p;
-
-	cr_assert_eq(prefix_parse(text, &p), 0, "%s", text);
-	return p;
-}
 
 /* --- the difference of two plans ---------------------------------------------------------------
  */
@@ -138,41 +131,13 @@ static struct findings findings;
 
 static struct config *load(const char *tun)
 {
-	char path[] = "/tmp/m57-routes-XXXXXX", text[4096];
-	int fd = mkstemp(path);
+	char text[4096];
 	struct config *config;
 
-	cr_assert_geq(fd, 0);
-	snprintf(text, sizeof(text), "pki: {ca: a, cert: b, key: c}\ntun: {%s}\n", tun);
-	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
-	config = config_load(path, &findings);
-	unlink(path);
-	cr_assert_eq(findings.errors, 0, "%s", findings.count ? findings.list[0].text : "");
+	snprintf(text, sizeof(text), PKI_LINE "tun: {%s}\n", tun);
+	config = config_of_text(text, &findings);
+	cr_assert_eq(findings.errors, 0, "%s", first_finding(&findings));
 	return config;
-}
-
-/* Output of a command in this network namespace. */
-static const char *shell(const char *command)
-{
-	static char text[8192];
-	FILE *pipe = popen(command, "r");
-	size_t got = pipe ? fread(text, 1, sizeof(text) - 1, pipe) : 0;
-
-	text[got] = '\0';
-	if (pipe)
-		pclose(pipe);
-	return text;
-}
-
-static void has(const char *text, const char *part)
-{
-	cr_assert(strstr(text, part), "no \"%s\" in:\n%s", part, text);
-}
-
-static void hasnt(const char *text, const char *part)
-{
-	cr_assert_not(strstr(text, part), "\"%s\" in:\n%s", part, text);
 }
 
 static struct prefix own_network;

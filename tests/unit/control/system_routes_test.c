@@ -14,11 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "addr_text.h"
 #include "limits.h"
 #include "system/interface.h"
 #include "system/route_watch.h"
 #include "system/tun_setup.h"
+#include "unit/control/shell.h"
 
 TestSuite(system_routes);
 
@@ -27,14 +27,6 @@ TestSuite(system_routes);
 
 static struct system_routes *routes;
 static struct prefix networks[2];
-
-static struct prefix prefix(const char *text)
-{
-	struct prefix p;
-
-	cr_assert_eq(prefix_parse(text, &p), 0, "%s", text);
-	return p;
-}
 
 static struct addr addr(const char *text)
 {
@@ -433,7 +425,7 @@ Test(system_routes, garbage, .init = init, .fini = fini)
 /* --- the real kernel ---------------------------------------------------------------------------
  */
 
-static void shell(const char *command)
+static void run(const char *command)
 {
 	cr_assert_eq(system(command), 0, "%s", command);
 }
@@ -465,7 +457,7 @@ static void watch_make(void)
 	plan.name = device.name;
 	plan.index = device.index;
 	cr_assert_eq(interface_configure(&plan, error), 0, "%s", error);
-	shell("ip link set lo up; ip route add 10.1.0.0/16 via 10.42.0.2 dev m57w");
+	run("ip link set lo up; ip route add 10.1.0.0/16 via 10.42.0.2 dev m57w");
 	watch = route_watch_open(device.index, networks, 2, 0);
 	cr_assert_not_null(watch);
 }
@@ -506,38 +498,38 @@ Test(system_routes, kernel_is_followed)
 {
 	watch_make();
 	FOLLOWED(1, "10.1.0.0/16 10.42.0.2*1");
-	shell("ip route add 10.2.0.0/16 nexthop via 10.42.0.3 dev m57w weight 3 nexthop via "
-	      "10.42.0.4 dev m57w");
+	run("ip route add 10.2.0.0/16 nexthop via 10.42.0.3 dev m57w weight 3 nexthop via "
+	    "10.42.0.4 dev m57w");
 	FOLLOWED(2, "10.1.0.0/16 10.42.0.2*1; 10.2.0.0/16 10.42.0.3*3 10.42.0.4*1");
-	shell("ip route replace 10.1.0.0/16 via 10.42.0.9 dev m57w; ip route del 10.2.0.0/16");
+	run("ip route replace 10.1.0.0/16 via 10.42.0.9 dev m57w; ip route del 10.2.0.0/16");
 	FOLLOWED(1, "10.1.0.0/16 10.42.0.9*1");
-	shell("ip route add 10.1.0.0/16 via 10.42.0.10 dev m57w metric 7");
+	run("ip route add 10.1.0.0/16 via 10.42.0.10 dev m57w metric 7");
 	FOLLOWED(2, "10.1.0.0/16 10.42.0.10*1; 10.1.0.0/16 10.42.0.9*1");
-	shell("ip route replace 10.1.0.0/16 dev lo; ip route del 10.1.0.0/16 metric 7");
+	run("ip route replace 10.1.0.0/16 dev lo; ip route del 10.1.0.0/16 metric 7");
 	FOLLOWED(0, "");
 	/* two of one key: the first is used, and when it goes the other */
-	shell("ip route add 10.3.0.0/16 via 10.42.0.3 dev m57w; "
-	      "ip route append 10.3.0.0/16 via 10.42.0.4 dev m57w");
+	run("ip route add 10.3.0.0/16 via 10.42.0.3 dev m57w; "
+	    "ip route append 10.3.0.0/16 via 10.42.0.4 dev m57w");
 	FOLLOWED(1, "10.3.0.0/16 10.42.0.3*1");
-	shell("ip route del 10.3.0.0/16 via 10.42.0.3");
+	run("ip route del 10.3.0.0/16 via 10.42.0.3");
 	FOLLOWED(1, "10.3.0.0/16 10.42.0.4*1");
-	shell("ip route del 10.3.0.0/16; ip route add 10.4.0.0/16 via inet6 fd42::7 dev m57w");
+	run("ip route del 10.3.0.0/16; ip route add 10.4.0.0/16 via inet6 fd42::7 dev m57w");
 	FOLLOWED(1, "10.4.0.0/16 fd42::7*1");
-	shell("ip route del 10.4.0.0/16; ip -6 route add fd99::/48 nexthop via fd42::2 dev m57w "
-	      "nexthop via fd42::3 dev m57w weight 2");
+	run("ip route del 10.4.0.0/16; ip -6 route add fd99::/48 nexthop via fd42::2 dev m57w "
+	    "nexthop via fd42::3 dev m57w weight 2");
 	FOLLOWED(1, "fd99::/48 fd42::2*1 fd42::3*2");
-	shell("ip -6 route del fd99::/48 via fd42::2 dev m57w");
+	run("ip -6 route del fd99::/48 via fd42::2 dev m57w");
 	FOLLOWED(1, "fd99::/48 fd42::3*1");
-	shell("ip route add 10.5.0.0/16 via 10.42.0.5 dev m57w table 123");
+	run("ip route add 10.5.0.0/16 via 10.42.0.5 dev m57w table 123");
 	cr_assert(settle(2));
 	/* the kernel forgets IPv4 routes of a device that goes down without a word */
-	shell("ip link set m57w down");
+	run("ip link set m57w down");
 	cr_assert(settle(0), "%s", followed());
-	shell("ip link set m57w up; ip route add 10.6.0.0/16 via inet6 fe80::1 dev m57w || true; "
-	      "ip route add 10.42.0.0/16 dev m57w; ip route add 10.7.0.0/16 via 10.42.0.7 src "
-	      "10.42.0.1");
+	run("ip link set m57w up; ip route add 10.6.0.0/16 via inet6 fe80::1 dev m57w || true; "
+	    "ip route add 10.42.0.0/16 dev m57w; ip route add 10.7.0.0/16 via 10.42.0.7 src "
+	    "10.42.0.1");
 	FOLLOWED(1, "10.7.0.0/16 10.42.0.7*1");
-	shell("ip addr del 10.42.0.1/16 dev m57w");
+	run("ip addr del 10.42.0.1/16 dev m57w");
 	cr_assert(settle(0), "%s", followed());
 	watch_end();
 }

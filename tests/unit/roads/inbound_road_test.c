@@ -220,36 +220,101 @@ Test(inbound_road, a_datagram_too_large_for_any_nebula)
 	rig_destroy(rig);
 }
 
-Test(inbound_road, an_unknown_index_is_answered_once_a_run_within_the_bucket)
+static size_t recv_errors_for(struct rig *rig, uint32_t index)
+{
+	uint32_t length;
+	uint8_t packet[100];
+	size_t before = rig->io.sent_count;
+
+	length = tcp(packet, 5000, 0, 20);
+	rig_add(rig, index, rig->counter++, packet, length);
+	rig_receive(rig);
+	return rig->io.sent_count - before;
+}
+
+/* Nebula 1.6.1 acts on the fourth. */
+Test(inbound_road, an_unknown_index_is_answered_four_times_then_once_a_run)
 {
 	struct rig *rig = rig_create(true);
 	uint8_t packet[100];
-	uint32_t length = tcp(packet, 5000, 0, 20), answers = RECV_ERROR_PER_SECOND;
+	uint32_t length = tcp(packet, 5000, 0, 20);
 
 	for (int i = 0; i < 3; i++)
 		rig_add(rig, 0xdead, rig->counter++, packet, length);
 	rig_receive(rig);
-	cr_assert_eq(rig->io.sent_count, 1);
-	cr_expect_eq(rig->io.sent[0].length, 16);
-	cr_expect_eq(wire_type_of(rig->io.sent[0].bytes), WIRE_RECV_ERROR);
-	cr_expect_eq(wire_remote_index(rig->io.sent[0].bytes), 0xdead);
-	cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 3);
-
-	for (uint32_t i = 1; i < answers + 50; i++) {
-		rig_add(rig, 0xdead + i, rig->counter++, packet, length);
-		rig_receive(rig);
+	cr_assert_eq(rig->io.sent_count, 4);
+	for (int i = 0; i < 4; i++) {
+		cr_expect_eq(rig->io.sent[i].length, 16);
+		cr_expect_eq(wire_type_of(rig->io.sent[i].bytes), WIRE_RECV_ERROR);
+		cr_expect_eq(wire_remote_index(rig->io.sent[i].bytes), 0xdead);
 	}
-	cr_expect_eq(rig->io.sent_count, answers);
-	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_SENT), answers);
+	cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 3);
+	cr_expect_eq(recv_errors_for(rig, 0xdead), 1, "it has been told");
+	cr_expect_eq(recv_errors_for(rig, 0xbead), 4, "another");
+	rig->snapshot.send_recv_error = RECV_ERROR_NEVER;
+	cr_expect_eq(recv_errors_for(rig, 0xfeed), 0);
+	rig_destroy(rig);
+}
+
+/* private: RFC 1918 and fc00::/7, to their edges. */
+Test(inbound_road, unknown_indexes_are_answered_as_the_policy_says)
+{
+	static const struct {
+		struct addr from;
+		bool is_private;
+	} rows[] = {
+		{{{[10] = 0xff, 0xff, 10, 0, 0, 1}}, true},
+		{{{[10] = 0xff, 0xff, 11, 0, 0, 1}}, false},
+		{{{[10] = 0xff, 0xff, 172, 15, 255, 255}}, false},
+		{{{[10] = 0xff, 0xff, 172, 16, 0, 1}}, true},
+		{{{[10] = 0xff, 0xff, 172, 31, 255, 255}}, true},
+		{{{[10] = 0xff, 0xff, 172, 32, 0, 0}}, false},
+		{{{[10] = 0xff, 0xff, 192, 168, 1, 1}}, true},
+		{{{[10] = 0xff, 0xff, 192, 169, 1, 1}}, false},
+		{{{[10] = 0xff, 0xff, 192, 0, 2, 1}}, false},
+		{{{0xfc, [15] = 1}}, true},
+		{{{0xfd, [15] = 1}}, true},
+		{{{0xfe, 0x80, [15] = 1}}, false},
+		{{{0x20, 1, [15] = 1}}, false},
+	};
+	uint8_t packet[WIRE_OVERHEAD] = {0};
+
+	for (int policy = RECV_ERROR_ALWAYS; policy <= RECV_ERROR_PRIVATE; policy++)
+		for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			struct rig *rig = rig_create(true);
+			struct endpoint from = {rows[i].from, 4242};
+			bool answered = policy == RECV_ERROR_ALWAYS ||
+					(policy == RECV_ERROR_PRIVATE && rows[i].is_private);
+
+			rig->w.udp_v6 = true;
+			rig->snapshot.network_count = 0; /* 10.0.0.1 is no loop */
+			rig->snapshot.send_recv_error = (enum recv_error_policy)policy;
+			wire_write(packet, WIRE_MESSAGE, 0xdead, 7);
+			rig_add_raw(rig, packet, sizeof(packet));
+			rig_receive_from(rig, &from);
+			cr_expect_eq(rig->io.sent_count > 0, answered, "policy %d, row %u", policy,
+				     i);
+			cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 1);
+			rig_destroy(rig);
+		}
+}
+
+Test(inbound_road, answers_to_unknown_indexes_stay_within_the_bucket)
+{
+	struct rig *rig = rig_create(true);
+	uint32_t sent = 0, index = 0xdead;
+
+	while (sent < RECV_ERROR_PER_SECOND - RECV_ERROR_REPEAT_ABOVE)
+		sent += recv_errors_for(rig, index++);
+	cr_expect_eq(recv_errors_for(rig, index), 1, "the second half is for those who need one");
+	for (sent++; sent < RECV_ERROR_PER_SECOND; sent++)
+		cr_assert_eq(recv_errors_for(rig, index++), 1);
+	for (uint32_t i = 0; i < 50; i++)
+		cr_assert_eq(recv_errors_for(rig, index++), 0);
+	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_SENT), RECV_ERROR_PER_SECOND);
 	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_LIMITED), 50);
 	rig->w.now_s++;
-	rig_add(rig, 0xdead, rig->counter++, packet, length);
-	rig_receive(rig);
-	cr_expect_eq(rig->io.sent_count, answers + 1);
-	rig->snapshot.send_recv_error = RECV_ERROR_NEVER;
-	rig_add(rig, 0xdead, rig->counter++, packet, length);
-	rig_receive(rig);
-	cr_expect_eq(rig->io.sent_count, answers + 1);
+	cr_expect_eq(recv_errors_for(rig, index), 4, "not told yet");
 	rig_destroy(rig);
 }
 
@@ -265,7 +330,7 @@ Test(inbound_road, without_send_slots_no_answer_and_it_is_counted)
 		rig_receive(rig);
 	}
 	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_SENT), SEND_SLOTS);
-	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_LIMITED), 5);
+	cr_expect_geq(rig_stat(rig, STAT_RECV_ERROR_LIMITED), 5);
 	rig_destroy(rig);
 }
 
@@ -431,6 +496,8 @@ Test(inbound_road, a_flood_of_handshakes_is_counted_and_starves_no_other_class)
 	uint8_t hello[300] = {[0] = 0x10, [15] = 1}, recv_error[16] = {0x12};
 
 	for (uint32_t i = 0; i < POOL_HANDSHAKES + 10; i++) {
+		/* each from a network of its own: what they share is the pool */
+		rig->peer.addr = addr_from_v4(0x0b000000 + i * 256);
 		rig_add_raw(rig, hello, sizeof(hello));
 		rig_receive(rig);
 	}
@@ -443,6 +510,41 @@ Test(inbound_road, a_flood_of_handshakes_is_counted_and_starves_no_other_class)
 	cr_expect_eq(rig->io.punts[rig->io.punt_count - 1]->type, PUNT_RECV_ERROR);
 	cr_expect_eq(rig->io.punt_count, POOL_HANDSHAKES + POOL_RECV_ERRORS);
 	cr_expect_eq(rig_drops(rig, DROP_PUNT_POOL), 10);
+	rig_destroy(rig);
+}
+
+static void hellos_from(struct rig *rig, uint32_t v4, uint32_t count)
+{
+	uint8_t hello[300] = {[0] = 0x10, [15] = 1};
+
+	for (uint32_t i = 0; i < count; i++) {
+		rig->peer.addr = addr_from_v4(v4 + i % 250);
+		rig->peer.port = (uint16_t)(1000 + i);
+		rig_add_raw(rig, hello, sizeof(hello));
+		rig_receive(rig);
+	}
+}
+
+/* What one network sends leaves room for others, wherever in the pool that is. */
+Test(inbound_road, a_flood_of_handshakes_from_one_network_leaves_room_for_others)
+{
+	struct rig *rig = rig_create(true);
+	uint32_t most = POOL_HANDSHAKES * SOURCE_SHARE / (SOURCE_SHARE + 1);
+
+	hellos_from(rig, 0x0b000000, 10 * POOL_HANDSHAKES);
+	cr_expect_eq(rig->io.punt_count, most);
+	cr_expect_eq(rig_drops(rig, DROP_HANDSHAKE_CROWDED), 10 * POOL_HANDSHAKES - most);
+	for (uint32_t i = 0; i < 100; i++) {
+		hellos_from(rig, 0x0c000000, 1);
+		cr_assert_eq(rig->io.punt_count, most + 1, "round %u", i);
+		cr_assert_eq(rig->io.punts[most]->source.addr.bytes[12], 0x0c);
+		punt_release(rig->io.punts[--rig->io.punt_count]);
+	}
+	/* What was worked on makes room for the same network again. */
+	punt_release(rig->io.punts[--rig->io.punt_count]);
+	hellos_from(rig, 0x0b000000, 2);
+	cr_expect_eq(rig->io.punt_count, most);
+	cr_expect_eq(rig_drops(rig, DROP_HANDSHAKE_OVERLOAD), 0);
 	rig_destroy(rig);
 }
 

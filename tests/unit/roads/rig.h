@@ -36,6 +36,7 @@ struct io {
 	uint64_t waiting_lost;
 	bool send_blocked;
 	bool keep_sends; /* sent slots do not come back */
+	bool sending;    /* what io_sending() says */
 
 	struct rig_sent sent[RIG_KEPT_MAX];
 	uint32_t sent_count;

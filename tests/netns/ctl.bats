@@ -138,6 +138,7 @@ load lib
 	wait $clients || { cat "$PAIR_DIR/clients"; false; }
 	grep -q done "$PAIR_DIR/clients"
 	says '^tunnels: 1$' status
+	says '^ctl_dropped_clients +[0-9]{3}' counters
 	[ "$(ls "/proc/${NODE_PID[a]}/fd" 2>/dev/null | wc -l)" -lt 100 ]
 }
 

@@ -85,7 +85,8 @@ a_flow_each() {
 	done
 	wait "${senders[@]}"
 	for queue in "${!PORT_OF[@]}"; do
-		sink_good "${sinks[$queue]}" "$PAIR_DIR/flow$queue" 7900
+		# a busy machine may lose some before they are read or after they are written
+		sink_good "${sinks[$queue]}" "$PAIR_DIR/flow$queue" 7000
 	done
 	after=$(per_queue b tun_written_packets)
 	echo "b's workers wrote: $before, then $after"
@@ -129,7 +130,10 @@ a_flow_each() {
 
 @test "trains of several flows: one socket gets the tunnel, workers share it out in order" {
 	nodes_make "$M57" "$M57" routines=3 inbound="[{port: any, proto: any, group: demo}]"
-	# a's trains go by label modulo 8, which says nothing about the label modulo 3
+	# a wire without segmentation offload: b's GRO makes new trains of what follows each other
+	in_ns a ethtool -K veth0 tso off gso off tx-udp-segmentation off
+	in_ns b ethtool -K veth0 gro on
+	in_ns b sh -c 'echo 200000 >/sys/class/net/veth0/gro_flush_timeout'
 	in_ns a "$BLAST" send "${OVERLAY[b]}" 10000 --ports 256 --packets 60000 --rate 60000 --seconds 5
 	wait_for 5 grep -q 'joins flows of a tunnel to trains' "$PAIR_DIR/b.log"
 	[ "$(ctl b status | python3 -c 'import json, sys; print(json.load(sys.stdin)["steering"])')" = index ]

@@ -145,6 +145,7 @@
  * no more than that in their batches.
  */
 #define SKEW_PACKETS_MAX 512
+#define SKEW_WIDE_MAX    4096 /* where the peer is m57: half of REPLAY_WINDOW */
 #define SKEW_MARKS_MAX                                                                             \
 	256 /* tunnels that a worker seals for in a turn; others are not seen                      \
 	     */

@@ -90,6 +90,7 @@ Test(handover_road, a_train_is_split_by_owner_and_the_owner_takes_its_part)
 	cr_expect_eq(rig->io.written[1].length, 40 + 7 * 500);
 	cr_expect_eq(rig_stat(rig, STAT_HANDED_OVER), 7);
 	cr_expect_eq(rig_stat(rig, STAT_HANDED_TAKEN), 7);
+	cr_expect_eq(rig->tunnel->labelled, 1, "authentic labels make the peer known");
 	cr_expect_eq(rig_stat(rig, STAT_UDP_RECEIVED), 13, "each is received once");
 	cr_expect_eq(rig_stat(rig, STAT_COPIED_BYTES), 7 * (540 + WIRE_OVERHEAD));
 	cr_expect_eq(rig_all_drops(rig), 0);
@@ -114,6 +115,7 @@ Test(handover_road, what_has_no_label_and_what_is_not_spread_stays)
 	flush(rig);
 	cr_expect_eq(rig->io.handed_count, 0);
 	cr_expect_eq(rig->io.written_count, 2);
+	cr_expect_eq(rig->tunnel->labelled, 0);
 
 	/* a train that was not steered by labels at all says nothing about trains */
 	rig->w.spread = true;

@@ -70,12 +70,7 @@ int control_init(struct control *control, uint32_t queues, char error[ERROR_LINE
 			 result == -ENOMEM ? "; raise the limit of locked memory (ulimit -l)" : "");
 		return result;
 	}
-	result = handshake_queue_init(&control->handshakes, queues);
-	if (result) {
-		io_uring_queue_exit(&control->ring);
-		snprintf(error, ERROR_LINE_MAX, "no memory for the queue of handshakes");
-		return result;
-	}
+	handshake_queue_init(&control->handshakes);
 	control->queues = queues;
 	control->orders.post = post;
 	control->orders.context = control;
@@ -390,7 +385,6 @@ void control_drain(struct control *control)
 void control_close(struct control *control)
 {
 	io_uring_queue_exit(&control->ring);
-	handshake_queue_free(&control->handshakes);
 }
 
 void control_stats(struct control *control, struct stats *stats)

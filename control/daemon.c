@@ -473,6 +473,7 @@ int daemon_run(struct generation *generation, const char *path, bool strict)
 		.strict = strict,
 		.udp = &daemon->udp,
 		.world = &daemon->world,
+		.started = generation->config,
 		.now = generation,
 	};
 	daemon->control.on_ready = ready;

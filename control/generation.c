@@ -29,6 +29,16 @@ void generation_free(struct generation *generation)
 	free(generation);
 }
 
+struct config *generation_take_config(struct generation *generation)
+{
+	struct config *config = generation->config;
+
+	if (config)
+		pki_free(&generation->pki);
+	generation->config = NULL;
+	return config;
+}
+
 /* --- the node ----------------------------------------------------------------------------------
  */
 

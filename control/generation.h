@@ -29,6 +29,8 @@ struct generation {
 struct generation *generation_load(const char *path, bool strict, int64_t now,
 				   const struct generation *running);
 void generation_free(struct generation *generation); /* NULL is allowed */
+/* Takes the configuration out of it, for the caller; the identity is freed. */
+struct config *generation_take_config(struct generation *generation);
 
 /*
  * What the node is given. options->static_hosts and names.list are malloc'ed, the caller's:

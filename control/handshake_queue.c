@@ -1,9 +1,9 @@
 /* handshake_queue.c - see handshake_queue.h. */
 #include "handshake_queue.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "message.h"
 
 #define MS_NS 1000000
 
@@ -21,26 +21,30 @@
 /* A packet counts as so much: 50,000 a second are busy, the 15,000 of 5,000 handshakes are not. */
 #define PACKET_NS 10000
 
-int handshake_queue_init(struct handshake_queue *queue, uint32_t queues)
+void handshake_queue_init(struct handshake_queue *queue)
 {
 	memset(queue, 0, sizeof(*queue));
-	queue->capacity = queues * POOL_HANDSHAKES;
-	queue->ring = calloc(queue->capacity, sizeof(*queue->ring));
 	queue->credit_ns = CREDIT_MAX_NS;
 	queue->share_permille = SHARE_RESTING;
-	return queue->ring ? 0 : -ENOMEM;
 }
 
-void handshake_queue_free(struct handshake_queue *queue)
+static void turn_append(struct handshake_queue *queue, struct handshake_bucket *bucket)
 {
-	free(queue->ring);
-	queue->ring = NULL;
-	queue->count = 0;
+	bucket->next = NULL;
+	*(queue->turn ? &queue->last_turn->next : &queue->turn) = bucket;
+	queue->last_turn = bucket;
 }
 
 void handshake_queue_put(struct handshake_queue *queue, struct punt *punt)
 {
-	queue->ring[(queue->head + queue->count++) % queue->capacity] = punt;
+	struct handshake_bucket *bucket = &queue->buckets[punt->bucket % SOURCE_BUCKETS];
+
+	punt->next = NULL;
+	if (!bucket->first)
+		turn_append(queue, bucket);
+	*(bucket->first ? &bucket->last->next : &bucket->first) = punt;
+	bucket->last = punt;
+	queue->count++;
 }
 
 static void fill(struct handshake_queue *queue, uint64_t now_ns)
@@ -57,13 +61,18 @@ static void fill(struct handshake_queue *queue, uint64_t now_ns)
 
 struct punt *handshake_queue_take(struct handshake_queue *queue, uint64_t now_ns)
 {
+	struct handshake_bucket *bucket;
 	struct punt *punt;
 
 	fill(queue, now_ns);
 	if (queue->count == 0 || queue->credit_ns <= 0)
 		return NULL;
-	punt = queue->ring[queue->head];
-	queue->head = (queue->head + 1) % queue->capacity;
+	bucket = queue->turn;
+	queue->turn = bucket->next;
+	punt = bucket->first;
+	bucket->first = punt->next;
+	if (bucket->first)
+		turn_append(queue, bucket); /* and waits until the others have had one */
 	queue->count--;
 	return punt;
 }

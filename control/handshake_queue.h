@@ -9,6 +9,11 @@
  * gateway whose thousand peers come back at once serves them in a moment; a twentieth while they
  * are busy, so that a flood takes that much from the traffic and no more.
  *
+ * Whom control serves next: workers say which bucket of source networks a packet belongs to
+ * (punt.bucket; dataplane/lookup/source.h), and the buckets that wait take turns. So however much
+ * one network sends, another's handshake waits for one of each bucket, not for all that came
+ * before.
+ *
  * Deciding code: times come in as arguments. One thread.
  */
 #ifndef M57_HANDSHAKE_QUEUE_H
@@ -21,9 +26,16 @@
 
 struct punt;
 
+/* What waits of one bucket, the oldest first. */
+struct handshake_bucket {
+	struct punt *first, *last;
+	struct handshake_bucket *next; /* in turns */
+};
+
 struct handshake_queue {
-	struct punt **ring;
-	uint32_t capacity, head, count;
+	struct handshake_bucket buckets[SOURCE_BUCKETS];
+	struct handshake_bucket *turn, *last_turn; /* those that wait, whose turn it is first */
+	uint32_t count;
 	int64_t credit_ns;        /* may be below 0: the last one cost more than was left */
 	uint64_t filled_ns;       /* credit has come in up to this time */
 	uint32_t share_permille;  /* of the wall clock */
@@ -31,11 +43,9 @@ struct handshake_queue {
 	uint64_t cpu_ns, packets; /* of all workers, then */
 };
 
-/* Room for every punt of the handshake class of queues workers. 0 or -ENOMEM. */
-int handshake_queue_init(struct handshake_queue *queue, uint32_t queues);
-void handshake_queue_free(struct handshake_queue *queue);
+void handshake_queue_init(struct handshake_queue *queue);
 
-/* Takes over punt, which is of the handshake class: so there is room. */
+/* Takes over punt, which is linked: what waits is bounded by the workers' pools. */
 void handshake_queue_put(struct handshake_queue *queue, struct punt *punt);
 
 /* The next one, while there is credit at now_ns (monotonic); NULL: none. */

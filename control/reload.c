@@ -20,7 +20,6 @@
 #include <string.h>
 
 #include "admin_commands.h"
-#include "config/changes.h"
 #include "config/snapshot_build.h"
 #include "control.h"
 #include "dns.h"
@@ -245,16 +244,21 @@ static void firewall_log(const struct step *step)
 			 LOG_U64("rulesVersion", step->next->rules_version));
 }
 
+/* Told when they change, not at each reload; m57ctl says them as long as they wait. */
 static void restart_keys_log(struct reload *reload, const struct step *step)
 {
 	char keys[CHANGES_TEXT_MAX], place[PATH_MAX + 16], text[ERROR_LINE_MAX];
-	struct where where;
+	struct where where = {0};
+	unsigned count = config_changes(reload->started, step->next->config, keys, &where);
+	bool news = strcmp(reload->waiting, keys) != 0;
 
-	if (config_changes(step->old->config, step->next->config, keys, &where) == 0)
+	strcpy(reload->waiting, keys);
+	if (count == 0)
 		return;
 	snprintf(place, sizeof(place), "%s:%u", where.file ? where.file : "", where.line);
-	log_warning("Changed keys that take effect at the next start only", LOG_STR("keys", keys),
-		    LOG_STR("config", place));
+	if (news)
+		log_warning("Changed keys that take effect at the next start only",
+			    LOG_STR("keys", keys), LOG_STR("config", place));
 	snprintf(text, sizeof(text), "only at the next start: %.400s", keys);
 	note(&reload->last, text);
 }
@@ -282,6 +286,8 @@ static void reload_apply(struct reload *reload, struct step *step)
 	firewall_log(step);
 	restart_keys_log(reload, step);
 	reload->now = step->next;
+	if (step->old->config == reload->started)
+		(void)generation_take_config(step->old);
 	generation_free(step->old);
 }
 
@@ -324,6 +330,10 @@ int reload_run(struct reload *reload)
 void reload_release(struct reload *reload)
 {
 	findings_free(&reload->last.findings);
+	if (reload->now && reload->now->config == reload->started)
+		reload->started = NULL;
+	config_free(reload->started);
+	reload->started = NULL;
 	generation_free(reload->now);
 	reload->now = NULL;
 }

@@ -10,6 +10,7 @@
 #ifndef M57_RELOAD_H
 #define M57_RELOAD_H
 
+#include "config/changes.h"
 #include "generation.h"
 
 struct admin_world;
@@ -35,7 +36,10 @@ struct reload {
 	struct udp_sockets *udp;
 	struct admin_world *world;
 
-	struct generation *now; /* in use; owned */
+	struct config *started;         /* of the start: what does not reload runs by it; owned */
+	char waiting[CHANGES_TEXT_MAX]; /* keys that wait for the next start, as they were told */
+
+	struct generation *now; /* in use; owned. The first one's configuration is started too */
 	struct reload_outcome last;
 	bool settling; /* a snapshot of the last one may still be with a worker */
 };

@@ -34,6 +34,7 @@ struct dataplane {
 	struct order stop[QUEUES_MAX];
 	int rings[QUEUES_MAX];
 	struct label_key label_key;
+	struct source_key source_key; /* of all workers: control keeps their buckets together */
 };
 
 static int fifo_create(struct event_fifo *fifo, uint32_t size)
@@ -79,6 +80,7 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 	w->spread = o->spread_flows && d->queues > 1;
 	w->busy_poll_ns = o->busy_poll_us * 1000ull;
 	w->label_key = w->spread ? &d->label_key : NULL;
+	w->source_key = &d->source_key;
 	w->unsent_max = unsent_max(d->queues);
 	w->counters = &d->counters[queue];
 	w->map = o->map;
@@ -123,6 +125,7 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	memset(d->counters, 0, d->queues * sizeof(*d->counters));
 	randombytes_buf(d->label_key.words, sizeof(d->label_key.words));
 	d->label_key.labels = d->queues;
+	randombytes_buf(&d->source_key, sizeof(d->source_key));
 	for (uint32_t i = 0; i < d->queues; i++) {
 		if (worker_create(d, i, options, error))
 			goto err_destroy;

@@ -98,21 +98,43 @@ static void disown_tunnel(struct worker *w, const struct endpoint *source, uint3
 	*told = hash;
 }
 
-static void punt_datagram(struct worker *w, enum pool_class class, enum punt_type type,
-			  const struct arrival *arrival, const uint8_t *datagram, uint32_t bytes)
+/* Hands a datagram to control as it came. */
+static void punt_datagram(struct worker *w, struct punt *punt, const struct arrival *arrival,
+			  const uint8_t *datagram, uint32_t bytes)
 {
-	struct punt *punt = bytes <= PUNT_BYTES ? punt_take(w, class, type) : NULL;
-
-	if (!punt) {
-		count_drop(w->counters,
-			   type == PUNT_HANDSHAKE ? DROP_HANDSHAKE_OVERLOAD : DROP_PUNT_POOL, 1);
-		return;
-	}
+	_Static_assert(PUNT_BYTES >= DATAGRAM_MAX, "a longer one was dropped before");
 	punt->source = *arrival->source;
 	punt->via = arrival->via;
 	punt->length = bytes;
 	memcpy(punt->bytes, datagram, bytes);
 	punt_send(w, punt);
+}
+
+static enum drop punt_handshake(struct worker *w, const struct arrival *arrival,
+				const uint8_t *datagram, uint32_t bytes)
+{
+	uint32_t bucket = source_bucket(w->source_key, arrival->source, arrival->via, w->now_s);
+	enum drop reason = source_admit(&w->shares, bucket);
+	struct punt *punt;
+
+	if (reason != DROP_NONE)
+		return reason;
+	punt = punt_take(w, POOL_CLASS_HANDSHAKE, PUNT_HANDSHAKE); /* there is one */
+	punt->shares = &w->shares;
+	punt->bucket = bucket;
+	punt_datagram(w, punt, arrival, datagram, bytes);
+	return DROP_NONE;
+}
+
+static enum drop punt_recv_error(struct worker *w, const struct arrival *arrival,
+				 const uint8_t *datagram, uint32_t bytes)
+{
+	struct punt *punt = punt_take(w, POOL_CLASS_RECV_ERROR, PUNT_RECV_ERROR);
+
+	if (!punt)
+		return DROP_PUNT_POOL;
+	punt_datagram(w, punt, arrival, datagram, bytes);
+	return DROP_NONE;
 }
 
 /* ---- authentication -------------------------------------------------------------------------- */
@@ -495,12 +517,11 @@ static void clear_datagram(struct worker *w, const struct arrival *arrival, enum
 		reason = handshake_check(w, datagram, bytes);
 	else if (!recv_error_heard(w))
 		reason = DROP_RECV_ERROR_IGNORED;
+	if (reason == DROP_NONE)
+		reason = type == WIRE_HANDSHAKE ? punt_handshake(w, arrival, datagram, bytes)
+						: punt_recv_error(w, arrival, datagram, bytes);
 	if (reason != DROP_NONE)
 		count_drop(w->counters, reason, 1);
-	else if (type == WIRE_HANDSHAKE)
-		punt_datagram(w, POOL_CLASS_HANDSHAKE, PUNT_HANDSHAKE, arrival, datagram, bytes);
-	else
-		punt_datagram(w, POOL_CLASS_RECV_ERROR, PUNT_RECV_ERROR, arrival, datagram, bytes);
 }
 
 /* Datagrams of this length and first bytes, before any tunnel is known: DROP_NONE and the type. */

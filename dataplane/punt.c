@@ -12,6 +12,15 @@
 
 #define TRIES 4
 
+/*
+ * Handshakes come back in another order: control takes those of each source network in turn. A
+ * share (lookup/source.h) says that one is free, so all are tried.
+ */
+static uint32_t tries_of(enum pool_class class)
+{
+	return class == POOL_CLASS_HANDSHAKE ? POOL_HANDSHAKES : TRIES;
+}
+
 static const struct {
 	uint32_t count, bytes;
 } pool_sizes[POOL_CLASSES] = {
@@ -52,7 +61,7 @@ struct punt *punt_take(struct worker *w, enum pool_class class, enum punt_type t
 {
 	struct pool *pool = &w->pools[class];
 
-	for (int i = 0; i < TRIES; i++) {
+	for (uint32_t i = 0; i < tries_of(class); i++) {
 		struct punt *punt =
 			(struct punt *)(pool->memory + (size_t)pool->cursor * pool->stride);
 		pool->cursor = pool->cursor + 1 < pool->count ? pool->cursor + 1 : 0;
@@ -63,6 +72,7 @@ struct punt *punt_take(struct worker *w, enum pool_class class, enum punt_type t
 		punt->queue = w->queue;
 		punt->length = 0;
 		punt->via = 0;
+		punt->shares = NULL;
 		return punt;
 	}
 	return NULL;

@@ -16,6 +16,7 @@
 #include "io/io.h"
 #include "io/join.h"
 #include "lookup/label.h"
+#include "lookup/source.h"
 #include "message.h"
 #include "skew.h"
 #include "snapshot.h"
@@ -132,7 +133,8 @@ struct worker {
 	uint32_t queue, queues;
 	bool spread;                       /* labelled datagrams of other workers are passed on */
 	const struct label_key *label_key; /* NULL: no labels are written */
-	uint32_t unsent_max;               /* packets sealed in one batch */
+	const struct source_key *source_key;
+	uint32_t unsent_max; /* packets sealed in one batch */
 	struct io *io;
 	struct counters *counters;
 	struct hostmap *map;
@@ -176,6 +178,8 @@ struct worker {
 	struct reject_bucket rejects[2];     /* by enum direction of what was refused */
 
 	struct pool pools[POOL_CLASSES];
+	/* control counts down */
+	_Alignas(64) struct source_shares shares;
 
 	struct handovers handovers;
 	uint32_t mixed; /* authentic runs of trains that had several owners */

@@ -205,10 +205,18 @@
 
 /* --- messages between the planes ---------------------------------------------------------------
  */
-#define PUNT_BYTES       9216 /* one punted packet: DATAGRAM_MAX and room */
-#define POOL_HANDSHAKES  64   /* of each worker: PUNT_HANDSHAKE */
-#define POOL_OPENED      64   /* of each worker: PUNT_OPENED */
-#define POOL_RECV_ERRORS 32   /* of each worker: PUNT_RECV_ERROR, which anybody can send */
+#define PUNT_BYTES      9216 /* one punted packet: DATAGRAM_MAX and room */
+#define POOL_HANDSHAKES 64   /* of each worker: PUNT_HANDSHAKE */
+/*
+ * Networks that send handshakes are told apart by so many buckets: two share one with 1/256, for a
+ * period. A bucket holds at most SOURCE_SHARE times what is left of its worker's POOL_HANDSHAKES:
+ * one alone 48 of 64, enough for a site whose hosts all come back at once; 21 that flood leave one.
+ */
+#define SOURCE_BUCKETS   256
+#define SOURCE_SHARE     3
+#define SOURCE_PERIOD_S  16
+#define POOL_OPENED      64 /* of each worker: PUNT_OPENED */
+#define POOL_RECV_ERRORS 32 /* of each worker: PUNT_RECV_ERROR, which anybody can send */
 #define POOL_WAITING_SMALL                                                                         \
 	256 /* of each worker: runs up to WAITING_SMALL_BYTES that wait for a tunnel */
 #define POOL_WAITING_LARGE  16 /* of each worker: larger ones, up to 64 KiB each */

@@ -48,6 +48,15 @@ enum note {
 	NOTES
 };
 
+/*
+ * Of one worker: how many PUNT_HANDSHAKE control has in hand, by bucket of source networks
+ * (dataplane/lookup/source.h). The worker counts up, punt_release() down.
+ */
+struct source_shares {
+	_Atomic uint32_t all;
+	_Atomic uint16_t of[SOURCE_BUCKETS];
+};
+
 struct punt {
 	_Atomic uint32_t busy; /* pool: owned by control while set */
 	enum punt_type type;
@@ -62,7 +71,10 @@ struct punt {
 	int result;
 	uint64_t value;
 	struct order *order;
-	struct virtio_net_hdr vnet; /* PUNT_WAITING */
+	struct source_shares *shares; /* PUNT_HANDSHAKE: where it is counted, as one of bucket; */
+	uint32_t bucket;              /* NULL: nowhere */
+	struct punt *next;            /* control's own */
+	struct virtio_net_hdr vnet;   /* PUNT_WAITING */
 	/* PUNT_WAITING: hosts that would do as well as addr; struct addr each, behind the bytes */
 	uint32_t gateway_count;
 	uint8_t bytes[];
@@ -71,7 +83,15 @@ struct punt {
 /* Gives a punt back to its worker's pool. Control. */
 static inline void punt_release(struct punt *punt)
 {
+	struct source_shares *shares = punt->shares;
+	uint32_t bucket = punt->bucket;
+
+	/* First the punt: a share that is free promises one. */
 	atomic_store_explicit(&punt->busy, 0, memory_order_release);
+	if (!shares)
+		return;
+	atomic_fetch_sub_explicit(&shares->of[bucket], 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&shares->all, 1, memory_order_release);
 }
 
 enum order_type {

@@ -26,6 +26,7 @@
 
 #include "aead.h"
 #include "crypto/replay.h"
+#include "crypto/seal.h"
 #include "filter/conntrack.h"
 #include "filter/firewall.h"
 #include "hostmap.h"
@@ -455,6 +456,48 @@ static void open_run(enum aead_cipher cipher, uint32_t bytes)
 			abort();
 }
 
+/*
+ * The same through a relay, AES: frames around sealed packets. One key serves both directions, so
+ * the node between writes what it has read, and everything can be repeated.
+ */
+#define FRAME_BYTES (PACKET_BYTES + 2 * WIRE_OVERHEAD)
+
+static uint8_t frames[RUN_PACKETS][FRAME_BYTES];
+static struct tunnel_keys via_keys;
+static struct tunnel via = {.keys = &via_keys, .remote_index = 7};
+
+static void run_seal_relayed(void)
+{
+	for (uint32_t i = 0; i < RUN_PACKETS; i++) {
+		seal_packet(&via, WIRE_MESSAGE, WIRE_LABEL_NONE, COUNTER_FIRST + i,
+			    super + i * PAYLOAD_BYTES, PACKET_BYTES, frames[i] + WIRE_HEADER_BYTES);
+		seal_frame(&via, 7, COUNTER_FIRST + i, frames[i], PACKET_BYTES + WIRE_OVERHEAD);
+	}
+}
+
+static void check_frames(void)
+{
+	for (uint32_t i = 0; i < RUN_PACKETS; i++)
+		if (seal_check_frame(&via, frames[i], FRAME_BYTES) != 0)
+			abort();
+}
+
+static void run_open_relayed(void)
+{
+	check_frames();
+	for (uint32_t i = 0; i < RUN_PACKETS; i++)
+		if (seal_open(&via, frames[i] + WIRE_HEADER_BYTES, PACKET_BYTES + WIRE_OVERHEAD,
+			      opened) != 0)
+			abort();
+}
+
+static void run_relay_turn(void)
+{
+	check_frames();
+	for (uint32_t i = 0; i < RUN_PACKETS; i++)
+		seal_frame(&via, 7, COUNTER_FIRST + i, frames[i], PACKET_BYTES + WIRE_OVERHEAD);
+}
+
 static void aead_prepare(void)
 {
 	const uint8_t raw[AEAD_KEY_BYTES] = {1, 2, 3};
@@ -465,9 +508,12 @@ static void aead_prepare(void)
 			abort();
 		seal_run((enum aead_cipher)c, PACKET_BYTES);
 		seal_run((enum aead_cipher)c, SMALL_BYTES);
+		if (c == AEAD_AES256GCM)
+			via_keys.seal = via_keys.open = keys[c];
 		printf("%s: %s %s\n", c == AEAD_AES256GCM ? "AES-256-GCM" : "ChaCha20-Poly1305",
 		       keys[c].backend->name, keys[c].backend->architecture);
 	}
+	run_seal_relayed();
 }
 
 #define AEAD_RUNS(name, cipher, bytes)                                                             \
@@ -511,6 +557,9 @@ static const struct stage {
 	{"open_aes", run_open_aes, RUN_PACKETS, PACKET_BYTES, true},
 	{"seal_aes_small", run_seal_aes_small, RUN_PACKETS, SMALL_BYTES, true},
 	{"open_aes_small", run_open_aes_small, RUN_PACKETS, SMALL_BYTES, true},
+	{"seal_relayed", run_seal_relayed, RUN_PACKETS, PACKET_BYTES, true},
+	{"open_relayed", run_open_relayed, RUN_PACKETS, PACKET_BYTES, true},
+	{"relay_turn", run_relay_turn, RUN_PACKETS, PACKET_BYTES, true},
 	{"seal_chacha", run_seal_chacha, RUN_PACKETS, PACKET_BYTES, true},
 	{"open_chacha", run_open_chacha, RUN_PACKETS, PACKET_BYTES, true},
 	{"seal_chacha_small", run_seal_chacha_small, RUN_PACKETS, SMALL_BYTES, true},

@@ -177,16 +177,21 @@ tunnel_wait() {
 	wait_for "${2:-15}" ping_overlay "${1:-a}"
 }
 
-# User plus system time of all threads of the nodes of both sides, in clock ticks.
-cpu_ticks() {
+# ticks_of SIDE...: user plus system time of all threads of the nodes of these sides, in clock ticks.
+ticks_of() {
 	local side total=0 fields
-	for side in a b; do
+	for side; do
 		[ -n "${NODE_PID[$side]:-}" ] || continue
 		fields=$(sed 's/.*) //' "/proc/${NODE_PID[$side]}/stat" 2>/dev/null) || continue
 		read -r -a fields <<<"$fields"
 		total=$((total + fields[11] + fields[12]))
 	done
 	echo $total
+}
+
+# The same of both sides of a pair.
+cpu_ticks() {
+	ticks_of a b
 }
 
 # node_memory SIDE: peak resident kilobytes.

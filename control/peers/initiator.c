@@ -8,7 +8,8 @@
 #define REMOTES_TEXT_MAX 512 /* bytes of a list of addresses in a log line; cut */
 
 /* The next attempt of one that is needed at once may be so far away. */
-#define HURRY_NS 200000000ull
+#define HURRY_NS   200000000ull
+#define CALL_BACKS 2
 
 static void fire_pending(void *context, struct timer *timer);
 
@@ -37,7 +38,8 @@ static bool can_send(const struct peer_host *host)
 {
 	struct addr relay;
 
-	return remotes_usable(host->remotes) > 0 || remotes_relays(host->remotes, &relay, 1) > 0;
+	return remotes_usable(host->remotes) > 0 || host->call_backs > 0 ||
+	       remotes_relays(host->remotes, &relay, 1) > 0;
 }
 
 static struct host_pending *make_pending(struct node *node, struct peer_host *host, uint32_t queue,
@@ -220,6 +222,32 @@ err_index:
 	return err;
 }
 
+/* To where a stage 1 came from that was too old: twice for each, so that whoever replays one gains
+ * nothing by aiming us. */
+static void call_back(struct node *node, struct host_pending *pending)
+{
+	struct peer_host *host = pending->host;
+
+	if (host->call_backs == 0)
+		return;
+	host->call_backs--;
+	for (uint32_t i = 0; host->remotes && i < host->remotes->count; i++)
+		if (endpoint_equal(&host->remotes->list[i].to, &host->called_from))
+			return; /* there it goes anyway, or may not go */
+	node->outside->send_udp(node->outside->context, &host->called_from, pending->pending.stage1,
+				pending->pending.stage1_length);
+}
+
+void initiator_call_back(struct node *node, struct peer_host *host, const struct endpoint *from)
+{
+	bool is_new = host->call_backs == 0;
+
+	host->called_from = *from;
+	host->call_backs = CALL_BACKS;
+	if (is_new && host->pending)
+		initiator_poke(node, host->pending);
+}
+
 static void send_stage1(struct node *node, struct host_pending *pending)
 {
 	const struct remotes *remotes = pending->host->remotes;
@@ -235,6 +263,7 @@ static void send_stage1(struct node *node, struct host_pending *pending)
 		if (!remotes->list[i].blocked)
 			node->outside->send_udp(node->outside->context, &remotes->list[i].to,
 						state->stage1, state->stage1_length);
+	call_back(node, pending);
 	NODE_LOG(node, first ? OUTSIDE_INFO : OUTSIDE_DEBUG, "Handshake message sent",
 		 FIELD_TEXT("vpnAddrs", node_host_text(&pending->host->addr, host_text)),
 		 FIELD_TEXT("udpAddrs", remotes_text(remotes, text)),

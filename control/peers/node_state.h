@@ -155,6 +155,9 @@ void initiator_receive(struct node *node, const struct endpoint *source, struct 
 		       const uint8_t *bytes, size_t length);
 /* A tunnel of host carries traffic: nothing waits for the handshake any more. */
 void initiator_quiet(struct node *node, struct peer_host *host);
+/* A stage 1 of the host's that was too old came from there: a handshake of ours, if one is needed,
+ * is sent there too. */
+void initiator_call_back(struct node *node, struct peer_host *host, const struct endpoint *from);
 /* Traffic hangs on it from now on: begins it anew if its next attempt is far. It may be freed. */
 void initiator_hurry(struct node *node, struct host_pending *pending);
 /* Begins the handshake anew, with a stage 1 of its own; what waits goes on waiting. pending is

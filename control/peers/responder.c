@@ -87,8 +87,13 @@ static void answer_again(struct node *node, struct tunnel_record *record,
  * Is stage 1 not newer than the one that made the primary tunnel? Such a one is a delayed or
  * recorded message. Tunnels that we began have no such time, unconfirmed ones do not count: a
  * stranger with a copied certificate could set them far into the future (2.11).
+ *
+ * Or the host has restarted with an earlier clock, perhaps elsewhere. Then the tunnel does not
+ * answer, and the handshake that begins beside it goes to where the message came from, too: who has
+ * only recorded it cannot answer.
  */
-static bool too_old(struct node *node, const struct machine_peer *peer)
+static bool too_old(struct node *node, const struct machine_peer *peer,
+		    const struct endpoint *source, const struct relay *relay)
 {
 	struct peer_host *host = tunnels_find_host(&node->tunnels, &peer->cert->networks[0].addr);
 	struct tunnel_record *primary = host ? host->primary : NULL;
@@ -96,6 +101,8 @@ static bool too_old(struct node *node, const struct machine_peer *peer)
 	if (!primary || primary->state != RECORD_LIVE || primary->tunnel->initiator ||
 	    primary->peer_time < peer->time)
 		return false;
+	if (!relay)
+		initiator_call_back(node, host, source);
 	manager_doubt(node, primary);
 	return true;
 }
@@ -245,7 +252,7 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 	status = machine_verify(&node->self, node_wall_s(node), &peer);
 	if (status != MACHINE_OK)
 		goto out;
-	if (too_old(node, &peer)) {
+	if (too_old(node, &peer, source, relay)) {
 		log_received(node, &peer, source, relay, OUTSIDE_INFO, "Handshake too old");
 		node_drop(node, DROP_HANDSHAKE_STALE, 1);
 		machine_peer_release(&peer);

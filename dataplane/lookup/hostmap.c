@@ -130,7 +130,7 @@ static size_t windows_bytes(uint32_t per_tunnel)
 	return (size_t)TUNNELS_MAX * per_tunnel * REPLAY_WORDS * sizeof(uint64_t);
 }
 
-static uint64_t *windows_reserve(uint32_t per_tunnel)
+static uint64_t *windows_create(uint32_t per_tunnel)
 {
 	void *memory = mmap(NULL, windows_bytes(per_tunnel), PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -159,7 +159,7 @@ struct hostmap *hostmap_create(bool *locked)
 	map->keys = arena_create(TUNNELS_MAX, sizeof(struct tunnel_keys));
 	if (!map->keys)
 		goto err_by_addr;
-	map->windows = windows_reserve(1);
+	map->windows = windows_create(1);
 	if (!map->windows)
 		goto err_keys;
 	arena_take(map->keys, 0); /* tries a lock, so that its failure is known at start-up */
@@ -264,7 +264,7 @@ struct tunnel *tunnel_allocate(struct hostmap *map)
 
 int hostmap_spread(struct hostmap *map, uint32_t queues)
 {
-	map->spread_windows = windows_reserve(queues);
+	map->spread_windows = windows_create(queues);
 	if (!map->spread_windows)
 		return -ENOMEM;
 	map->spread = queues;

@@ -1,43 +1,6 @@
 # m57ctl against a live pair: each command, what a bad client may not do, and the life of the socket.
 load lib
-
-CTL=$B/m57ctl
-
-ctl() {
-	timeout 20 "$CTL" -socket "$PAIR_DIR/a.sock" "$@"
-}
-
-# says TEXT COMMAND...: the output has the text (a pattern of grep -E), the exit code is 0
-says() {
-	local text=$1
-	shift
-	run ctl "$@"
-	echo "m57ctl $*: $status: $output"
-	[ "$status" = 0 ] && grep -qE -e "$text" <<<"$output"
-}
-
-# refuses CODE TEXT COMMAND...
-refuses() {
-	local code=$1 text=$2
-	shift 2
-	run ctl "$@"
-	echo "m57ctl $*: $status: $output"
-	[ "$status" = "$code" ] && grep -qE -e "$text" <<<"$output"
-}
-
-# lacks TEXT COMMAND...: exit code 0, and the text is not in the output ("!" alone fails no test)
-lacks() {
-	local text=$1
-	shift
-	run ctl "$@"
-	echo "m57ctl $*: $status: $output"
-	[ "$status" = 0 ] && [ "$(grep -cE -e "$text" <<<"$output")" = 0 ]
-}
-
-# valid COMMAND...: -json gives one line of JSON
-valid() {
-	ctl -json "$@" | python3 -c 'import json, sys; text = sys.stdin.read(); json.loads(text); assert text.count("\n") == 1'
-}
+. "$BATS_TEST_DIRNAME/ctl.bash"
 
 @test "what is: status, hosts, tunnel, certificates, counters" {
 	nodes_make "$M57" "$M57" extra="sshd: {enabled: true, listen: '127.0.0.1:2222'}"
@@ -80,25 +43,23 @@ valid() {
 	says '^firewall_no_rule +3 +0.0 +no rule' drops -interval 0.2
 }
 
-@test "why names the reason: rule, route, path, certificate, last error" {
+@test "each command answers in JSON, on one line" {
+	local -A with=([change-remote]="-address 192.0.2.2:4242 10.42.0.2" [close-tunnel]=10.42.0.2
+		[create-tunnel]=10.42.0.2 [drops]="-interval 0" [print-cert]=10.42.0.2 [print-tunnel]=10.42.0.2
+		[query-lighthouse]=10.42.0.2 [why]="10.42.0.2 tcp 22")
+	local command commands
 	nodes_make "$M57" "$M57"
-	local rule
-	rule=$(grep -n outbound "$PAIR_DIR/a.yml")
-	says '^ok +route +in our network 10.42.0.1/16' why 10.42.0.2
-	says '^ok +path +direct to 192.0.2.2:4242; last heard' why 10.42.0.2
-	says '^ok +peer certificate +b,' why 10.42.0.2
-	says "^ok +outbound +allowed by rule 1 of firewall.outbound, line ${rule%%:*}$" why 10.42.0.2 tcp 80
-	says '^- +inbound +no rule of firewall.inbound' why 10.42.0.2 tcp 80
-	says '^ok +inbound +allowed by rule 1 ' why 10.42.0.2 udp 5201
-	says '^ok +inbound +allowed by rule 2 ' why 10.42.0.2 icmp
-	says '^reachable: yes' why 10.42.0.2 icmp
-	says '^reachable: no: destination in none of our networks' why 10.9.9.9
-	says "host's own" why 10.42.0.1
-	refuses 1 usage why 10.42.0.2 tcp
-	says '^no +known addresses +no underlay address' why 10.42.0.7
-	says Created create-tunnel -address 192.0.2.2:4242 10.42.0.7
-	wait_for 10 says '^no +last failure .*(another host answered: b, from 192.0.2.2:4242|no underlay|no answer)' why 10.42.0.7
-	says '^reachable: no' why 10.42.0.7
+	commands=$(ctl -json help | python3 -c 'import json, sys; print(*(c["name"] for c in json.load(sys.stdin)))')
+	[ "$(wc -w <<<"$commands")" -ge 20 ]
+	for command in $commands; do
+		# shellcheck disable=SC2086
+		valid $command ${with[$command]:-} || { echo "$command"; return 1; }
+		[ "$command" != create-tunnel ] || wait_for 5 says '^\[10.42.0.2\]' list-hostmap
+	done
+	run ctl -json print-tunnel 10.42.0.7
+	echo "$status: $output"
+	[ "$status" = 1 ]
+	grep -q 'Could not find tunnel' <<<"$output"
 }
 
 @test "what shall be: create, change, close, log level" {
@@ -177,6 +138,7 @@ valid() {
 	wait $clients || { cat "$PAIR_DIR/clients"; false; }
 	grep -q done "$PAIR_DIR/clients"
 	says '^tunnels: 1$' status
+	says '^ctl_dropped_clients +[0-9]{3}' counters
 	[ "$(ls "/proc/${NODE_PID[a]}/fd" 2>/dev/null | wc -l)" -lt 100 ]
 }
 

@@ -288,6 +288,8 @@ static size_t copied_stage_1(struct sim *sim, struct sim_node *node, uint64_t ti
 
 static void old_stage_1(struct sim *sim)
 {
+	size_t tests;
+
 	pair(sim, false);
 	sim_send(A, 0, 2, 1);
 	sim_run(sim, SIM_S);
@@ -295,10 +297,11 @@ static void old_stage_1(struct sim *sim)
 	sim->wall_offset_ns = -100 * (int64_t)SIM_S;
 	sim_start_node(A);
 	A->mute_recv_error = true;
+	tests = sim_count(sim, &B->endpoint, NULL, WIRE_TEST_REQUEST, 0);
 	sim_send(A, 0, 2, 2);
 	sim_run(sim, 50 * SIM_MS);
 	cr_assert_eq(sim_count(sim, &B->endpoint, NULL, WIRE_HANDSHAKE, 2), 1, "no second stage 2");
-	cr_assert_geq(sim_count(sim, &B->endpoint, NULL, WIRE_TEST_REQUEST, 0), 1);
+	cr_assert_gt(sim_count(sim, &B->endpoint, NULL, WIRE_TEST_REQUEST, 0), tests);
 	cr_assert_geq(B->drops[DROP_HANDSHAKE_STALE], 1);
 	cr_assert_eq(node_tunnel_count(B->node), 1);
 }

@@ -64,4 +64,31 @@ static inline size_t hub_punches(const struct sim *sim, const struct endpoint *f
 	return count;
 }
 
+static inline size_t hub_sent_to(const struct sim *sim, const struct endpoint *to)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < sim->sent_count; i++)
+		count += endpoint_equal(&sim->sent[i].to, to);
+	return count;
+}
+
+#define HUB_FORBIDDEN 0xc6336405 /* 198.51.100.5 */
+
+/* Everything in 198.51.100.0/24 is forbidden. */
+static inline struct allow_list hub_forbidding(struct allow_rule *rule)
+{
+	struct allow_list list = {.count = 1, .rules = rule};
+	bool v4;
+
+	*rule = (struct allow_rule){{addr_from_v4(HUB_FORBIDDEN), 120}, false};
+	cr_assert_eq(allow_list_finish(&list, &v4), 0);
+	return list;
+}
+
+static inline struct endpoint hub_at(uint32_t v4, uint16_t port)
+{
+	return (struct endpoint){addr_from_v4(v4), port};
+}
+
 #endif

@@ -1,30 +1,12 @@
 /*
  * lists_sim.c - what a host says of itself, and the lists that forbid: advertise_addrs,
- * local_allow_list, remote_allow_list and remote_allow_ranges, calculated_remotes, and to whom
- * punches go (PROTOCOL.md 6.3 to 6.8).
+ * local_allow_list, remote_allow_list and remote_allow_ranges, calculated_remotes (PROTOCOL.md 6.3,
+ * 6.7, 6.8).
  */
 #include <regex.h>
 
 #include "hub.h"
 #include "wire.h"
-
-#define FORBIDDEN 0xc6336405 /* 198.51.100.5 */
-
-/* Everything in 198.51.100.0/24 is forbidden. */
-static struct allow_list forbidding(struct allow_rule *rule)
-{
-	struct allow_list list = {.count = 1, .rules = rule};
-	bool v4;
-
-	*rule = (struct allow_rule){{addr_from_v4(FORBIDDEN), 120}, false};
-	cr_assert_eq(allow_list_finish(&list, &v4), 0);
-	return list;
-}
-
-static struct endpoint at_v4(uint32_t v4, uint16_t port)
-{
-	return (struct endpoint){addr_from_v4(v4), port};
-}
 
 /* --- what is reported --------------------------------------------------------------------------
  */
@@ -52,11 +34,11 @@ static uint32_t reports(struct sim *sim)
 static void advertised(struct sim *sim)
 {
 	struct endpoint list[] = {
-		at_v4(0xcb007101, 0),
+		hub_at(0xcb007101, 0),
 		{{{0x20, 1, 0xd, 0xb8, [15] = 1}}, 99},
-		at_v4(0x0a2a0063, 7),
+		hub_at(0x0a2a0063, 7),
 	};
-	struct endpoint first = at_v4(0xcb007101, 4242);
+	struct endpoint first = hub_at(0xcb007101, 4242);
 
 	hub_add(sim);
 	A->options.lighthouse.advertise = list;
@@ -102,7 +84,7 @@ static size_t many_addrs(void *context, struct local_addr *list, size_t most)
 static void local_addrs(struct sim *sim)
 {
 	struct allow_rule rule;
-	struct allow_list list = forbidding(&rule);
+	struct allow_list list = hub_forbidding(&rule);
 	bool lists = sim->seed % 2;
 	struct endpoint at;
 	regex_t docker;
@@ -230,27 +212,18 @@ Test(sim_lists, where_packets_come_from)
 /* --- what may be used --------------------------------------------------------------------------
  */
 
-static size_t sent_to(const struct sim *sim, const struct endpoint *to)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < sim->sent_count; i++)
-		count += endpoint_equal(&sim->sent[i].to, to);
-	return count;
-}
-
 /* Static and calculated addresses pass the lists too, and none leads through the overlay. */
 static void configured(struct sim *sim)
 {
 	struct calculated_remote masks[] = {
 		{{addr_from_v4(0x0a2a0000), 112}, {sim_endpoint(0, 0).addr, 120}, 4242},
-		{{addr_from_v4(0x0a2a0000), 112}, {addr_from_v4(FORBIDDEN), 120}, 4242},
+		{{addr_from_v4(0x0a2a0000), 112}, {addr_from_v4(HUB_FORBIDDEN), 120}, 4242},
 		{{addr_from_v4(0x0a2a0000), 112}, {addr_from_v4(0x0a2a0100), 120}, 4242},
 	};
-	struct endpoint forbidden = at_v4(FORBIDDEN, 4242), overlay = at_v4(0x0a2a0103, 4242),
-			calculated = at_v4((FORBIDDEN & ~0xffu) | 3, 4242);
+	struct endpoint forbidden = hub_at(HUB_FORBIDDEN, 4242), overlay = hub_at(0x0a2a0103, 4242),
+			calculated = hub_at((HUB_FORBIDDEN & ~0xffu) | 3, 4242);
 	struct allow_rule rule;
-	struct allow_list list = forbidding(&rule);
+	struct allow_list list = hub_forbidding(&rule);
 
 	hub_add(sim);
 	A->options.lighthouse.remote_allow.all = &list;
@@ -261,9 +234,9 @@ static void configured(struct sim *sim)
 	sim_send(A, 0, 3, 1);
 	sim_run(sim, 3 * SIM_S);
 	cr_assert(sim_got_number(B, 2, 1), "by the one that is left");
-	cr_assert_eq(sent_to(sim, &forbidden), 0, "static");
-	cr_assert_eq(sent_to(sim, &calculated), 0, "calculated");
-	cr_assert_eq(sent_to(sim, &overlay), 0, "in the overlay");
+	cr_assert_eq(hub_sent_to(sim, &forbidden), 0, "static");
+	cr_assert_eq(hub_sent_to(sim, &calculated), 0, "calculated");
+	cr_assert_eq(hub_sent_to(sim, &overlay), 0, "in the overlay");
 }
 
 Test(sim_lists, configured)
@@ -275,7 +248,7 @@ Test(sim_lists, configured)
 static void answer_denied(struct sim *sim)
 {
 	struct allow_rule rule;
-	struct allow_list list = forbidding(&rule);
+	struct allow_list list = hub_forbidding(&rule);
 	struct endpoint home;
 
 	hub_add(sim);
@@ -285,7 +258,7 @@ static void answer_denied(struct sim *sim)
 	sim_start_node(A);
 	sim_start_node(B);
 	sim_send(A, 0, 3, 1);
-	B->endpoint = at_v4(FORBIDDEN, 4242);
+	B->endpoint = hub_at(HUB_FORBIDDEN, 4242);
 	sim->sent_count = 0; /* freed with the process */
 	sim_run(sim, SIM_MS);
 	for (size_t i = 0; i < sim->sent_count; i++)
@@ -308,15 +281,15 @@ Test(sim_lists, answer_denied)
 static void call_denied(struct sim *sim)
 {
 	struct allow_rule rule;
-	struct allow_list list = forbidding(&rule);
+	struct allow_list list = hub_forbidding(&rule);
 	struct remote_allow_range range = {{addr_from_v4(0x0a2a0002), 128}, &list};
 	bool ranges = sim->seed % 2;
 	struct sim_node *other;
 
 	hub_add(sim);
 	other = sim_add(sim);
-	A->endpoint = at_v4(FORBIDDEN, 1);
-	other->endpoint = at_v4(FORBIDDEN, 2);
+	A->endpoint = hub_at(HUB_FORBIDDEN, 1);
+	other->endpoint = hub_at(HUB_FORBIDDEN, 2);
 	if (ranges)
 		B->options.lighthouse.remote_allow =
 			(struct remote_allow){.range_count = 1, .ranges = &range};
@@ -342,9 +315,9 @@ Test(sim_lists, call_denied)
 static void not_read(struct sim *sim)
 {
 	uint8_t junk[200] = {0};
-	struct endpoint forbidden = at_v4(FORBIDDEN, 1), other = sim_endpoint(66, 1);
+	struct endpoint forbidden = hub_at(HUB_FORBIDDEN, 1), other = sim_endpoint(66, 1);
 	struct allow_rule rule;
-	struct allow_list list = forbidding(&rule);
+	struct allow_list list = hub_forbidding(&rule);
 
 	hub_add(sim);
 	B->options.lighthouse.remote_allow.all = &list;
@@ -384,76 +357,26 @@ Test(sim_lists, unasked)
 	sim_seeds(1, unasked);
 }
 
-/* --- punches -----------------------------------------------------------------------------------
- */
-
-/* Ordered ones: after punchy.delay, whatever punchy.punch says, and to nobody that is forbidden. */
-static void ordered(struct sim *sim)
+/* What a lighthouse's own configuration says of a host is nobody else's: no answer to A. */
+static void not_handed_out(struct sim *sim)
 {
-	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 77);
-	struct endpoint allowed = sim_endpoint(150, 1), forbidden = at_v4(FORBIDDEN, 1);
-	struct allow_rule rule;
-	struct allow_list list = forbidding(&rule);
-
-	hub_add(sim);
-	A->options.lighthouse.remote_allow.all = &list;
-	A->options.lighthouse.punch_delay_ns = 300 * SIM_MS;
-	hub_start(sim);
-	sim_run(sim, SIM_S);
-	punch.v4[punch.v4_count++] = forbidden;
-	punch.v4[punch.v4_count++] = allowed;
-	hub_say(A, L, &punch);
-	sim_run(sim, 290 * SIM_MS);
-	cr_assert_eq(hub_punches(sim, NULL, &allowed), 0);
-	sim_run(sim, 20 * SIM_MS);
-	cr_assert_eq(hub_punches(sim, &A->endpoint, &allowed), 1);
-	sim_run(sim, 10 * SIM_S);
-	cr_assert_eq(hub_punches(sim, NULL, &allowed), 1);
-	cr_assert_eq(sent_to(sim, &forbidden), 0);
-	cr_assert_null(hub_host(A, 77), "nobody calls back: punchy.respond is not set");
-}
-
-Test(sim_lists, ordered_punches)
-{
-	sim_seeds(2, ordered);
-}
-
-/* Keep-alive ones go to peers, not to lighthouses: reports keep that path open. */
-static void kept_open(struct sim *sim)
-{
-	hub_add(sim);
-	A->options.punch = true;
-	hub_start(sim);
-	sim_send(A, 0, 3, 1);
-	sim_run(sim, 30 * SIM_S);
-	cr_assert_gt(hub_punches(sim, &A->endpoint, &B->endpoint), 3);
-	cr_assert_eq(hub_punches(sim, &A->endpoint, &L->endpoint), 0);
-}
-
-Test(sim_lists, kept_open)
-{
-	sim_seeds(2, kept_open);
-}
-
-/* However often A asks, B is ordered to punch at a rate; the rest is counted. */
-static void orders(struct sim *sim)
-{
-	struct lighthouse_message query = hub_message(LIGHTHOUSE_QUERY, 3);
+	struct lighthouse_message query = hub_message(LIGHTHOUSE_QUERY, 55);
+	struct endpoint place = sim_endpoint(55, 4242);
 	size_t before;
 
 	hub_add(sim);
+	sim_static(L, 55, &place);
 	hub_start(sim);
 	sim_run(sim, SIM_S);
-	before = sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0);
-	for (int i = 0; i < 3000; i++, sim_run(sim, SIM_MS / 3))
-		hub_say(L, A, &query);
-	cr_assert_leq(sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0) - before,
-		      PUNCH_ORDERS_BURST + 2 * PUNCH_ORDERS_PER_SECOND);
-	cr_assert_gt(L->drops[DROP_PUNCH_LIMITED], 100);
-	cr_assert_eq(L->stats[STAT_LIGHTHOUSE_QUERIES], 3000);
+	before = sim_count(sim, &L->endpoint, &A->endpoint, WIRE_LIGHTHOUSE, 0);
+	sim_send(A, 0, 55, 1);
+	hub_say(L, A, &query);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert_eq(sim_count(sim, &L->endpoint, &A->endpoint, WIRE_LIGHTHOUSE, 0), before);
+	cr_assert_eq(hub_sent_to(sim, &place), 0);
 }
 
-Test(sim_lists, orders_are_limited)
+Test(sim_lists, not_handed_out)
 {
-	sim_seeds(2, orders);
+	sim_seeds(2, not_handed_out);
 }

@@ -147,6 +147,36 @@ Test(sim_path, a_peer_that_begins_and_goes)
 	sim_seeds(20, begun_and_gone);
 }
 
+/* A restarts elsewhere, with an earlier clock: its handshakes are too old. It says them all the
+ * same.
+ */
+static void earlier_clock_elsewhere(struct sim *sim)
+{
+	uint64_t took;
+
+	sim_add(sim);
+	sim_add(sim);
+	sim_static(A, 2, &B->endpoint);
+	sim_start_node(A);
+	sim_start_node(B);
+	talk(sim, SIM_S + sim_random(sim, SIM_S), true, false);
+	sim_kill_node(A);
+	A->endpoint = sim_endpoint(52, 4242);
+	A->wall_offset_ns = -3600 * (int64_t)SIM_S;
+	A->mute_recv_error = B->mute_recv_error = true;
+	if (sim->seed % 2)
+		sim_behind_nat(A);
+	sim_start_node(A);
+	took = talk(sim, 20 * SIM_S, false, true);
+	SIM_ASSERT(sim, took <= WORST_NS, "%llu ms", (unsigned long long)(took / SIM_MS));
+	SIM_ASSERT(sim, B->drops[DROP_HANDSHAKE_STALE] > 0, "nothing was too old");
+}
+
+Test(sim_path, an_earlier_clock_elsewhere)
+{
+	sim_seeds(20, earlier_clock_elsewhere);
+}
+
 /* What is lost is lost on the path: no tunnel goes, few handshakes are begun. */
 static void lossy(struct sim *sim)
 {

@@ -1,6 +1,7 @@
 /* relay_sim.c - hosts that have no path to each other but through a third one (PROTOCOL.md 7). */
 #include "message.h"
 #include "peers/node_query.h"
+#include "peers/node_state.h"
 #include "peers/relays.h"
 #include "sim.h"
 
@@ -203,6 +204,65 @@ static void the_relay_restarts(struct sim *sim)
 Test(relay_sim, the_relay_restarts)
 {
 	sim_seeds(30, the_relay_restarts);
+}
+
+/* Its recv_error for a frame is acted upon at once: silence would take a second and more. */
+static void recv_error_of_a_relay(struct sim *sim)
+{
+	struct net net = make(sim, 1);
+	size_t tests;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, 3 * SIM_S);
+	sim_kill_node(net.relay[0]);
+	sim_start_node(net.relay[0]);
+	sim->recording = true;
+	talk(sim, &net, 300 * SIM_MS);
+	tests = sim_count(sim, &net.a->endpoint, &net.relay[0]->endpoint, WIRE_TEST_REQUEST, 0);
+	cr_assert(tests >= 1 && tests <= 3, "%zu tests of the relay's tunnel", tests);
+}
+
+Test(relay_sim, recv_error_of_a_relay)
+{
+	sim_seeds(10, recv_error_of_a_relay);
+}
+
+/* How many relays have an entry for b that frames could be sent through now? */
+static unsigned established(const struct net *net)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct peer_host *host =
+			tunnels_find_host(&net->a->node->tunnels, &net->relay[i]->addr);
+		const struct relay *relay =
+			host && host->primary ? relays_find(host->primary, &net->b->addr) : NULL;
+
+		count += relay && relay->state == RELAY_ESTABLISHED;
+	}
+	return count;
+}
+
+/* The other relay's entry is renewed when that relay has restarted unnoticed. */
+static void spare_relays(struct sim *sim)
+{
+	struct net net = make(sim, 2);
+	unsigned spare;
+
+	talk_until_heard(sim, &net, 3 * SIM_S);
+	talk(sim, &net, 3 * SIM_S);
+	cr_assert_eq(established(&net), 2);
+	spare = sim_primary(net.a, net.b->id)->path->via == sim_primary(net.a, net.relay[0]->id)
+			? 1
+			: 0;
+	node_order_close(net.a->node, &net.relay[spare]->addr, false);
+	talk(sim, &net, 10 * SIM_S);
+	cr_assert_eq(established(&net), 2, "one that is not used is there all the same");
+}
+
+Test(relay_sim, spare_relays_are_kept)
+{
+	sim_seeds(10, spare_relays);
 }
 
 static void one_of_two_relays_dies(struct sim *sim)
@@ -459,6 +519,37 @@ Test(relay_sim, replayed)
 }
 
 /* The message cut at each byte, on both kinds of node: counted, and nothing else. */
+/* Forms may change from message to message: an answer has that of its request (trap 85). */
+static void mixed_forms(struct sim *sim)
+{
+	struct net net = make(sim, 1);
+	uint8_t bytes[RELAY_BYTES_MAX];
+	struct relay_message message = {.type = RELAY_REQUEST};
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	for (uint32_t i = 0; i < 6; i++) {
+		const struct peer_host *host =
+			tunnels_find_host(&net.relay[0]->node->tunnels, &net.a->addr);
+		const struct relay *near = relays_find(host->primary, &net.b->addr);
+
+		message.form = i % 2 ? RELAY_V1 : RELAY_V2;
+		message.initiator_index = 100 + i;
+		message.from = net.a->addr;
+		message.to = net.b->addr;
+		sim_opened(net.relay[0], net.a, WIRE_CONTROL, bytes,
+			   relay_encode(&message, bytes, sizeof(bytes)));
+		cr_assert(near && near->form == message.form && near->state == RELAY_ESTABLISHED);
+		cr_assert_eq(near->remote_index, 100 + i, "a new index takes the old one's place");
+		talk(sim, &net, SIM_S); /* a does not know that index, and is asked for its own */
+	}
+	talk_until_heard(sim, &net, 3 * SIM_S);
+}
+
+Test(relay_sim, mixed_forms)
+{
+	sim_seeds(4, mixed_forms);
+}
+
 static void cut_messages(struct sim *sim)
 {
 	struct net net = make(sim, 1);

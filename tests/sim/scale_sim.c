@@ -2,14 +2,17 @@
  * scale_sim.c - one node with 10,000 peers. The peers are certificates only: the second node takes
  * one identity after the other, begins a handshake from an address of its own, and answers nothing.
  */
+#include <malloc.h>
+
 #include "handshake/machine.h"
 #include "sim.h"
 #include "wire.h"
 
-#define PEERS      10000u
-#define FIRST_PEER 1000u /* overlay 10.42.3.232 and on */
-#define A          (&sim->nodes[0])
-#define B          (&sim->nodes[1])
+#define PEERS               10000u
+#define HEAP_PER_TUNNEL_MAX 2048
+#define FIRST_PEER          1000u /* overlay 10.42.3.232 and on */
+#define A                   (&sim->nodes[0])
+#define B                   (&sim->nodes[1])
 
 static struct endpoint peer_endpoint(uint32_t n)
 {
@@ -41,17 +44,30 @@ static void peer_connects(struct sim *sim, uint32_t n)
 	atomic_store(&tunnel->last_in_ns, sim->now_ns + SIM_MS); /* nothing is owed to it */
 }
 
+/* Without keys and replay windows: these are not on the heap. Sanitizers have one of their own.
+ */
+static void check_memory(size_t before)
+{
+	size_t bytes = (mallinfo2().uordblks - before) / PEERS;
+
+	cr_log_info("%zu bytes of heap per tunnel", bytes);
+	cr_expect_lt(bytes, HEAP_PER_TUNNEL_MAX);
+}
+
 static void ten_thousand(struct sim *sim)
 {
 	uint64_t wakes;
+	size_t heap;
 
 	sim->check_every = 1000;
 	sim_add(sim);
 	sim_add(sim);
 	sim_start_node(A);
+	heap = mallinfo2().uordblks;
 	for (uint32_t n = 0; n < PEERS; n++)
 		peer_connects(sim, n);
 	cr_assert_eq(node_tunnel_count(A->node), PEERS);
+	check_memory(heap);
 
 	/* Quiet tunnels have no timers: what wakes the node is the sweep of certificates. */
 	sim_run(sim, 20 * SIM_S);

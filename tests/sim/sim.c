@@ -201,6 +201,10 @@ static void carry_out(struct sim *sim, struct sim_event *event)
 		deliver(sim, event);
 		break;
 	case SIM_PUNT:
+		if (alive && event->node->slow && event->punt->type == PUNT_HANDSHAKE) {
+			sim_slow_put(event->node, event->punt);
+			break;
+		}
 		if (alive) {
 			sim_node_punt(event->node, event->punt);
 			check(event->node);
@@ -215,6 +219,10 @@ static void carry_out(struct sim *sim, struct sim_event *event)
 	case SIM_NAME:
 		if (alive)
 			sim_node_name(event->node, event);
+		break;
+	case SIM_SLOW:
+		if (alive)
+			sim_slow_turn(event->node);
 		break;
 	}
 	free(event);

@@ -13,7 +13,9 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "handshake_queue.h"
 #include "identity/pki.h"
+#include "message.h"
 #include "peers/node.h"
 
 #define SIM_MS     1000000ull
@@ -68,6 +70,16 @@ struct sim_nat {
 	struct sim_flow flows[SIM_FLOWS];
 };
 
+/* A control to whom each handshake costs time, behind workers whose pools are bounded (sim_slow.c).
+ */
+struct sim_slow {
+	uint64_t handshake_ns;
+	struct source_shares shares[4]; /* by queue */
+	struct handshake_queue queue;
+	bool busy;
+	uint64_t done; /* handshake packets worked on */
+};
+
 struct sim_node {
 	struct sim *sim;
 	uint32_t id; /* overlay 10.42.0.<id>, underlay 192.0.2.<id>:4242 */
@@ -91,6 +103,7 @@ struct sim_node {
 	enum name_network asked_network; /* of the last look-up */
 	uint64_t asked_timeout_ns;
 	uint64_t log_lines[4]; /* by level */
+	struct sim_slow *slow; /* NULL: handshakes cost nothing; set by sim_slow_begin() */
 	struct sim_received *received;
 	size_t received_count, received_capacity;
 	uint32_t recv_errors_sent;
@@ -210,6 +223,11 @@ void sim_move(struct sim_node *node, bool told);
 /* Nothing passes between the two any more, or everything again. */
 void sim_cut(struct sim_node *a, struct sim_node *b, bool cut);
 void sim_start_node(struct sim_node *node);
+/* From now on each handshake packet costs node's control so long, and its workers' pools are
+ * bounded.
+ */
+void sim_slow_begin(struct sim_node *node, uint64_t handshake_ns);
+void sim_slow_end(struct sim_node *node);
 /* The process is gone, without a word. */
 void sim_kill_node(struct sim_node *node);
 /* The node's tun hands a packet for host to its worker queue. */
@@ -250,7 +268,7 @@ bool sim_nat_in(struct sim_node *node, const struct endpoint *from, const struct
 
 /* --- for sim_node.c and sim.c --- */
 
-enum sim_event_type { SIM_DATAGRAM, SIM_PUNT, SIM_ORDER, SIM_NAME };
+enum sim_event_type { SIM_DATAGRAM, SIM_PUNT, SIM_ORDER, SIM_NAME, SIM_SLOW };
 
 struct sim_event {
 	uint64_t at_ns, sequence;
@@ -273,6 +291,12 @@ void sim_node_datagram(struct sim_node *node, const struct endpoint *from, const
 		       uint32_t length);
 void sim_node_punt(struct sim_node *node, struct punt *punt);
 void sim_node_name(struct sim_node *node, const struct sim_event *event);
+/* Worker: is there room for a handshake? Then punt is counted. */
+bool sim_slow_admit(struct sim_node *node, const struct endpoint *from, struct punt *punt);
+/* Control: takes over a handshake. */
+void sim_slow_put(struct sim_node *node, struct punt *punt);
+/* Control: has time for the next one. */
+void sim_slow_turn(struct sim_node *node);
 void sim_node_order(struct sim_node *node, struct order *order);
 void sim_node_reap(struct sim_node *node);
 

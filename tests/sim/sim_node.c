@@ -773,6 +773,8 @@ static void receive(struct sim_node *node, const struct endpoint *from, uint32_t
 		return;
 	if (type == WIRE_HANDSHAKE || type == WIRE_RECV_ERROR) {
 		punt.type = type == WIRE_HANDSHAKE ? PUNT_HANDSHAKE : PUNT_RECV_ERROR;
+		if (node->slow && type == WIRE_HANDSHAKE && !sim_slow_admit(node, from, &punt))
+			return;
 		send_punt(node, &punt, bytes, length);
 		return;
 	}

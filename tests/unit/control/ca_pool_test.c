@@ -223,6 +223,27 @@ Test(ca_pool, host_is_no_issuer)
 	ca_pool_free(pool);
 }
 
+/* Signed by its own key it would pass for a CA but for what it says of itself. */
+Test(ca_pool, a_host_that_signed_itself_is_no_ca)
+{
+	const struct prefix network = prefix_of("10.42.0.9/16");
+	struct cert wanted = {.networks = &network,
+			      .network_count = 1,
+			      .not_before = VECTOR_NOT_BEFORE,
+			      .not_after = VECTOR_HOST_NOT_AFTER};
+	char pem[4096] = "", error[CA_POOL_DETAIL_MAX];
+	struct ca_pool *pool;
+	struct cert *cert;
+
+	wanted.public_key_len = (uint8_t)hex_decode(VECTOR_CA_PUBLIC_KEY, wanted.public_key,
+						    sizeof(wanted.public_key));
+	cert = cert_made(wanted);
+	pem_append(pem, cert);
+	cr_assert_eq(ca_pool_load(pem, strlen(pem), &pool, NULL, error), -EINVAL);
+	cr_assert(strstr(error, cert_error_text(CERT_NOT_CA)), "%s", error);
+	cert_unref(cert);
+}
+
 /* Truth table of what a CA allows; "" is an empty list. */
 Test(ca_pool, constraints)
 {

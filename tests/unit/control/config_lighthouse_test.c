@@ -99,6 +99,8 @@ Test(config_lighthouse, all_of_it)
 	cr_assert(!local_allow_permits(&o->local_allow, "docker0", &ten));
 	cr_assert(!local_allow_permits(&o->local_allow, "tun12", &ten));
 	cr_assert(local_allow_permits(&o->local_allow, "tunnel", &ten));
+	cr_assert(local_allow_permits(&o->local_allow, "tun12x", &ten), "the whole name");
+	cr_assert(local_allow_permits(&o->local_allow, "xtun12", &ten), "the whole name");
 	cr_assert_eq(o->calculated_count, 2);
 	cr_assert_eq(o->calculated[1].port, 4243);
 	cr_assert_eq(o->preferred_count, 2);

@@ -15,7 +15,7 @@ static struct handshake_queue made(void)
 {
 	struct handshake_queue queue;
 
-	cr_assert_eq(handshake_queue_init(&queue, 1), 0);
+	handshake_queue_init(&queue);
 	queue.filled_ns = queue.judged_ns = S;
 	return queue;
 }
@@ -51,7 +51,6 @@ static unsigned worked(uint64_t workers_cpu_permille, uint64_t packets_per_secon
 		cpu += (now - before) * workers_cpu_permille / 1000;
 		packets = (now - S) * packets_per_second / S;
 	}
-	handshake_queue_free(&queue);
 	return count;
 }
 
@@ -85,7 +84,30 @@ Test(handshake_queue, first_comes_first_and_nothing_waits_without_need)
 		cr_assert_eq(handshake_queue_take(&queue, 2 * S), &some[0]);
 	}
 	cr_expect_eq(handshake_queue_deadline(&queue), UINT64_MAX);
-	handshake_queue_free(&queue);
+}
+
+/* Whatever one bucket has waiting, the others get every second turn, and each keeps its order. */
+Test(handshake_queue, sources_take_turns)
+{
+	struct handshake_queue queue = made();
+	struct punt flood[40] = {0}, peers[3] = {{.bucket = 7}, {.bucket = 200}, {.bucket = 7}};
+	struct punt *order[] = {&flood[1], &peers[0], &peers[1], &flood[2], &peers[2], &flood[3]};
+
+	for (int i = 0; i < 40; i++) {
+		flood[i].bucket = 99;
+		handshake_queue_put(&queue, &flood[i]);
+	}
+	cr_expect_eq(handshake_queue_take(&queue, S), &flood[0]);
+	for (int i = 0; i < 3; i++)
+		handshake_queue_put(&queue, &peers[i]);
+	for (int i = 0; i < 6; i++)
+		cr_expect_eq(handshake_queue_take(&queue, S), order[i], "place %d", i);
+	for (int i = 4; i < 40; i++)
+		cr_expect_eq(handshake_queue_take(&queue, S), &flood[i]);
+	cr_expect_null(handshake_queue_take(&queue, S));
+	handshake_queue_put(&queue, &peers[0]);
+	cr_expect_eq(handshake_queue_take(&queue, S), &peers[0]);
+	cr_expect_eq(queue.count, 0);
 }
 
 /* A rest of hours gives no more than a moment's credit. */
@@ -101,5 +123,4 @@ Test(handshake_queue, credit_is_bounded)
 		spent += MS;
 	}
 	cr_expect_leq(spent, 20 * MS);
-	handshake_queue_free(&queue);
 }

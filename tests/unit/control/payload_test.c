@@ -45,6 +45,11 @@ static const struct decode_case decode_cases[] = {
 	{"time as fixed64", "0a09290100000000000000", -EBADMSG, 0, 0, 0, 0, 0},
 	{"version as bytes", "0a03420101", -EBADMSG, 0, 0, 0, 0, 0},
 	{"cookie as bytes", "0a03220101", -EBADMSG, 0, 0, 0, 0, 0},
+	/* what would be sound if the wrong type were read as the right one */
+	{"index as bytes, good as a number", "0a0412021005", -EBADMSG, 0, 0, 0, 0, 0},
+	{"cert as a number, good as bytes", "0a0408021005", -EBADMSG, 0, 0, 0, 0, 0},
+	{"details as a number, good as bytes", "08021005", -EBADMSG, 0, 0, 0, 0, 0},
+	{"hmac as a number, good as bytes", "1002aabb", -EBADMSG, 0, 0, 0, 0, 0},
 	{"index 2^32-1", "0a0610ffffffff0f", 0, 0xffffffff, 0, 0, 0, 0},
 	{"index 2^32", "0a06108080808010", -EBADMSG, 0, 0, 0, 0, 0},
 	{"version 2^32", "0a06408080808010", -EBADMSG, 0, 0, 0, 0, 0},

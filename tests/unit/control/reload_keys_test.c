@@ -244,6 +244,7 @@ static void world_make(void)
 				       .path = world.path,
 				       .udp = &world.udp,
 				       .world = &world.admin,
+				       .started = generation->config,
 				       .now = generation};
 }
 
@@ -290,6 +291,7 @@ static void change(const struct row *row, const struct key *key)
 	uint64_t was, is;
 
 	reload_with(row->before);
+	cr_expect_str_empty(said, "%s before: %s", row->path, said);
 	was = at(row);
 	reload_with(row->after);
 	is = at(row);
@@ -297,6 +299,8 @@ static void change(const struct row *row, const struct key *key)
 		snprintf(expected, sizeof(expected), "only at the next start: %s", row->path);
 		cr_expect_str_eq(said, expected, "%s: %s", row->path, said);
 		cr_expect_eq(was, is, "%s has an effect", row->path);
+		reload_with(row->after);
+		cr_expect_str_eq(said, expected, "it still waits: %s", said);
 		return;
 	}
 	cr_expect_str_empty(said, "%s: %s", row->path, said);

@@ -271,6 +271,7 @@ struct road {
 static void *worker(void *argument)
 {
 	struct road *road = argument;
+	const struct tunnel *held[64];
 	uint32_t n = 0;
 
 	urcu_qsbr_register_thread();
@@ -284,15 +285,21 @@ static void *worker(void *argument)
 			struct tunnel *primary = host ? RCU_READ(host->tunnel) : NULL;
 
 			if (tunnel && (tunnel->local_index != number + 1 ||
-				       tunnel->keys->seal.state[0] != (uint8_t)number))
+				       tunnel->keys->seal.state[0] != (uint8_t)(number + 1)))
 				road->broken++;
 			if (primary && tunnel && primary->local_index != number + 1)
 				road->broken++;
 			if (tunnel && hostmap_by_id(road->map, tunnel->id))
 				atomic_fetch_add(&road->found, 1);
-			if (tunnel && tunnel->keys->seal.state[0] != (uint8_t)number)
+			if (tunnel && tunnel->keys->seal.state[0] != (uint8_t)(number + 1))
 				road->broken++; /* freed under our feet */
+			held[i] = tunnel;
 		}
+		/* keys are wiped when a tunnel is freed: what was found is still whole */
+		for (unsigned i = 0; i < 64; i++)
+			if (held[i] &&
+			    held[i]->keys->seal.state[0] != (uint8_t)held[i]->local_index)
+				road->broken++;
 		rcu_worker_quiescent();
 		if (n % 4096 == 0) {
 			rcu_worker_offline();
@@ -318,7 +325,7 @@ static void move(struct hostmap *map, struct tunnel **tunnels, uint32_t number)
 	struct tunnel *tunnel = tunnel_allocate(map);
 
 	tunnel->local_index = number + 1;
-	tunnel->keys->seal.state[0] = (uint8_t)number;
+	tunnel->keys->seal.state[0] = (uint8_t)(number + 1); /* a wiped key has 0 */
 	cr_assert_eq(hostmap_index_reserve(map, number + 1), 0);
 	cr_assert_eq(hostmap_index_publish(map, tunnel), 0);
 	RCU_PUBLISH(hostmap_host_obtain(map, &addr)->tunnel, tunnel);

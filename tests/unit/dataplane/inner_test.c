@@ -566,3 +566,17 @@ Test(inner, random_bytes_never_read_beyond)
 				  "seed %d round %d", SEED, round);
 	}
 }
+
+/* Lengths that the header gives beside those that are there: never more, never less than itself. */
+Test(inner, ip_lengths_that_cannot_be)
+{
+	uint8_t packet[60] = {0x46, [9] = 17, [12] = 10, [16] = 10};
+	struct inner inner;
+
+	for (uint32_t total = 0; total <= sizeof(packet) + 1; total++) {
+		packet[2] = (uint8_t)(total >> 8);
+		packet[3] = (uint8_t)total;
+		cr_assert_eq(parse(packet, sizeof(packet), INBOUND, &inner) == DROP_NONE,
+			     total >= 24 + 4 && total <= sizeof(packet), "total length %u", total);
+	}
+}

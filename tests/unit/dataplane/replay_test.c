@@ -108,6 +108,26 @@ Test(replay, jumps_clear_exactly_what_they_pass)
 	}
 }
 
+/* Nothing of a full window is left behind a jump over all of it (trap 46). */
+Test(replay, jumps_over_the_whole_window_clear_it)
+{
+	static const uint64_t jumps[] = {W - 1, W, W + 1, 2 * W + 7, 1ull << 40};
+
+	for (size_t j = 0; j < sizeof(jumps) / sizeof(jumps[0]); j++) {
+		struct replay replay;
+		uint64_t base = 2 * W + 5, end = base + jumps[j], first = end - W + 1;
+
+		replay_start(&replay);
+		for (uint64_t c = base - W + 1; c <= base; c++)
+			cr_assert(take(&replay, c));
+		cr_assert(take(&replay, end));
+		cr_assert(!take(&replay, first - 1), "behind the window");
+		for (uint64_t c = first; c < end; c++)
+			cr_assert_eq(take(&replay, c), c > base, "jump %llu counter %llu",
+				     (unsigned long long)jumps[j], (unsigned long long)c);
+	}
+}
+
 Test(replay, equal_counters_of_one_call_are_fresh_once)
 {
 	static const uint64_t counters[] = {5, 5, 4, 6, 5, 4, 2, 6, 7};
@@ -228,6 +248,23 @@ Test(replay, random_sequences_match_the_model)
 	}
 }
 
+/* Trap 45, in the worst order: both readers have looked before either has marked. */
+Test(replay, who_marks_first_has_the_packet)
+{
+	static const uint64_t counters[] = {3, 4, 70, 71, 5, 2 * W, 2 * W + 1};
+	enum { N = sizeof(counters) / sizeof(counters[0]) };
+	struct replay replay;
+	bool first[N], second[N];
+
+	replay_start(&replay);
+	cr_assert_eq(replay_check(&replay, counters, N, first), N);
+	cr_assert_eq(replay_check(&replay, counters, N, second), N);
+	cr_assert_eq(replay_commit(&replay, counters, N, first), N);
+	cr_assert_eq(replay_commit(&replay, counters, N, second), 0);
+	for (size_t i = 0; i < N; i++)
+		cr_assert(first[i] && !second[i]);
+}
+
 /* Trap 45: the same packets on two queues are taken once each, whatever the interleaving. */
 #define SHARED_PACKETS 200000
 #define SHARED_RUN     32
@@ -237,12 +274,15 @@ struct reader {
 	_Atomic uint8_t *deliveries; /* by counter */
 };
 
+static pthread_barrier_t begin; /* else the first is done before the second has begun */
+
 static void *read_all(void *argument)
 {
 	struct reader *self = argument;
 	uint64_t counters[SHARED_RUN];
 	bool fresh[SHARED_RUN];
 
+	pthread_barrier_wait(&begin);
 	for (uint64_t at = COUNTER_FIRST; at < SHARED_PACKETS; at += SHARED_RUN) {
 		for (uint32_t i = 0; i < SHARED_RUN; i++)
 			counters[i] = at + i;
@@ -264,6 +304,7 @@ Test(replay, two_threads_deliver_each_packet_once)
 	pthread_t threads[2];
 
 	replay_start(&replay);
+	cr_assert_eq(pthread_barrier_init(&begin, NULL, 2), 0);
 	for (unsigned t = 0; t < 2; t++)
 		cr_assert_eq(pthread_create(&threads[t], NULL, read_all, &reader), 0);
 	for (unsigned t = 0; t < 2; t++)

@@ -14,16 +14,19 @@
 TestSuite(seal);
 
 #define SENDERS 4
-#define RUNS    20000
+#define RUNS    100000 /* some 10 ms: the threads do meet */
 #define RUN_MAX 7
 
 static _Atomic uint8_t taken[SENDERS * RUNS * RUN_MAX + COUNTER_FIRST];
+
+static pthread_barrier_t begin; /* else the first is done before the last has begun */
 
 static void *reserve(void *argument)
 {
 	struct tunnel *tunnel = argument;
 	uint64_t first;
 
+	pthread_barrier_wait(&begin);
 	for (uint32_t i = 0; i < RUNS; i++) {
 		uint32_t n = 1 + i % RUN_MAX;
 
@@ -41,6 +44,7 @@ Test(seal, concurrent_senders_never_share_a_counter)
 	uint64_t last;
 
 	atomic_init(&tunnel.counter, COUNTER_FIRST - 1);
+	cr_assert_eq(pthread_barrier_init(&begin, NULL, SENDERS), 0);
 	for (unsigned i = 0; i < SENDERS; i++)
 		cr_assert_eq(pthread_create(&threads[i], NULL, reserve, &tunnel), 0);
 	for (unsigned i = 0; i < SENDERS; i++)

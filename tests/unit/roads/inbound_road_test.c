@@ -121,6 +121,34 @@ Test(inbound_road, every_bit_of_the_header_is_authenticated)
 	rig_destroy(rig);
 }
 
+/* Right index, fresh counter, anything for a body: of no type does it get anywhere (traps 43, 44).
+ */
+Test(inbound_road, forged_messages_of_every_type_get_nowhere)
+{
+	struct rig *rig = rig_create(true);
+	struct endpoint elsewhere = {.addr = addr_from_v4(0xc6336401), .port = 99};
+	uint64_t counter = 100;
+
+	for (uint8_t type = 1; type < 7; type++) {
+		for (uint32_t body = 16; body <= 48; body++) {
+			uint8_t forged[64];
+
+			if (type == 2)
+				continue; /* recv_error: nobody signs it */
+			memset(forged, (int)(counter * 31), sizeof(forged));
+			wire_write(forged, (enum wire_type)(type << 8), RIG_INDEX, counter++);
+			rig_add_raw(rig, forged, WIRE_HEADER_BYTES + body);
+			rig_receive_from(rig, &elsewhere);
+		}
+	}
+	chains_flush(&rig->w);
+	cr_expect_eq(rig->io.punt_count, 0);
+	cr_expect_eq(rig->io.written_count, 0);
+	cr_expect_eq(rig->io.sent_count, 0);
+	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 5 * 33);
+	rig_destroy(rig);
+}
+
 Test(inbound_road, replayed_datagrams)
 {
 	struct rig *rig = rig_create(true);
@@ -254,6 +282,49 @@ Test(inbound_road, an_unknown_index_is_answered_four_times_then_once_a_run)
 	rig->snapshot.send_recv_error = RECV_ERROR_NEVER;
 	cr_expect_eq(recv_errors_for(rig, 0xfeed), 0);
 	rig_destroy(rig);
+}
+
+/* private: RFC 1918 and fc00::/7, to their edges. */
+Test(inbound_road, unknown_indexes_are_answered_as_the_policy_says)
+{
+	static const struct {
+		struct addr from;
+		bool is_private;
+	} rows[] = {
+		{{{[10] = 0xff, 0xff, 10, 0, 0, 1}}, true},
+		{{{[10] = 0xff, 0xff, 11, 0, 0, 1}}, false},
+		{{{[10] = 0xff, 0xff, 172, 15, 255, 255}}, false},
+		{{{[10] = 0xff, 0xff, 172, 16, 0, 1}}, true},
+		{{{[10] = 0xff, 0xff, 172, 31, 255, 255}}, true},
+		{{{[10] = 0xff, 0xff, 172, 32, 0, 0}}, false},
+		{{{[10] = 0xff, 0xff, 192, 168, 1, 1}}, true},
+		{{{[10] = 0xff, 0xff, 192, 169, 1, 1}}, false},
+		{{{[10] = 0xff, 0xff, 192, 0, 2, 1}}, false},
+		{{{0xfc, [15] = 1}}, true},
+		{{{0xfd, [15] = 1}}, true},
+		{{{0xfe, 0x80, [15] = 1}}, false},
+		{{{0x20, 1, [15] = 1}}, false},
+	};
+	uint8_t packet[WIRE_OVERHEAD] = {0};
+
+	for (int policy = RECV_ERROR_ALWAYS; policy <= RECV_ERROR_PRIVATE; policy++)
+		for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			struct rig *rig = rig_create(true);
+			struct endpoint from = {rows[i].from, 4242};
+			bool answered = policy == RECV_ERROR_ALWAYS ||
+					(policy == RECV_ERROR_PRIVATE && rows[i].is_private);
+
+			rig->w.udp_v6 = true;
+			rig->snapshot.network_count = 0; /* 10.0.0.1 is no loop */
+			rig->snapshot.send_recv_error = (enum recv_error_policy)policy;
+			wire_write(packet, WIRE_MESSAGE, 0xdead, 7);
+			rig_add_raw(rig, packet, sizeof(packet));
+			rig_receive_from(rig, &from);
+			cr_expect_eq(rig->io.sent_count > 0, answered, "policy %d, row %u", policy,
+				     i);
+			cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 1);
+			rig_destroy(rig);
+		}
 }
 
 Test(inbound_road, answers_to_unknown_indexes_stay_within_the_bucket)
@@ -453,6 +524,8 @@ Test(inbound_road, a_flood_of_handshakes_is_counted_and_starves_no_other_class)
 	uint8_t hello[300] = {[0] = 0x10, [15] = 1}, recv_error[16] = {0x12};
 
 	for (uint32_t i = 0; i < POOL_HANDSHAKES + 10; i++) {
+		/* each from a network of its own: what they share is the pool */
+		rig->peer.addr = addr_from_v4(0x0b000000 + i * 256);
 		rig_add_raw(rig, hello, sizeof(hello));
 		rig_receive(rig);
 	}
@@ -465,6 +538,41 @@ Test(inbound_road, a_flood_of_handshakes_is_counted_and_starves_no_other_class)
 	cr_expect_eq(rig->io.punts[rig->io.punt_count - 1]->type, PUNT_RECV_ERROR);
 	cr_expect_eq(rig->io.punt_count, POOL_HANDSHAKES + POOL_RECV_ERRORS);
 	cr_expect_eq(rig_drops(rig, DROP_PUNT_POOL), 10);
+	rig_destroy(rig);
+}
+
+static void hellos_from(struct rig *rig, uint32_t v4, uint32_t count)
+{
+	uint8_t hello[300] = {[0] = 0x10, [15] = 1};
+
+	for (uint32_t i = 0; i < count; i++) {
+		rig->peer.addr = addr_from_v4(v4 + i % 250);
+		rig->peer.port = (uint16_t)(1000 + i);
+		rig_add_raw(rig, hello, sizeof(hello));
+		rig_receive(rig);
+	}
+}
+
+/* What one network sends leaves room for others, wherever in the pool that is. */
+Test(inbound_road, a_flood_of_handshakes_from_one_network_leaves_room_for_others)
+{
+	struct rig *rig = rig_create(true);
+	uint32_t most = POOL_HANDSHAKES * SOURCE_SHARE / (SOURCE_SHARE + 1);
+
+	hellos_from(rig, 0x0b000000, 10 * POOL_HANDSHAKES);
+	cr_expect_eq(rig->io.punt_count, most);
+	cr_expect_eq(rig_drops(rig, DROP_HANDSHAKE_CROWDED), 10 * POOL_HANDSHAKES - most);
+	for (uint32_t i = 0; i < 100; i++) {
+		hellos_from(rig, 0x0c000000, 1);
+		cr_assert_eq(rig->io.punt_count, most + 1, "round %u", i);
+		cr_assert_eq(rig->io.punts[most]->source.addr.bytes[12], 0x0c);
+		punt_release(rig->io.punts[--rig->io.punt_count]);
+	}
+	/* What was worked on makes room for the same network again. */
+	punt_release(rig->io.punts[--rig->io.punt_count]);
+	hellos_from(rig, 0x0b000000, 2);
+	cr_expect_eq(rig->io.punt_count, most);
+	cr_expect_eq(rig_drops(rig, DROP_HANDSHAKE_OVERLOAD), 0);
 	rig_destroy(rig);
 }
 

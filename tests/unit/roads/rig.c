@@ -240,6 +240,8 @@ struct tunnel *rig_tunnel(struct rig *rig, uint32_t n, const struct addr *to)
 	return tunnel;
 }
 
+static const struct source_key source_key = {{5, 6}};
+
 struct rig *rig_create(bool has_tun)
 {
 	struct rig *rig = aligned_alloc(64, (sizeof(*rig) + 63) & ~63ul);
@@ -267,6 +269,7 @@ struct rig *rig_create(bool has_tun)
 	struct worker *w = &rig->w;
 	w->queues = 1;
 	w->unsent_max = UINT32_MAX;
+	w->source_key = &source_key;
 	w->io = &rig->io;
 	w->counters = &rig->counters;
 	w->map = rig->map;

@@ -1,0 +1,101 @@
+/* punch_sim.c - to whom punches go, when, and how many (PROTOCOL.md 6.5, 6.6). */
+#include "hub.h"
+
+/* Ordered ones: after punchy.delay, whatever punchy.punch says, and to nobody that is forbidden. */
+static void ordered(struct sim *sim)
+{
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 77);
+	struct endpoint allowed = sim_endpoint(150, 1), forbidden = hub_at(HUB_FORBIDDEN, 1);
+	struct allow_rule rule;
+	struct allow_list list = hub_forbidding(&rule);
+
+	hub_add(sim);
+	A->options.lighthouse.remote_allow.all = &list;
+	A->options.lighthouse.punch_delay_ns = 300 * SIM_MS;
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	punch.v4[punch.v4_count++] = forbidden;
+	punch.v4[punch.v4_count++] = allowed;
+	hub_say(A, L, &punch);
+	sim_run(sim, 290 * SIM_MS);
+	cr_assert_eq(hub_punches(sim, NULL, &allowed), 0);
+	sim_run(sim, 20 * SIM_MS);
+	cr_assert_eq(hub_punches(sim, &A->endpoint, &allowed), 1);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(hub_punches(sim, NULL, &allowed), 1);
+	cr_assert_eq(hub_sent_to(sim, &forbidden), 0);
+	cr_assert_null(hub_host(A, 77), "nobody calls back: punchy.respond is not set");
+}
+
+Test(sim_punches, ordered_punches)
+{
+	sim_seeds(2, ordered);
+}
+
+/* Keep-alive ones go to peers, not to lighthouses: reports keep that path open. */
+static void kept_open(struct sim *sim)
+{
+	hub_add(sim);
+	A->options.punch = true;
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 30 * SIM_S);
+	cr_assert_gt(hub_punches(sim, &A->endpoint, &B->endpoint), 3);
+	cr_assert_eq(hub_punches(sim, &A->endpoint, &L->endpoint), 0);
+}
+
+Test(sim_punches, kept_open)
+{
+	sim_seeds(2, kept_open);
+}
+
+/* However often A asks, B is ordered to punch at a rate; the rest is counted. */
+static void orders(struct sim *sim)
+{
+	struct lighthouse_message query = hub_message(LIGHTHOUSE_QUERY, 3);
+	size_t before;
+
+	hub_add(sim);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	before = sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0);
+	for (int i = 0; i < 3000; i++, sim_run(sim, SIM_MS / 3))
+		hub_say(L, A, &query);
+	cr_assert_leq(sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0) - before,
+		      PUNCH_ORDERS_BURST + 2 * PUNCH_ORDERS_PER_SECOND);
+	cr_assert_gt(L->drops[DROP_PUNCH_LIMITED], 100);
+	cr_assert_eq(L->stats[STAT_LIGHTHOUSE_QUERIES], 3000);
+}
+
+Test(sim_punches, orders_are_limited)
+{
+	sim_seeds(2, orders);
+}
+
+/* With punchy.target_all_remotes, to every address of a peer that does not answer, too. */
+static void unanswered(struct sim *sim)
+{
+	struct endpoint other = sim_endpoint(99, 4242);
+	bool all = sim->seed % 2;
+
+	hub_add(sim);
+	A->options.punch = true;
+	A->options.punch_all = all;
+	sim_static(A, 3, &B->endpoint);
+	sim_static(A, 3, &other);
+	hub_start(sim);
+	for (uint64_t i = 1; i <= 40; i++, sim_run(sim, 200 * SIM_MS)) { /* needs no punches */
+		sim_send(A, 0, 3, i);
+		sim_send(B, 0, 2, i);
+	}
+	sim_kill_node(B);
+	sim_forget(sim);
+	for (uint64_t i = 41; i < 50; i++, sim_run(sim, 200 * SIM_MS))
+		sim_send(A, 0, 3, i);
+	cr_assert_eq(hub_punches(sim, &A->endpoint, &other) > 0, all);
+}
+
+Test(sim_punches, all_of_a_silent_peer)
+{
+	sim_seeds(4, unanswered);
+}

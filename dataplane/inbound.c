@@ -3,10 +3,10 @@
  *
  * A train is what one receive brought: datagrams of one size from one source. GRO looks at the
  * first datagram only, so a train is first split into runs of one message type, one index and one
- * worker that they are for. Exits of a datagram: UDP_*, INDEX_*, passed on to its worker
- * (HANDOVER_FULL), REPLAY, AUTHENTICATION, RELAY_NESTED, INNER_PARSE, FIREWALL_*, punted, taken as
- * a relay frame (relay.c), or written to the tun. What frames hold goes the same road, but gets no
- * recv_error, moves no tunnel, stays with this worker, and may be no frame.
+ * worker that they are for. Exits of a datagram: UDP_*, INDEX_*, in clear (clear.c), passed on to
+ * its worker (HANDOVER_FULL), REPLAY, AUTHENTICATION, RELAY_NESTED, INNER_PARSE, FIREWALL_*,
+ * punted, taken as a relay frame (relay.c), or written to the tun. What frames hold goes the same
+ * road, but gets no recv_error, moves no tunnel, stays with this worker, and may be no frame.
  *
  * The straight road. The first packet of a run is opened into a write slot, parsed and judged. The
  * next is opened so that its payload lands behind the first one's (join.h); when its header
@@ -44,98 +44,6 @@ struct inbound_run {
 	struct open_chain *tail; /* the chain that grew since the last settle */
 	struct chain mark;       /* and how it stood then */
 };
-
-/* ---- answers --------------------------------------------------------------------------------- */
-
-static bool recv_error_permitted(struct worker *w, const struct endpoint *source)
-{
-	uint32_t v4 = addr_v4(&source->addr);
-
-	switch (w->snapshot->send_recv_error) {
-	case RECV_ERROR_NEVER:
-		return false;
-	case RECV_ERROR_PRIVATE:
-		if (!addr_is_v4(&source->addr))
-			return (source->addr.bytes[0] & 0xfe) == 0xfc;
-		return v4 >> 24 == 10 || v4 >> 20 == 0xac1 || v4 >> 16 == 0xc0a8;
-	case RECV_ERROR_ALWAYS:
-		break;
-	}
-	return true;
-}
-
-/* Tells source that its index means nothing here (PROTOCOL.md 4.6), within the bucket of the
- * worker. */
-void inbound_recv_error(struct worker *w, const struct endpoint *source, uint32_t index)
-{
-	uint8_t answer[WIRE_HEADER_BYTES];
-
-	if (w->now_s != w->recv_error_refill_s) {
-		w->recv_error_refill_s = w->now_s;
-		w->recv_error_tokens = RECV_ERROR_PER_SECOND;
-	}
-	if (w->recv_error_tokens == 0 || !recv_error_permitted(w, source)) {
-		count_stat(w->counters, STAT_RECV_ERROR_LIMITED, 1);
-		return;
-	}
-	w->recv_error_tokens--;
-	wire_write(answer, WIRE_RECV_ERROR, index, 0);
-	bool sent = !train_send_single(w, source, (struct tunnel_id){0}, answer, sizeof(answer));
-	count_stat(w->counters, sent ? STAT_RECV_ERROR_SENT : STAT_RECV_ERROR_LIMITED, 1);
-}
-
-/* The same for the index of a tunnel: as often as the oldest peer needs, the first time. */
-static void disown_tunnel(struct worker *w, const struct endpoint *source, uint32_t index)
-{
-	uint32_t hash = (uint32_t)addr_hash(&source->addr) ^ (index ^ source->port) * 0x9e3779b9u;
-	uint32_t *told = &w->recv_error_told[hash % RECV_ERROR_TOLD];
-
-	inbound_recv_error(w, source, index);
-	if (*told == hash || w->recv_error_tokens <= RECV_ERROR_REPEAT_ABOVE)
-		return;
-	for (int i = 1; i < RECV_ERROR_REPEATS; i++)
-		inbound_recv_error(w, source, index);
-	*told = hash;
-}
-
-/* Hands a datagram to control as it came. */
-static void punt_datagram(struct worker *w, struct punt *punt, const struct arrival *arrival,
-			  const uint8_t *datagram, uint32_t bytes)
-{
-	_Static_assert(PUNT_BYTES >= DATAGRAM_MAX, "a longer one was dropped before");
-	punt->source = *arrival->source;
-	punt->via = arrival->via;
-	punt->length = bytes;
-	memcpy(punt->bytes, datagram, bytes);
-	punt_send(w, punt);
-}
-
-static enum drop punt_handshake(struct worker *w, const struct arrival *arrival,
-				const uint8_t *datagram, uint32_t bytes)
-{
-	uint32_t bucket = source_bucket(w->source_key, arrival->source, arrival->via, w->now_s);
-	enum drop reason = source_admit(&w->shares, bucket);
-	struct punt *punt;
-
-	if (reason != DROP_NONE)
-		return reason;
-	punt = punt_take(w, POOL_CLASS_HANDSHAKE, PUNT_HANDSHAKE); /* there is one */
-	punt->shares = &w->shares;
-	punt->bucket = bucket;
-	punt_datagram(w, punt, arrival, datagram, bytes);
-	return DROP_NONE;
-}
-
-static enum drop punt_recv_error(struct worker *w, const struct arrival *arrival,
-				 const uint8_t *datagram, uint32_t bytes)
-{
-	struct punt *punt = punt_take(w, POOL_CLASS_RECV_ERROR, PUNT_RECV_ERROR);
-
-	if (!punt)
-		return DROP_PUNT_POOL;
-	punt_datagram(w, punt, arrival, datagram, bytes);
-	return DROP_NONE;
-}
 
 /* ---- authentication -------------------------------------------------------------------------- */
 
@@ -435,7 +343,7 @@ static void inbound_run(struct worker *w, struct inbound_run *run, uint32_t inde
 	if (!entry) {
 		count_drop(w->counters, DROP_INDEX_UNKNOWN, run->count);
 		if (!run->via)
-			disown_tunnel(w, run->source, index);
+			clear_disown(w, run->source, index);
 		return;
 	}
 	run->tunnel = RCU_READ(entry->tunnel);
@@ -481,47 +389,6 @@ static bool from_overlay(const struct worker *w, const struct endpoint *source)
 		if (prefix_contains(&w->snapshot->networks[i], &source->addr))
 			return true;
 	return false;
-}
-
-/*
- * What can be said of a handshake packet without control: a stage 1 has an index of 0 and two keys
- * in front (PROTOCOL.md 2.3), everything else answers a handshake that is pending here.
- */
-static enum drop handshake_check(struct worker *w, const uint8_t *datagram, uint32_t bytes)
-{
-	uint32_t index = wire_remote_index(datagram);
-
-	if (wire_counter(datagram) == 1)
-		return index == 0 && bytes > HANDSHAKE_BYTES_MIN ? DROP_NONE
-								 : DROP_HANDSHAKE_INVALID;
-	struct index_entry *entry = index ? hostmap_by_index(w->map, index) : NULL;
-	return entry && !RCU_READ(entry->tunnel) ? DROP_NONE : DROP_HANDSHAKE_STALE;
-}
-
-/* Nobody signs them; a peer that has lost all its tunnels sends one for each packet of ours. */
-static bool recv_error_heard(struct worker *w)
-{
-	if (w->now_s != w->recv_error_heard_s) {
-		w->recv_error_heard_s = w->now_s;
-		w->recv_errors_heard = 0;
-	}
-	return w->recv_errors_heard++ < RECV_ERROR_HEARD_PER_SECOND;
-}
-
-static void clear_datagram(struct worker *w, const struct arrival *arrival, enum wire_type type,
-			   const uint8_t *datagram, uint32_t bytes)
-{
-	enum drop reason = DROP_NONE;
-
-	if (type == WIRE_HANDSHAKE)
-		reason = handshake_check(w, datagram, bytes);
-	else if (!recv_error_heard(w))
-		reason = DROP_RECV_ERROR_IGNORED;
-	if (reason == DROP_NONE)
-		reason = type == WIRE_HANDSHAKE ? punt_handshake(w, arrival, datagram, bytes)
-						: punt_recv_error(w, arrival, datagram, bytes);
-	if (reason != DROP_NONE)
-		count_drop(w->counters, reason, 1);
 }
 
 /* Datagrams of this length and first bytes, before any tunnel is known: DROP_NONE and the type. */
@@ -589,7 +456,7 @@ static void odd_datagram(struct worker *w, const struct arrival *arrival, const 
 	/* too short for a tag, but a bare header with an unknown index is answered too */
 	count_drop(w->counters, DROP_INDEX_UNKNOWN, 1);
 	if (!arrival->via)
-		disown_tunnel(w, arrival->source, wire_remote_index(datagram));
+		clear_disown(w, arrival->source, wire_remote_index(datagram));
 }
 
 void inbound_arrival(struct worker *w, const struct arrival *arrival)

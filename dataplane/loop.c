@@ -8,6 +8,7 @@
  * by one, a turn waits a moment for more of them (gather_learn).
  *
  *   io_next --> udp_trains --> inbound.c --> chains.c --> io_write   (tun)
+ *          |        |\-> clear.c --> punt.c                        (control)
  *          |        |\-> relay.c --> io_send, the same buffer         (UDP)
  *          |        \--> handover.c --> io_hand_over                 (another worker)
  *          \--> handed ------> inbound.c, from another worker

@@ -162,7 +162,7 @@ void relay_frames(struct worker *w, const struct arrival *a, uint32_t *at)
 							     : DROP_INDEX_PENDING;
 		count_drop(w->counters, reason, f.count);
 		if (!entry)
-			inbound_recv_error(w, a->source, index);
+			clear_recv_error(w, a->source, index);
 		return;
 	}
 	if (!authenticate(w, relay->in, &f))

@@ -2,8 +2,9 @@
  * worker.h - the state of one worker. It belongs to one thread; nobody else looks inside.
  *
  * The files that work on it, in the order a packet meets them: loop.c (the turns), outbound.c and
- * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), relay.c (frames), refuse.c (answers to
- * what was refused), echo.c (instead of a tun), punt.c (to control), inbox.c (from control).
+ * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), clear.c (what comes unencrypted),
+ * relay.c (frames), refuse.c (answers to what was refused), echo.c (instead of a tun), punt.c (to
+ * control), inbox.c (from control).
  */
 #ifndef M57_WORKER_H
 #define M57_WORKER_H
@@ -253,8 +254,18 @@ void inbound_train(struct worker *w, const struct io_event *train);
 void inbound_arrival(struct worker *w, const struct arrival *arrival);
 /* Something authenticated has come directly on tunnel, no message. */
 void inbound_alive(struct worker *w, struct tunnel *tunnel, const struct endpoint *source);
-/* Tells source once that its index means nothing here, if that is permitted. */
-void inbound_recv_error(struct worker *w, const struct endpoint *source, uint32_t index);
+
+/* clear.c */
+/* A handshake packet or recv_error: to control, or dropped and counted. */
+void clear_datagram(struct worker *w, const struct arrival *arrival, enum wire_type type,
+		    const uint8_t *datagram, uint32_t bytes);
+/*
+ * Tells source that its index means nothing here (PROTOCOL.md 4.6), if that is permitted and the
+ * worker's bucket is not empty.
+ */
+void clear_recv_error(struct worker *w, const struct endpoint *source, uint32_t index);
+/* The same for the index of a tunnel: the first time as often as the oldest peer needs. */
+void clear_disown(struct worker *w, const struct endpoint *source, uint32_t index);
 
 /* relay.c */
 /* The relay frames of one index that begin at *at, which moves behind them. */

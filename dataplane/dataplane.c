@@ -79,7 +79,7 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 	w->queues = d->queues;
 	w->spread = o->spread_flows && d->queues > 1;
 	w->busy_poll_ns = o->busy_poll_us * 1000ull;
-	w->label_key = o->spread_flows ? &d->label_key : NULL;
+	w->label_key = w->spread ? &d->label_key : NULL;
 	w->source_key = &d->source_key;
 	w->unsent_max = unsent_max(d->queues);
 	w->counters = &d->counters[queue];
@@ -123,7 +123,8 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	if (options->spread_flows && d->queues > 1 && hostmap_spread(options->map, d->queues) != 0)
 		goto err_destroy;
 	memset(d->counters, 0, d->queues * sizeof(*d->counters));
-	randombytes_buf(&d->label_key, sizeof(d->label_key));
+	randombytes_buf(d->label_key.words, sizeof(d->label_key.words));
+	d->label_key.labels = d->queues;
 	randombytes_buf(&d->source_key, sizeof(d->source_key));
 	for (uint32_t i = 0; i < d->queues; i++) {
 		if (worker_create(d, i, options, error))

@@ -3,6 +3,13 @@
 
 #include "worker.h"
 
+/* Rarely asked: the line is written by who receives. */
+static uint64_t distance_max(const struct tunnel *tunnel)
+{
+	return atomic_load_explicit(&tunnel->labelled, memory_order_relaxed) ? SKEW_WIDE_MAX
+									     : SKEW_PACKETS_MAX;
+}
+
 bool skew_permits(const struct worker *w, const struct tunnel *tunnel)
 {
 	if (!tunnel->unsent)
@@ -11,7 +18,8 @@ bool skew_permits(const struct worker *w, const struct tunnel *tunnel)
 
 	for (uint32_t i = 0; i < w->queues; i++) {
 		uint64_t mark = atomic_load_explicit(&tunnel->unsent[i], memory_order_acquire);
-		if (mark && i != w->queue && next > mark && next - mark > SKEW_PACKETS_MAX)
+		if (mark && i != w->queue && next > mark && next - mark > SKEW_PACKETS_MAX &&
+		    next - mark > distance_max(tunnel))
 			return false;
 	}
 	return true;

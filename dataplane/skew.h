@@ -8,10 +8,12 @@
  *
  * How. For each tunnel each worker shows the lowest counter that it has drawn and that may not have
  * left: a mark (tunnel.unsent). A run is sealed only while no mark of another worker is
- * SKEW_PACKETS_MAX behind the next counter; else it waits where it is, and the worker sleeps for a
- * moment, which also gives the one that is behind a core to run on. So a packet is overtaken by
- * SKEW_PACKETS_MAX and the run that was just permitted, and by a run of each worker that looked at
- * the same moment. Control's messages, answers and echoes do not wait: they are single and few.
+ * SKEW_PACKETS_MAX behind the next counter (SKEW_WIDE_MAX, where the peer has written labels and so
+ * is known to have our window: on two cores that made 10 % more of TCP); else it waits where it is,
+ * and the worker sleeps for a moment, which also gives the one that is behind a core to run on. So
+ * a packet is overtaken by that much and the run that was just permitted, and by a run of each
+ * worker that looked at the same moment. Control's messages, answers and echoes do not wait: they
+ * are single and few.
  *
  * Order of memory. A mark is shown before its counters are drawn, and drawing releases. Who sees
  * that they are drawn, by an acquiring look at the counter, therefore sees the mark.

@@ -6,10 +6,9 @@
  * one short segment, at the end), when it is full, and at the end of the turn: nothing waits for
  * more.
  *
- * Datagrams of different flow labels stand in different trains, by label modulo TRAINS_MAX, because
- * the receiver's kernel steers a whole train by its first label. A receiver of 2, 4 or 8 workers
- * has no train to split; one of another number has where two flows meet in one place. A flow has
- * one place, so its order is kept.
+ * Datagrams of different flow labels stand in different trains, because the receiver's kernel
+ * steers a whole train by its first label. A label has one place, label modulo TRAINS_MAX, so the
+ * order of its flows is kept; where more labels are in use, they take turns in it.
  */
 #include "worker.h"
 
@@ -41,16 +40,18 @@ void train_close(struct worker *w)
 		train_send(w, &w->trains[i]);
 }
 
-static bool train_takes(const struct train *train, const struct remote *remote, uint32_t bytes)
+static bool train_takes(const struct train *train, const struct remote *remote, uint16_t label,
+			uint32_t bytes)
 {
 	const struct send_slot *slot = train->slot;
 
-	return slot && train->remote == remote && !train->ended && bytes <= slot->segment_bytes &&
-	       slot->count < train->count_max && slot->length + bytes <= GSO_BYTES_MAX;
+	return slot && train->remote == remote && train->label == label && !train->ended &&
+	       bytes <= slot->segment_bytes && slot->count < train->count_max &&
+	       slot->length + bytes <= GSO_BYTES_MAX;
 }
 
 static bool train_begin(struct worker *w, struct train *train, const struct tunnel *tunnel,
-			const struct remote *remote, uint32_t bytes)
+			const struct remote *remote, uint16_t label, uint32_t bytes)
 {
 	struct send_slot *slot = io_send_slot(w->io);
 
@@ -65,6 +66,7 @@ static bool train_begin(struct worker *w, struct train *train, const struct tunn
 		slot->singles = true;
 	train->slot = slot;
 	train->remote = remote;
+	train->label = label;
 	train->count_max = GSO_SEGMENTS_MAX;
 	train->ended = false;
 	return true;
@@ -75,9 +77,9 @@ uint8_t *train_room(struct worker *w, const struct tunnel *tunnel, const struct 
 {
 	struct train *train = &w->trains[label % TRAINS_MAX];
 
-	if (!train_takes(train, remote, bytes)) {
+	if (!train_takes(train, remote, label, bytes)) {
 		train_send(w, train);
-		if (!train_begin(w, train, tunnel, remote, bytes))
+		if (!train_begin(w, train, tunnel, remote, label, bytes))
 			return NULL;
 	}
 	struct send_slot *slot = train->slot;

@@ -61,7 +61,8 @@ struct train {
 	struct send_slot *slot;      /* NULL: none */
 	const struct remote *remote; /* same turn only */
 	uint32_t count_max;
-	bool ended; /* a shorter datagram has ended it */
+	uint16_t label; /* of every datagram in it */
+	bool ended;     /* a shorter datagram has ended it */
 };
 
 /* A chain that is being joined, and where. */

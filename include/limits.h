@@ -137,7 +137,7 @@
 #define COUNTER_REHANDSHAKE_AT (1ull << 34)
 #define COUNTER_REFUSE_AT      (UINT64_MAX - (1ull << 40)) /* no nonce at or above this is ever used */
 #define DATAGRAM_MAX           9001 /* bytes; what a stock peer can receive */
-#define FLOW_LABELS            255  /* values of a flow label: lookup/label.h says why so few */
+#define FLOW_LABELS_MAX        255  /* values of a flow label that a sender may use */
 /*
  * Packets of a tunnel by which a worker's next run may be ahead of one that another worker has
  * sealed and not sent (dataplane/skew.h): half of the window of deployed peers. The other half is
@@ -145,6 +145,7 @@
  * no more than that in their batches.
  */
 #define SKEW_PACKETS_MAX 512
+#define SKEW_WIDE_MAX    4096 /* where the peer is m57: half of REPLAY_WINDOW */
 #define SKEW_MARKS_MAX                                                                             \
 	256 /* tunnels that a worker seals for in a turn; others are not seen                      \
 	     */

@@ -94,9 +94,10 @@ credentials_make() {
 }
 
 # config_write SIDE [KEY=VALUE...]: cipher=aes routines=2 mtu=1300 extra=YAML (top level),
-# tun_extra=, listen_extra= (lines under tun: and listen:), inbound=YAML list, ctl=PATH of the socket.
+# tun_extra=, listen_extra= (lines under tun: and listen:), inbound=YAML list, ctl=PATH of the socket,
+# spread=m57.spread_flows.
 config_write() {
-	local side=$1 peer cipher=aes routines=2 mtu=1300 extra="" tun_extra="" listen_extra="" level=info ctl=$PAIR_DIR/$1.sock
+	local side=$1 peer cipher=aes routines=2 mtu=1300 extra="" tun_extra="" listen_extra="" level=info ctl=$PAIR_DIR/$1.sock spread=""
 	local inbound="[{port: 5201-5300, proto: any, group: demo}, {port: any, proto: icmp, group: demo}]"
 	peer=$(other "$side")
 	shift
@@ -126,7 +127,7 @@ firewall:
   inbound: $inbound
 logging:
   level: $level
-m57: {ctl: $ctl}
+m57: {ctl: $ctl${spread:+, spread_flows: $spread}}
 $extra
 YAML
 }

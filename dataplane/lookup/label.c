@@ -23,5 +23,5 @@ uint16_t label_of(const struct label_key *key, const struct inner *inner)
 		flow.local_port = flow.remote_port = 0;
 		flow.fragment = 0;
 	}
-	return (uint16_t)(1 + hash_flow(key, &flow) % FLOW_LABELS);
+	return (uint16_t)(1 + hash_flow(key, &flow) % key->labels);
 }

@@ -6,10 +6,12 @@
  * (index + label) modulo workers, by the classic BPF program of the reuseport group where the
  * kernel can, by a hand-over between workers (handover.h) where it cannot.
  *
- * Decisions. 0 is "no label": what a stock peer sends stays where it came. A label has 255 values:
- * they share out over QUEUES_MAX workers within a third, and a bystander tells few flows apart by
- * them. The hash is a PRF (SipHash-1-3) with a key of the process, so that nobody can tell which
- * flow a label stands for, nor choose flows that meet on one worker.
+ * Decisions. 0 is "no label": what a stock peer sends stays where it came. A sender has as many
+ * labels as workers, and one that has a single worker writes none: packets of different labels
+ * cannot share a train, so each label more makes trains of small packets shorter, and more of the
+ * receiver's workers than the sender has would not have more to do. A bystander tells few flows
+ * apart by so few. The hash is a PRF (SipHash-1-3) with a key of the process, so that nobody can
+ * tell which flow a label stands for, nor choose flows that meet on one worker.
  */
 #ifndef M57_LABEL_H
 #define M57_LABEL_H
@@ -20,9 +22,10 @@
 
 struct label_key {
 	uint64_t words[2];
+	uint32_t labels; /* in use: 1 to FLOW_LABELS_MAX */
 };
 
-/* The same for every packet of a flow, 1 to FLOW_LABELS; fragments go by addresses and protocol. */
+/* The same for every packet of a flow, 1 to key->labels; fragments go by addresses and protocol. */
 uint16_t label_of(const struct label_key *key, const struct inner *inner);
 
 /* The worker that a labelled datagram of index belongs to; steer.c has it as a BPF program. */

@@ -85,7 +85,8 @@ a_flow_each() {
 	done
 	wait "${senders[@]}"
 	for queue in "${!PORT_OF[@]}"; do
-		sink_good "${sinks[$queue]}" "$PAIR_DIR/flow$queue" 7900
+		# a busy machine may lose some before they are read or after they are written
+		sink_good "${sinks[$queue]}" "$PAIR_DIR/flow$queue" 7000
 	done
 	after=$(per_queue b tun_written_packets)
 	echo "b's workers wrote: $before, then $after"
@@ -93,7 +94,7 @@ a_flow_each() {
 }
 
 @test "four flows of one tunnel use four queues, each in order" {
-	nodes_make "$M57" "$M57" routines=4
+	nodes_make "$M57" "$M57" spread=true routines=4
 	[ "$(ctl b status | python3 -c 'import json, sys; print(json.load(sys.stdin)["steering"])')" = label ]
 	ports_of_queues 4
 	a_flow_each
@@ -103,7 +104,7 @@ a_flow_each() {
 
 @test "4,000 flows, each in order" {
 	local sink before after
-	nodes_make "$M57" "$M57" routines=4 inbound="[{port: any, proto: any, group: demo}]"
+	nodes_make "$M57" "$M57" spread=true routines=4 inbound="[{port: any, proto: any, group: demo}]"
 	before=$(per_queue b tun_written_packets)
 	sink_begin "$PAIR_DIR/many" 10000 --ports 4000
 	sink=$SINK
@@ -116,7 +117,7 @@ a_flow_each() {
 }
 
 @test "TCP over four queues: no segment comes late" {
-	nodes_make "$M57" "$M57" routines=4
+	nodes_make "$M57" "$M57" spread=true routines=4
 	iperf_serve b
 	tcp_passes a -P 4
 	tcp_passes a -P 4 -R
@@ -128,8 +129,11 @@ a_flow_each() {
 }
 
 @test "trains of several flows: one socket gets the tunnel, workers share it out in order" {
-	nodes_make "$M57" "$M57" routines=3 inbound="[{port: any, proto: any, group: demo}]"
-	# a's trains go by label modulo 8, which says nothing about the label modulo 3
+	nodes_make "$M57" "$M57" spread=true routines=3 inbound="[{port: any, proto: any, group: demo}]"
+	# a wire without segmentation offload: b's GRO makes new trains of what follows each other
+	in_ns a ethtool -K veth0 tso off gso off tx-udp-segmentation off
+	in_ns b ethtool -K veth0 gro on
+	in_ns b sh -c 'echo 200000 >/sys/class/net/veth0/gro_flush_timeout'
 	in_ns a "$BLAST" send "${OVERLAY[b]}" 10000 --ports 256 --packets 60000 --rate 60000 --seconds 5
 	wait_for 5 grep -q 'joins flows of a tunnel to trains' "$PAIR_DIR/b.log"
 	[ "$(ctl b status | python3 -c 'import json, sys; print(json.load(sys.stdin)["steering"])')" = index ]
@@ -141,8 +145,8 @@ a_flow_each() {
 
 @test "without spreading a tunnel has one worker" {
 	local before after
-	node_make a "$M57" routines=4
-	node_make b "$M57" routines=4 ctl="$PAIR_DIR/b.sock, spread_flows: false"
+	node_make a "$M57" routines=4 spread=true
+	node_make b "$M57" routines=4 # and none is the default
 	tunnel_wait a
 	before=$(per_queue b tun_written_packets)
 	in_ns a "$BLAST" send "${OVERLAY[b]}" 5201 --ports 64 --packets 6400 --rate 20000
@@ -154,7 +158,7 @@ a_flow_each() {
 # stock CIPHER: four workers on few cores towards Debian's nebula, both ways. It says at level debug
 # what its window of 1024 packets refuses, and everything that does not authenticate.
 stock() {
-	nodes_make "$M57" "$NEBULA" routines=4 cipher="$1" level=debug
+	nodes_make "$M57" "$NEBULA" spread=true routines=4 cipher="$1" level=debug
 	iperf_serve b
 	tcp_passes a -P 8
 	tcp_passes a -P 8 -R

@@ -324,7 +324,7 @@ static const struct row {
 	{"m57.allow_incomplete", "", "m57: {allow_incomplete: true}\n", NULL},
 	{"m57.ctl", "", "m57: {ctl: false}\n", NULL},
 	{"m57.busy_poll", "", "m57: {busy_poll: 50}\n", look_busy_poll},
-	{"m57.spread_flows", "", "m57: {spread_flows: false}\n", look_spread},
+	{"m57.spread_flows", "", "m57: {spread_flows: true}\n", look_spread},
 
 	{"tun.routes[].route", "tun: {routes: [{route: 10.42.9.0/24, mtu: 600}]}\n",
 	 "tun: {routes: [{route: 10.42.8.0/24, mtu: 700}]}\n", look_route_mtu},

@@ -152,7 +152,7 @@ Test(udp_setup, flows_of_one_tunnel_are_steered_by_label)
 	cr_expect_eq(sockets.steering, STEER_LABEL);
 	/* the sum wraps in 32 bits, as label_owner() does */
 	for (uint32_t index = 0xfffffff0u; index != 0x10; index++) {
-		uint16_t label = (uint16_t)(1 + index * 7 % FLOW_LABELS);
+		uint16_t label = (uint16_t)(1 + index * 7 % FLOW_LABELS_MAX);
 		uint32_t owner = (index + label) % 3;
 
 		wire_write_labelled(packet, WIRE_MESSAGE, label, index, 3);

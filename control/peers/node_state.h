@@ -1,4 +1,4 @@
-/* node_state.h - the inside of struct node, shared by node.c, initiator.c and responder.c. */
+/* node_state.h - the inside of struct node, shared by the files of this folder. */
 #ifndef M57_NODE_STATE_H
 #define M57_NODE_STATE_H
 

@@ -2,7 +2,7 @@
  * sim.h - whole nodes in one process, over a fake network, on a fake clock.
  *
  * Each node is the product's control (peers/node.h) with the real hostmap, certificates, AEAD and
- * replay window; only the workers' loop is played here (sim_node.c), packet by packet. Between a
+ * replay window; only the workers' loop is played here (sim_worker.c), packet by packet. Between a
  * node's workers and its control lie queues with a delay, as in the product. Everything random
  * comes from one seed, which is printed: M57_SEED=n runs a case again, M57_SEEDS=n runs n seeds of
  * each.
@@ -266,7 +266,13 @@ struct endpoint sim_nat_out(struct sim_node *node, const struct endpoint *to);
 /* Does the NAT let a datagram to its outside in? */
 bool sim_nat_in(struct sim_node *node, const struct endpoint *from, const struct endpoint *to);
 
-/* --- for sim_node.c and sim.c --- */
+/* --- for sim_node.c, sim_worker.c and sim.c --- */
+
+#define SIM_QUEUES     2
+#define SIM_HOP_MAX_NS 200000 /* worker to control, and back */
+
+/* The overlay address of node id. */
+struct addr sim_overlay(uint32_t id);
 
 enum sim_event_type { SIM_DATAGRAM, SIM_PUNT, SIM_ORDER, SIM_NAME, SIM_SLOW };
 

@@ -68,6 +68,8 @@ static void fifo_drop_first(struct event_fifo *fifo)
 #define GATHER_BEGIN     4 /* runs per turn, mean of about 16 turns */
 #define GATHER_GO_ON     16
 #define GATHER_RUN_BYTES 2048 /* larger runs are worth a turn of their own */
+/* Who sends empty datagrams ends the receive, and would make each wait one for nothing. */
+#define GATHER_PAUSE 64 /* turns */
 
 static void gather_see(struct worker *w, const struct io_event *event)
 {
@@ -79,6 +81,12 @@ static void gather_learn(struct worker *w)
 {
 	struct gather *g = &w->gather;
 
+	if (io_receive_ended(w->io))
+		g->pause = GATHER_PAUSE;
+	if (g->pause > 0) {
+		g->pause--;
+		g->runs = 0;
+	}
 	if (g->runs == 0 || g->bytes > g->runs * GATHER_RUN_BYTES)
 		g->mean16 = 0;
 	else

@@ -121,6 +121,7 @@ struct answer_ring {
 struct gather {
 	uint32_t runs, bytes; /* that this turn has taken in */
 	uint32_t mean16;      /* runs per turn, times 16 */
+	uint32_t pause;       /* turns for which there is no gathering */
 	bool on;
 };
 

@@ -53,6 +53,7 @@ namespaces_remove() {
 	for side in "${!NS[@]}"; do
 		for pid in $(ip netns pids "${NS[$side]}" 2>/dev/null); do
 			kill -KILL "$pid" 2>/dev/null || true
+			wait "$pid" 2>/dev/null || true # ours: else bash reports it later
 		done
 		ip netns del "${NS[$side]}" 2>/dev/null || true
 		unset "NS[$side]"

@@ -91,6 +91,11 @@ void io_gather(struct io *io);
  * another system call; needs options.busy_poll. True when something has come.
  */
 bool io_busy_poll(struct io *io, uint64_t ns);
+/*
+ * Has a datagram ended the receive since this was last asked (an empty one does)? It goes on with
+ * the next turn, so a turn that waits receives nothing meanwhile.
+ */
+bool io_receive_ended(struct io *io);
 /* The next event, in order of completion; false when there is none left. */
 bool io_next(struct io *io, struct io_event *event);
 /* Is there work that io_turn() must not sleep on? (completions already here) */

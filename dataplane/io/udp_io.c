@@ -146,6 +146,7 @@ bool udp_io_receive_done(struct io *io, const struct io_uring_cqe *cqe, struct i
 {
 	if (!(cqe->flags & IORING_CQE_F_MORE)) {
 		io->udp_armed = false;
+		io->udp_ended |= cqe->res >= 0;
 		count_stat(io->counters, STAT_REARM_UDP, 1);
 		PROBE(rearm, io->options.queue, 1, cqe->res);
 	}
@@ -180,6 +181,14 @@ bool udp_io_receive_done(struct io *io, const struct io_uring_cqe *cqe, struct i
 	if (event->segment_bytes == 0 || event->segment_bytes > event->length)
 		event->segment_bytes = event->length;
 	return true;
+}
+
+bool io_receive_ended(struct io *io)
+{
+	bool ended = io->udp_ended;
+
+	io->udp_ended = false;
+	return ended;
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */

@@ -74,6 +74,7 @@ struct io {
 	struct msghdr receive_template;
 	uint32_t tun_reads; /* armed */
 	bool udp_armed;
+	bool udp_ended;                  /* by a datagram, see io_receive_ended() */
 	uint32_t tun_errors, udp_errors; /* in a row */
 	bool stopping;
 

@@ -34,6 +34,8 @@ FOR_TIERS(an_empty_datagram_ends_nothing)
 	from_peer(&e, "behind", 6);
 	expect_train(&e, "");
 	expect_train(&e, "behind");
+	cr_expect(io_receive_ended(e.io));
+	cr_expect_not(io_receive_ended(e.io));
 	from_peer(&e, "", 0);
 	expect_train(&e, "");
 	from_peer(&e, "later", 5);

@@ -498,7 +498,7 @@ Test(outbound_road, a_worker_from_start_to_end)
 }
 
 /* Turns that waited for more, when each turn finds per_turn packets of bytes. */
-static uint32_t gathered(uint32_t per_turn, uint32_t bytes)
+static uint32_t gathered_of(uint32_t per_turn, uint32_t bytes, bool ends)
 {
 	struct rig *rig = rig_create(true);
 	static uint8_t packet[4096];
@@ -515,6 +515,7 @@ static uint32_t gathered(uint32_t per_turn, uint32_t bytes)
 	rig->io.events[200] = (struct io_event){.type = IO_ORDER, .order = stop};
 	rig->io.event_count = 201;
 	rig->io.per_turn = per_turn;
+	rig->io.ends = ends;
 	worker_main(&rig->w);
 	cr_expect_eq(rig_stat(rig, STAT_GATHERS), rig->io.gathered);
 	cr_expect_eq(rig->io.released, 200);
@@ -524,12 +525,18 @@ static uint32_t gathered(uint32_t per_turn, uint32_t bytes)
 	return result;
 }
 
+static uint32_t gathered(uint32_t per_turn, uint32_t bytes)
+{
+	return gathered_of(per_turn, bytes, false);
+}
+
 Test(outbound_road, only_a_flood_of_small_packets_is_waited_for)
 {
 	cr_expect_gt(gathered(8, 64), 0);
 	cr_expect_eq(gathered(1, 64), 0, "a packet a turn is no flood");
 	cr_expect_eq(gathered(3, 64), 0);
 	cr_expect_eq(gathered(8, 3000), 0, "super-packets are worth a turn each");
+	cr_expect_eq(gathered_of(8, 64, true), 0, "nothing is received during a wait");
 }
 
 /* A packet a turn, and in the end the order to stop. */

@@ -52,6 +52,11 @@ bool io_busy_poll(struct io *io, uint64_t ns)
 	return io->event_head < io->event_count;
 }
 
+bool io_receive_ended(struct io *io)
+{
+	return io->ends;
+}
+
 bool io_ready(const struct io *io)
 {
 	return false;

@@ -53,6 +53,7 @@ struct io {
 	uint32_t per_turn; /* at most so many a turn; 0: all */
 	uint32_t taken;    /* in this turn */
 	uint32_t slept, gathered, polled, released;
+	bool ends;      /* each turn has an empty datagram */
 	bool held_over; /* a turn has ended with a write slot still held */
 };
 

@@ -102,7 +102,8 @@ static void read_buffer_set(int fd, const struct udp_options *options)
 
 static void write_buffer_set(int fd, const struct udp_options *options)
 {
-	buffer_set(fd, SO_SNDBUFFORCE, SO_SNDBUF, options->write_buffer);
+	buffer_set(fd, SO_SNDBUFFORCE, SO_SNDBUF,
+		   options->write_buffer ? options->write_buffer : UDP_WRITE_BUFFER_DEFAULT);
 }
 
 static int mark_set(int fd, uint32_t mark, char *error)

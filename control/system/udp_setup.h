@@ -16,7 +16,7 @@ struct udp_options {
 	uint16_t port;    /* listen.port; 0: the kernel chooses, and all queues share its choice */
 	uint32_t queues;  /* 1..QUEUES_MAX */
 	uint32_t read_buffer;  /* bytes; 0: UDP_READ_BUFFER_DEFAULT */
-	uint32_t write_buffer; /* bytes; 0 leaves the system's */
+	uint32_t write_buffer; /* bytes; 0: UDP_WRITE_BUFFER_DEFAULT */
 	uint32_t mark;         /* listen.so_mark; 0: none */
 	bool offloads;         /* listen.udp_offloads: GSO, and GRO unless single */
 	bool spread;           /* m57.spread_flows: steer by flow label too */

@@ -237,6 +237,8 @@ Test(udp_setup, buffers_change_while_it_runs)
 
 	cr_assert_eq(udp_open(&sockets, &before, error), 0, "%s", error);
 	write_buffer = option_of(sockets.fds[1], SO_SNDBUF);
+	if (geteuid() == 0)
+		cr_expect_geq(write_buffer, (int)UDP_WRITE_BUFFER_DEFAULT);
 	after.read_buffer = 50000;
 	cr_assert_eq(udp_reconfigure(&sockets, &before, &after, error), 0, "%s", error);
 	for (int i = 0; i < 2; i++) {

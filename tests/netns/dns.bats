@@ -202,6 +202,11 @@ at_name() {
 	wait_for 5 listens_for_dns
 	in_ns l ss -Hlun 'sport = :5353' | awk '{ print $4 }'
 	node_end l
+	wait_for 5 port_is_free # the kernel ends a ring a moment after its process
+}
+
+port_is_free() {
+	[ -z "$(in_ns l ss -Hlun 'sport = :4242')" ]
 }
 
 listens_for_dns() {

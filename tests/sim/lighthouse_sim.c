@@ -528,31 +528,6 @@ Test(sim_lighthouse, reflector)
 	sim_seeds(2, reflector);
 }
 
-/* Who asks without end, for a host that the lighthouse knows, has it called so often and no more.
- */
-static void orders(struct sim *sim)
-{
-	struct lighthouse_message query = hub_message(LIGHTHOUSE_QUERY, 3);
-	size_t before;
-
-	hub_add(sim);
-	hub_start(sim);
-	sim_run(sim, SIM_S);
-	before = sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0);
-	for (uint32_t i = 0; i < 3 * PUNCH_ORDERS_BURST; i++)
-		hub_say(L, A, &query);
-	sim_run(sim, 100 * SIM_MS);
-	cr_assert_leq(sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0) - before,
-		      PUNCH_ORDERS_BURST + PUNCH_ORDERS_PER_SECOND);
-	cr_assert_gt(sim_count(sim, &L->endpoint, &B->endpoint, WIRE_LIGHTHOUSE, 0), before);
-	cr_assert_gt(L->drops[DROP_PUNCH_LIMITED], 0);
-}
-
-Test(sim_lighthouse, orders_to_punch_are_bounded)
-{
-	sim_seeds(2, orders);
-}
-
 /* A reply for a host that nobody asked for leaves nothing behind. */
 static void unasked_reply(struct sim *sim)
 {

@@ -227,16 +227,33 @@ Test(config, routines, .fini = fini)
 	}
 }
 
-/* Each gives one finding, an error or a warning, in line 2 unless said otherwise. */
-Test(config, findings, .fini = fini)
+/* Each gives one finding, in line 2 unless said otherwise. */
+struct finding_case {
+	const char *text;
+	enum severity severity;
+	uint32_t line;
+	const char *says;
+};
+
+static void each_is_found(const struct finding_case *cases, size_t count)
 {
-	static const struct {
-		const char *text;
-		enum severity severity;
-		uint32_t line;
-		const char *says;
-	} cases[] = {
-		/* what nebula silently replaces */
+	for (size_t i = 0; i < count; i++) {
+		char whole[1024];
+
+		snprintf(whole, sizeof(whole), PKI_LINE "%s\n", cases[i].text);
+		load_text(whole);
+		cr_assert_eq(findings.count, 1, "%s: %u: %s", cases[i].text, findings.count,
+			     first());
+		cr_assert(found(cases[i].severity, cases[i].line, cases[i].says), "%s: line %u: %s",
+			  cases[i].text, findings.list[0].line, first());
+	}
+}
+
+#define EACH_IS_FOUND(cases) each_is_found(cases, sizeof(cases) / sizeof((cases)[0]))
+
+Test(config, what_nebula_silently_replaces, .fini = fini)
+{
+	static const struct finding_case cases[] = {
 		{"tun: {mtu: abc}", SEVERITY_WARNING, 2, "default 1300 is used"},
 		{"tun:\n  disabled: maybe", SEVERITY_WARNING, 3, "not true or false"},
 		{"handshakes: {try_interval: 5}", SEVERITY_WARNING, 2, "default 100ms is used"},
@@ -249,7 +266,14 @@ Test(config, findings, .fini = fini)
 		{"firewall: {inbound_action: allow}", SEVERITY_WARNING, 2, "drop is used"},
 		{"static_host_map: [a]", SEVERITY_WARNING, 2, "not a map"},
 		{"pki: x", SEVERITY_ERROR, 2, "already defined"},
-		/* what stops */
+	};
+
+	EACH_IS_FOUND(cases);
+}
+
+Test(config, values_that_stop, .fini = fini)
+{
+	static const struct finding_case cases[] = {
 		{"cipher: rot13", SEVERITY_ERROR, 2, "unknown cipher \"rot13\""},
 		{"logging: {level: loud}", SEVERITY_ERROR, 2, "logging.level \"loud\""},
 		{"logging: {format: xml}", SEVERITY_ERROR, 2, "logging.format \"xml\""},
@@ -260,6 +284,33 @@ Test(config, findings, .fini = fini)
 		{"listen: {port: -1}", SEVERITY_ERROR, 2, "not between 0 and 65535"},
 		{"listen: {so_mark: 4294967296}", SEVERITY_ERROR, 2, "not between"},
 		{"listen: {host: 'a b'}", SEVERITY_ERROR, 2, "listen.host"},
+		{"static_host_map: {x: ['192.0.2.1:1']}", SEVERITY_ERROR, 2, "\"x\" is no address"},
+		{"static_host_map:\n  10.0.0.2:\n  - 192.0.2.1", SEVERITY_ERROR, 4,
+		 "not ADDRESS:PORT"},
+		{"static_host_map: {10.0.0.2: ['192.0.2.1:0']}", SEVERITY_WARNING, 2, "port 0"},
+		{"static_host_map: {10.0.0.2: ['192.0.2.1:70000']}", SEVERITY_ERROR, 2,
+		 "not ADDRESS:PORT"},
+		{"static_host_map: {10.0.0.2: ['a..example:4242']}", SEVERITY_ERROR, 2,
+		 "not ADDRESS:PORT"},
+		{"static_host_map: {10.0.0.2: ['a b.example:4242']}", SEVERITY_ERROR, 2,
+		 "not ADDRESS:PORT"},
+		{"static_host_map: {10.0.0.2: ['a.example:0']}", SEVERITY_ERROR, 2,
+		 "not ADDRESS:PORT"},
+		{"static_host_map: {10.0.0.2: ['a.example:70000']}", SEVERITY_ERROR, 2,
+		 "not ADDRESS:PORT"},
+		{"static_map: {network: ip5}", SEVERITY_ERROR, 2, "none of ip4, ip6 and ip"},
+		{"static_map: {cadence: 1ms}", SEVERITY_WARNING, 2, "too short"},
+		{"firewall: {inbound: {port: 80}}", SEVERITY_ERROR, 2, "not a list of rules"},
+		{"firewall:\n  outbound:\n  - {proto: x, port: 1, host: any}", SEVERITY_ERROR, 4,
+		 "firewall.outbound rule #0"},
+	};
+
+	EACH_IS_FOUND(cases);
+}
+
+Test(config, routes_that_stop, .fini = fini)
+{
+	static const struct finding_case cases[] = {
 		{"tun: {routes: 5}", SEVERITY_ERROR, 2, "not a list"},
 		{"tun: {routes: [{mtu: 1300}]}", SEVERITY_ERROR, 2, "no route"},
 		{"tun: {routes: [{route: 10.0.0.0/8}]}", SEVERITY_ERROR, 2, "no mtu"},
@@ -291,37 +342,9 @@ Test(config, findings, .fini = fini)
 		{"tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [{gateway: 10.0.0.1, weight: "
 		 "x}]}]}",
 		 SEVERITY_ERROR, 2, "weight \"x\""},
-		{"static_host_map: {x: ['192.0.2.1:1']}", SEVERITY_ERROR, 2, "\"x\" is no address"},
-		{"static_host_map:\n  10.0.0.2:\n  - 192.0.2.1", SEVERITY_ERROR, 4,
-		 "not ADDRESS:PORT"},
-		{"static_host_map: {10.0.0.2: ['192.0.2.1:0']}", SEVERITY_WARNING, 2, "port 0"},
-		{"static_host_map: {10.0.0.2: ['192.0.2.1:70000']}", SEVERITY_ERROR, 2,
-		 "not ADDRESS:PORT"},
-		{"static_host_map: {10.0.0.2: ['a..example:4242']}", SEVERITY_ERROR, 2,
-		 "not ADDRESS:PORT"},
-		{"static_host_map: {10.0.0.2: ['a b.example:4242']}", SEVERITY_ERROR, 2,
-		 "not ADDRESS:PORT"},
-		{"static_host_map: {10.0.0.2: ['a.example:0']}", SEVERITY_ERROR, 2,
-		 "not ADDRESS:PORT"},
-		{"static_host_map: {10.0.0.2: ['a.example:70000']}", SEVERITY_ERROR, 2,
-		 "not ADDRESS:PORT"},
-		{"static_map: {network: ip5}", SEVERITY_ERROR, 2, "none of ip4, ip6 and ip"},
-		{"static_map: {cadence: 1ms}", SEVERITY_WARNING, 2, "too short"},
-		{"firewall: {inbound: {port: 80}}", SEVERITY_ERROR, 2, "not a list of rules"},
-		{"firewall:\n  outbound:\n  - {proto: x, port: 1, host: any}", SEVERITY_ERROR, 4,
-		 "firewall.outbound rule #0"},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char whole[1024];
-
-		snprintf(whole, sizeof(whole), PKI_LINE "%s\n", cases[i].text);
-		load_text(whole);
-		cr_assert_eq(findings.count, 1, "%s: %u: %s", cases[i].text, findings.count,
-			     first());
-		cr_assert(found(cases[i].severity, cases[i].line, cases[i].says), "%s: line %u: %s",
-			  cases[i].text, findings.list[0].line, first());
-	}
+	EACH_IS_FOUND(cases);
 }
 
 /* Keys that this version ignores: harmless ones warn, the others stop. */

@@ -174,6 +174,24 @@ Test(answer_road, what_control_gets)
 	rig_destroy(rig);
 }
 
+/* As long as a question may be, and one byte longer: each is taken once, as it came. */
+Test(answer_road, messages_as_long_as_a_question_gets)
+{
+	uint8_t bytes[QUERY_BYTES_MAX + 1];
+	struct tunnel *other;
+	struct rig *rig = lighthouse(&other);
+
+	memset(bytes, 0x5a, sizeof(bytes));
+	for (uint32_t k = 0; k < 3; k++) {
+		add(rig, bytes, QUERY_BYTES_MAX - 1 + k);
+		rig_receive(rig);
+		cr_assert_eq(rig->io.punt_count, k + 1);
+		cr_expect_eq(rig->io.punts[k]->length, QUERY_BYTES_MAX - 1 + k);
+		cr_expect_arr_eq(rig->io.punts[k]->bytes, bytes, QUERY_BYTES_MAX - 1 + k);
+	}
+	rig_destroy(rig);
+}
+
 /* Orders to one host are limited by time; answers are not. */
 Test(answer_road, orders_are_limited)
 {

@@ -238,6 +238,7 @@ Test(relay_road, what_is_inside_of_a_frame)
 	cr_expect_eq(rig_drops(rig, DROP_UDP_SHORT), 14);
 	cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 49);
 	cr_expect_eq(rig->io.sent_count, 0, "no recv_error");
+	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_LIMITED), 0, "nor was one tried");
 	uint64_t before = rig_all_drops(rig);
 	seal_frame(&rig->as_peer, RELAY_INDEX, 500, frame, 100);
 	add_frame(rig, 0, frame, 100 + WIRE_OVERHEAD);
@@ -355,6 +356,33 @@ Test(relay_road, messages_of_control)
 	cr_expect_arr_eq(sent_frame(rig, 2, 0) + 16, bytes, sizeof(bytes));
 	cr_expect_neq(relay_send(&rig->w, via, 77, rig->opened, DATAGRAM_MAX - 31), 0);
 	cr_expect_neq(relay_send(&rig->w, rig->tunnel, 77, bytes, sizeof(bytes)), 0, "no hop more");
+	rig_destroy(rig);
+}
+
+/* A message that comes direct shows the way back; a test request, which is sent to each of our
+ * addresses, shows one direction only. */
+Test(relay_road, what_comes_direct_to_a_tunnel_without_a_path)
+{
+	struct rig *rig = rig_create(true);
+	uint8_t request[WIRE_OVERHEAD + 8], bytes[8] = {0}, packet[100];
+	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
+								.protocol = IPPROTO_TCP,
+								.tcp_flags = TCP_ACK,
+								.payload_bytes = 20});
+
+	go_through(rig, second_tunnel(rig));
+	rig->as_peer.remote_index = RIG_INDEX;
+	seal_packet(&rig->as_peer, WIRE_TEST_REQUEST, WIRE_LABEL_NONE, rig->counter++, bytes,
+		    sizeof(bytes), request);
+	rig_add_raw(rig, request, sizeof(request));
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 1);
+	cr_expect_eq(rig->io.punts[0]->type, PUNT_OPENED);
+	rig_add(rig, RIG_INDEX, rig->counter++, packet, length);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 2);
+	cr_expect_eq(rig->io.punts[1]->type, PUNT_ROAM);
+	cr_expect(endpoint_equal(&rig->io.punts[1]->source, &rig->peer));
 	rig_destroy(rig);
 }
 

@@ -107,6 +107,47 @@ Test(relay_road, a_train_is_sent_on_from_where_it_lies)
 	cr_expect_eq(rig_stat(rig, STAT_RELAY_FORWARDED), 40);
 	cr_expect_eq(rig_all_drops(rig), 0);
 	cr_expect_eq(rig->tunnel->last_in_ns, rig->w.now_ns);
+	cr_expect_eq(out->last_out_ns, rig->w.now_ns, "both tunnels are in use");
+	cr_expect_eq(hostmap_by_index(rig->map, RELAY_INDEX)->relay_used, 1,
+		     "control asks for that");
+	cr_expect(rig_slots_are_back(rig));
+	rig_destroy(rig);
+}
+
+/* What the kernel hands over may be longer than what one send takes. */
+Test(relay_road, a_train_longer_than_a_send_becomes_two)
+{
+	struct rig *rig = rig_create(true);
+	uint8_t inner[1060] = {0};
+
+	entry(rig, 0, rig->tunnel, true, second_tunnel(rig));
+	for (uint32_t k = 0; k < 60; k++)
+		add_frame(rig, 0, inner, sizeof(inner));
+	cr_assert_gt(rig->datagram_bytes, GSO_BYTES_MAX);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.sent_count, 2);
+	cr_expect_eq(rig->io.sent[0].count, 59);
+	cr_expect_eq(rig->io.sent[1].count, 1);
+	cr_expect_eq(rig_all_drops(rig), 0);
+	rig_destroy(rig);
+}
+
+Test(relay_road, a_far_tunnel_whose_counters_are_used_up)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *out = second_tunnel(rig);
+	uint8_t inner[100] = {0};
+
+	entry(rig, 0, rig->tunnel, true, out);
+	out->counter = COUNTER_REFUSE_AT - 2;
+	for (uint32_t k = 0; k < 2 * SEND_SLOTS; k++) {
+		add_frame(rig, 0, inner, sizeof(inner));
+		add_frame(rig, 0, inner, sizeof(inner));
+		rig_receive(rig);
+	}
+	cr_expect_eq(rig->io.sent_count, 0);
+	cr_expect_eq(rig_drops(rig, DROP_COUNTER_LIMIT), 4 * SEND_SLOTS);
+	cr_expect_eq(rig_all_drops(rig), 4 * SEND_SLOTS);
 	cr_expect(rig_slots_are_back(rig));
 	rig_destroy(rig);
 }

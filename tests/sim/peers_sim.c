@@ -142,6 +142,8 @@ static void roaming(struct sim *sim)
 		sim_run(sim, 100 * SIM_MS);
 		cr_assert(endpoint_equal(&sim_primary(B, 1)->remote->to, &cafe));
 	}
+	cr_assert(atomic_load(&sim_primary(B, 1)->event_in_flight) & TUNNEL_EVENT_ROAM,
+		  "meanwhile not every packet of A's tells control the same");
 	sim_run(sim, 1000 * SIM_MS);
 	sim_send(A, 0, 2, 4);
 	sim_run(sim, 100 * SIM_MS);

@@ -124,6 +124,7 @@ Test(answer_road, what_has_no_answer)
 	rig_receive(rig);
 	work(rig);
 	cr_assert_eq(rig->io.sent_count, 1, "itself: answered, nobody punches");
+	cr_assert_eq(rig_stat(rig, STAT_LIGHTHOUSE_PUNCHES), 0);
 	rig_forget(rig);
 	hostmap_card_publish(rig->map, &asker, NULL);
 	ask(rig, 9);
@@ -164,10 +165,23 @@ Test(answer_road, what_control_gets)
 	rig_receive(rig);
 	cr_assert_eq(rig->io.punt_count, 3);
 	rig->tunnel->addr_count = 1;
-	rig->snapshot.am_lighthouse = false;
+	/* one who is asked for, or who asks, through a relay */
+	struct remote *remote = other->remote;
+	other->remote = NULL;
 	ask(rig, 9);
 	rig_receive(rig);
 	cr_assert_eq(rig->io.punt_count, 4);
+	other->remote = remote;
+	remote = rig->tunnel->remote;
+	rig->tunnel->remote = NULL;
+	ask(rig, 9);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 5);
+	rig->tunnel->remote = remote;
+	rig->snapshot.am_lighthouse = false;
+	ask(rig, 9);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 6);
 	work(rig);
 	cr_assert_eq(rig->io.sent_count, 0);
 	rig_destroy(rig);

@@ -368,6 +368,22 @@ Test(relay_road, a_super_packet_becomes_a_train_of_frames)
 	}
 	cr_expect_eq(rig_all_drops(rig), 0);
 	cr_expect_eq(via->last_out_ns, rig->w.now_ns, "the relay's tunnel is in use");
+	/* a datagram in a frame has two heads, and is no longer for that */
+	for (uint32_t over = 0; over < 2; over++) {
+		uint32_t longest = DATAGRAM_MAX - 2 * WIRE_OVERHEAD - 40 + over;
+		length = packet_build(packet, &(struct packet){.version = 4,
+							       .protocol = IPPROTO_TCP,
+							       .source_port = 80,
+							       .dest_port = 5000,
+							       .source = 2,
+							       .destination = 1,
+							       .tcp_flags = TCP_ACK,
+							       .payload_bytes = longest});
+		cr_assert(outbound_run(&rig->w, packet, length, &plain));
+		cr_expect_eq(rig_drops(rig, DROP_TUN_TOO_BIG), over);
+	}
+	train_close(&rig->w);
+	cr_expect_eq(rig->io.sent[1].length, DATAGRAM_MAX);
 	/* without a path, or with a relay that has none, nothing leaves */
 	free(via->remote);
 	via->remote = NULL;

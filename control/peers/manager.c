@@ -580,12 +580,11 @@ void manager_active(struct node *node, struct tunnel_record *record)
 void manager_doubt(struct node *node, struct tunnel_record *record)
 {
 	uint64_t now = node_now_ns(node);
+	bool asked = record->live.test_ns != 0; /* and what follows is under way */
 
-	if (record->live.test_ns) {
-		tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
-		return;
-	}
 	ask(node, record, now);
+	if (asked)
+		return;
 	manager_check_at(&node->tunnels, record, now + answer_wait_ns(&record->live) * 2 / 5);
 }
 

@@ -15,6 +15,43 @@ declare -gA NS UNDERLAY=([a]=192.0.2.1 [b]=192.0.2.2) OVERLAY=([a]=10.42.0.1 [b]
 declare -gA NODE_PID=() NODE_LOG=()
 PAIR_DIR=
 
+# settings_check PROGRAM NAME...: ends PROGRAM unless each variable is a whole number above 0.
+settings_check() {
+	local program=$1 name
+	shift
+	for name in "$@"; do
+		[[ ${!name} =~ ^[1-9][0-9]{0,6}$ ]] || {
+			printf '%s: %s=%s: a whole number above 0 is wanted\n' "$program" "$name" "${!name}" >&2
+			exit 1
+		}
+	done
+}
+
+# programs_check PROGRAM FILE...: ends PROGRAM, which was started without make, unless each is there.
+programs_check() {
+	local program=$1 file
+	shift
+	for file in "$@"; do
+		command -v "$file" >/dev/null || {
+			case $file in
+			*/*) echo "$program: $file is missing: make all perf-programs, or the goal of make help" ;;
+			*) echo "$program: $file is missing: sudo scripts/install-deps" ;;
+			esac >&2
+			exit 1
+		}
+	done
+}
+
+# usage_check FILE ARGUMENT...: what these programs do is said in the environment. With any argument
+# the head of FILE is shown, and the program ends: with 0 when that was what it was asked for.
+usage_check() {
+	local file=$1 asked=${2:-}
+	[ $# -gt 1 ] || return 0
+	sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$file" >&2
+	case $asked in -h | -help | --help) exit 0 ;; esac
+	exit 1
+}
+
 other() {
 	[ "$1" = a ] && echo b || echo a
 }

@@ -5,6 +5,7 @@
 #include "peers/lighthouse_wire.h"
 #include "peers/node_state.h"
 #include "sim.h"
+#include "wire.h"
 
 #define L (&sim->nodes[0])
 #define A (&sim->nodes[1])
@@ -71,6 +72,23 @@ static inline size_t hub_sent_to(const struct sim *sim, const struct endpoint *t
 	for (size_t i = 0; i < sim->sent_count; i++)
 		count += endpoint_equal(&sim->sent[i].to, to);
 	return count;
+}
+
+/* Lighthouse messages, whatever they say. */
+static inline size_t hub_sealed(struct sim *sim, struct sim_node *from, struct sim_node *to)
+{
+	return sim_count(sim, &from->endpoint, &to->endpoint, WIRE_LIGHTHOUSE, 0);
+}
+
+/* Runs in steps of a millisecond until the packet is there; how long that took. */
+static inline uint64_t hub_until_got(struct sim *sim, struct sim_node *at, uint32_t from,
+				     uint64_t number, uint64_t most_ns)
+{
+	uint64_t start = sim->now_ns;
+
+	while (!sim_got_number(at, from, number) && sim->now_ns - start < most_ns)
+		sim_run(sim, SIM_MS);
+	return sim->now_ns - start;
 }
 
 #define HUB_FORBIDDEN 0xc6336405 /* 198.51.100.5 */

@@ -2,33 +2,9 @@
 #include <stdlib.h>
 
 #include "peers/node_state.h"
-#include "sim.h"
-#include "wire.h"
-
-#define A (&sim->nodes[0])
-#define B (&sim->nodes[1])
+#include "pair.h"
 
 #define HEAL_NS (3 * SIM_S) /* promised for a peer that has lost its tunnels, or moved */
-
-static void two_nodes(struct sim *sim)
-{
-	sim_add(sim);
-	sim_add(sim);
-	sim_static(A, 2, &B->endpoint);
-	sim_start_node(A);
-	sim_start_node(B);
-	sim->recording = true;
-}
-
-static void connected(struct sim *sim)
-{
-	two_nodes(sim);
-	sim_send(A, 0, 2, 1);
-	sim_run(sim, 100 * SIM_MS);
-	sim_send(B, 0, 1, 1);
-	sim_run(sim, 2 * SIM_S);
-	cr_assert(sim_got_number(B, 1, 1) && sim_got_number(A, 2, 1));
-}
 
 static size_t stage1_count(struct sim *sim, const struct sim_node *from)
 {
@@ -67,7 +43,7 @@ static void dead_peer(struct sim *sim)
 {
 	uint64_t number = 2;
 
-	connected(sim);
+	pair_connect(sim);
 	sim_kill_node(B);
 	for (int i = 0; i < 85; i++, sim_run(sim, 100 * SIM_MS))
 		sim_send(A, 0, 2, number++);
@@ -102,7 +78,7 @@ static void silent_gateway(struct sim *sim)
 {
 	uint64_t interval = 5 * SIM_MS + sim_random(sim, 900 * SIM_MS), start, number = 10;
 
-	connected(sim);
+	pair_connect(sim);
 	for (int i = 0; i < 20; i++, sim_run(sim, interval)) {
 		sim_send(A, 0, 2, number++);
 		cr_assert(!passed_over(A), "one way traffic is no sign of death");
@@ -133,7 +109,7 @@ static void restart(struct sim *sim)
 	struct sim_node *gone = sim->seed % 2 ? A : B, *stays = sim->seed % 2 ? B : A;
 	uint64_t interval = 20 * SIM_MS + sim_random(sim, 980 * SIM_MS), took;
 
-	connected(sim);
+	pair_connect(sim);
 	for (int i = 0; i < 5; i++) {
 		sim_send(A, 0, 2, 10);
 		sim_send(B, 0, 1, 10);
@@ -162,7 +138,7 @@ static void cable_cut(struct sim *sim)
 {
 	uint64_t end, number = 2;
 
-	connected(sim);
+	pair_connect(sim);
 	sim->cut[0] = A->endpoint;
 	sim->cut[1] = B->endpoint;
 	end = sim->now_ns + sim_random(sim, 30 * SIM_S);
@@ -194,7 +170,7 @@ static void one_way(struct sim *sim)
 	uint64_t number = 2;
 	size_t tests;
 
-	connected(sim);
+	pair_connect(sim);
 	tunnel = sim_primary(A, 2);
 	for (int i = 0; i < 200; i++, sim_run(sim, 100 * SIM_MS))
 		sim_send(A, 0, 2, number++);
@@ -216,7 +192,7 @@ static void slow_path(struct sim *sim)
 	uint64_t number = 2;
 
 	sim->weather.delay_min_ns = sim->weather.delay_max_ns = 350 * SIM_MS;
-	connected(sim);
+	pair_connect(sim);
 	sim_run(sim, 20 * SIM_S);
 	for (int i = 0; i < 600; i++, sim_run(sim, 100 * SIM_MS))
 		sim_send(A, 0, 2, number++);
@@ -283,7 +259,7 @@ static void certificate_changes(struct sim *sim)
 	struct tunnel *before;
 	uint64_t number = 2;
 
-	connected(sim);
+	pair_connect(sim);
 	sim_run(sim, 30 * SIM_S);
 	before = sim_primary(A, 2);
 	sim_identify(A, &(struct sim_identity){.not_after = (int64_t)SIM_WALL_S + 400000000});
@@ -311,7 +287,7 @@ Test(sim_manager, rehandshake_on_new_certificate)
 
 static void inactivity(struct sim *sim)
 {
-	two_nodes(sim);
+	pair_start(sim, false);
 	sim_kill_node(A);
 	A->options.drop_inactive = true;
 	A->options.inactivity_ns = 60 * SIM_S;
@@ -422,7 +398,7 @@ static void clock_jumps(struct sim *sim)
 	int64_t year = 365 * 86400 * (int64_t)SIM_S;
 	struct tunnel *before;
 
-	connected(sim);
+	pair_connect(sim);
 	before = sim_primary(A, 2);
 	for (int i = 0; i < 4; i++) {
 		sim->wall_offset_ns = i % 2 ? year : -year;
@@ -444,7 +420,7 @@ Test(sim_manager, clock_jumps)
  */
 static void earlier_clock(struct sim *sim)
 {
-	connected(sim);
+	pair_connect(sim);
 	sim_kill_node(A);
 	A->wall_offset_ns = -3600 * (int64_t)SIM_S;
 	A->mute_recv_error = sim->seed % 2;

@@ -1,19 +1,10 @@
 /* peers_sim.c - tunnels that exist: restart, recv_error, roaming, closing, certificates' end. */
-#include "sim.h"
-#include "wire.h"
-
-#define A (&sim->nodes[0])
-#define B (&sim->nodes[1])
+#include "pair.h"
 
 /* Two nodes with a confirmed tunnel that A began; B does not know where A is but from it. */
 static void connected(struct sim *sim)
 {
-	sim_add(sim);
-	sim_add(sim);
-	sim_static(A, 2, &B->endpoint);
-	sim_start_node(A);
-	sim_start_node(B);
-	sim->recording = true;
+	pair_start(sim, false);
 	sim_send(A, 0, 2, 1);
 	sim_run(sim, SIM_S);
 	cr_assert(sim_got_number(B, 1, 1));

@@ -1,0 +1,358 @@
+/* handshake_traps_sim.c - handshakes that are forged, copied, recorded, untrusted, or too many
+ * (PROTOCOL.md 13.2). */
+#include "handshake/machine.h"
+#include "handshake/payload.h"
+#include "pair.h"
+
+#define C (&sim->nodes[2])
+
+/* --- trap 13, 14 -------------------------------------------------------------------------------
+ */
+
+/* A stage 1 with node's certificate, as anybody who has seen one can make it. */
+static size_t copied_stage_1(struct sim *sim, struct sim_node *node, uint64_t time, uint8_t *out)
+{
+	struct machine_self self = {node->options.cipher, &node->pki, NULL};
+	struct machine machine;
+	uint8_t e_private[32];
+	size_t length;
+
+	for (int i = 0; i < 32; i++)
+		e_private[i] = (uint8_t)sim_random(sim, 256);
+	cr_assert_eq(machine_begin(&machine, &self, 1 + (uint32_t)sim_random(sim, UINT32_MAX), time,
+				   e_private, out, HANDSHAKE_BYTES_MAX, &length),
+		     MACHINE_OK);
+	return length;
+}
+
+static void old_stage_1(struct sim *sim)
+{
+	size_t tests;
+
+	pair_start(sim, false);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, SIM_S);
+	sim_kill_node(A);
+	sim->wall_offset_ns = -100 * (int64_t)SIM_S;
+	sim_start_node(A);
+	A->mute_recv_error = true;
+	tests = sim_count(sim, &B->endpoint, NULL, WIRE_TEST_REQUEST, 0);
+	sim_send(A, 0, 2, 2);
+	sim_run(sim, 50 * SIM_MS);
+	cr_assert_eq(sim_count(sim, &B->endpoint, NULL, WIRE_HANDSHAKE, 2), 1, "no second stage 2");
+	cr_assert_gt(sim_count(sim, &B->endpoint, NULL, WIRE_TEST_REQUEST, 0), tests);
+	cr_assert_geq(B->drops[DROP_HANDSHAKE_STALE], 1);
+	cr_assert_eq(node_tunnel_count(B->node), 1);
+}
+
+Test(sim_handshake, stage_1_older_than_the_tunnel)
+{
+	sim_seeds(2, old_stage_1);
+}
+
+/*
+ * Somebody says an old stage 1 again and again, each a little different: neither the log nor the
+ * tunnel's peer hears of all of them.
+ */
+static void old_stage_1_flood(struct sim *sim)
+{
+	struct endpoint attacker = sim_endpoint(66, 666);
+	uint8_t stage1[HANDSHAKE_BYTES_MAX];
+	uint64_t lines, stale;
+	size_t tests;
+
+	pair(sim, false);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, SIM_S);
+	lines = B->log_lines[OUTSIDE_INFO];
+	stale = B->drops[DROP_HANDSHAKE_STALE];
+	tests = sim_count(sim, &B->endpoint, NULL, WIRE_TEST_REQUEST, 0);
+	for (int i = 0; i < 1000; i++) {
+		size_t length = copied_stage_1(sim, A, 1, stage1);
+
+		sim_inject(sim, &attacker, &B->endpoint, stage1, length, 0);
+		sim_run(sim, SIM_MS);
+	}
+	cr_assert_eq(B->drops[DROP_HANDSHAKE_STALE] - stale, 1000);
+	cr_assert_leq(B->log_lines[OUTSIDE_INFO] - lines, 2 * NODE_LOG_PER_SECOND + 2);
+	cr_assert_leq(sim_count(sim, &B->endpoint, NULL, WIRE_TEST_REQUEST, 0) - tests, 50);
+	cr_assert_eq(node_tunnel_count(B->node), 1);
+}
+
+Test(sim_handshake, old_stage_1_flood)
+{
+	sim_seeds(2, old_stage_1_flood);
+}
+
+/* Fresh stage 1 with the victim's certificate, 32 a second, from elsewhere, far in the future. */
+static void copied_certificate(struct sim *sim)
+{
+	struct endpoint attacker = sim_endpoint(66, 666);
+	uint8_t stage1[HANDSHAKE_BYTES_MAX];
+	uint64_t number = 1;
+
+	pair_start(sim, true);
+	sim_send(A, 0, 2, number++);
+	sim_run(sim, SIM_S);
+	for (int i = 0; i < 320; i++) {
+		size_t length =
+			copied_stage_1(sim, A, UINT64_MAX - (uint64_t)sim_random(sim, 9), stage1);
+		sim_inject(sim, &attacker, &B->endpoint, stage1, length, 0);
+		sim_run(sim, 31 * SIM_MS);
+		sim_send(A, 0, 2, number);
+		sim_send(B, 0, 1, number++);
+	}
+	sim_run(sim, SIM_S);
+	cr_assert_eq(sim_got(A, 2), number - 2, "no packet is lost to the attacker");
+	cr_assert_eq(sim_got(B, 1), number - 1);
+	cr_assert_eq(sim_count(sim, NULL, &attacker, WIRE_MESSAGE, 0), 0);
+	cr_assert_leq(node_tunnel_count(B->node), 1 + UNCONFIRMED_PER_HOST_MAX);
+	sim_run(sim, 7 * SIM_S);
+	cr_assert_eq(node_tunnel_count(B->node), 1, "unconfirmed tunnels expire");
+
+	/* The genuine peer comes back, and is not "too old". */
+	sim_kill_node(A);
+	sim_start_node(A);
+	sim_send(A, 0, 2, 5000);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_got_number(B, 1, 5000));
+	sim_send(B, 0, 1, 5000);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_got_number(A, 2, 5000));
+}
+
+Test(sim_handshake, copied_certificate_takes_no_traffic)
+{
+	sim_seeds(4, copied_certificate);
+}
+
+/* A recorded stage 1, replayed to a node that has restarted and lives on another tunnel by now. */
+static void recorded_stage_1(struct sim *sim)
+{
+	struct endpoint attacker = sim_endpoint(66, 666);
+	struct sim_datagram *recorded;
+
+	pair_start(sim, true);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, SIM_S);
+	recorded = sim_find(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1, 0);
+	sim_kill_node(B);
+	sim_start_node(B);
+	sim_send(B, 0, 1, 1); /* B begins: its primary has no peer time */
+	sim_run(sim, SIM_S);
+	cr_assert(sim_got_number(A, 2, 1));
+	sim_inject(sim, &attacker, &B->endpoint, recorded->bytes, recorded->length, 0);
+	for (uint64_t i = 2; i < 100; i++) {
+		sim_send(B, 0, 1, i);
+		sim_run(sim, 20 * SIM_MS);
+	}
+	cr_assert_eq(sim_got(A, 2), 99);
+	cr_assert_eq(sim_count(sim, NULL, &attacker, WIRE_MESSAGE, 0), 0);
+	cr_assert_geq(sim_count(sim, NULL, &attacker, WIRE_TEST_REQUEST, 0), 4);
+	sim_run(sim, 6 * SIM_S);
+	cr_assert_eq(node_tunnel_count(B->node), 1);
+}
+
+Test(sim_handshake, recorded_stage_1_takes_no_traffic)
+{
+	sim_seeds(4, recorded_stage_1);
+}
+
+/* --- trap 15: forged stage 2 -------------------------------------------------------------------
+ */
+
+static void forged_stage_2(struct sim *sim)
+{
+	struct sim_datagram *stage1;
+	struct payload payload;
+	uint8_t forged[400];
+
+	sim->weather.delay_min_ns = sim->weather.delay_max_ns = 20 * SIM_MS;
+	pair_start(sim, false);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, SIM_MS);
+	stage1 = sim_find(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1, 0);
+	cr_assert(stage1);
+	/* The initiator index stands in clear. */
+	cr_assert_eq(payload_decode(stage1->bytes + 80, stage1->length - 80, &payload), 0);
+	for (size_t length = 16; length <= 340; length += 4) {
+		for (size_t i = 0; i < sizeof(forged); i++)
+			forged[i] = (uint8_t)sim_random(sim, 256);
+		if (length % 8 == 0)
+			memset(forged + 16, 0, 32); /* low-order ephemeral */
+		wire_write(forged, WIRE_HANDSHAKE, payload.initiator_index, 2);
+		sim_inject(sim, &B->endpoint, &A->endpoint, forged, length, 0);
+	}
+	sim_run(sim, SIM_S);
+	cr_assert_geq(A->drops[DROP_HANDSHAKE_INVALID], 60,
+		      "the forgeries met the pending handshake");
+	cr_assert(sim_got_number(B, 1, 1));
+	cr_assert_eq(sim_count(sim, NULL, NULL, WIRE_HANDSHAKE, 1), 1, "at the first attempt");
+}
+
+Test(sim_handshake, forged_stage_2_does_no_harm)
+{
+	sim_seeds(4, forged_stage_2);
+}
+
+/* --- trap 16, 17: wrong responder --------------------------------------------------------------
+ */
+
+static void wrong_responder(struct sim *sim)
+{
+	pair_start(sim, false); /* A knows B; B will answer for host 3 */
+	sim_add(sim);
+	sim_static(C, 1, &A->endpoint);
+	sim_kill_node(A);
+	sim_static(A, 3, &B->endpoint);
+	sim_start_node(A);
+	for (uint64_t i = 1; i <= 5; i++)
+		sim_send(A, 0, 3, i);
+	sim_run(sim, 2 * SIM_S);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &B->endpoint, WIRE_HANDSHAKE, 1), 1);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &B->endpoint, WIRE_CLOSE_TUNNEL, 0), 1);
+	cr_assert_eq(node_tunnel_count(B->node), 0, "closed");
+	cr_assert_eq(node_tunnel_count(A->node), 0);
+	cr_assert_eq(node_pending_count(A->node), 1);
+
+	sim_start_node(C);
+	sim_send(C, 0, 1, 1);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(sim_got(C, 1), 5, "what waited reaches the right host");
+	cr_assert(sim_in_order(C, 1));
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &B->endpoint, WIRE_HANDSHAKE, 1), 1);
+}
+
+Test(sim_handshake, wrong_responder)
+{
+	sim_seeds(2, wrong_responder);
+}
+
+static void myself(struct sim *sim)
+{
+	struct sim_node *a = sim_add(sim);
+
+	sim_static(a, 2, &a->endpoint);
+	sim_start_node(a);
+	sim->recording = true;
+	sim_send(a, 0, 2, 1);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(node_tunnel_count(a->node), 0);
+	cr_assert_eq(sim_count(sim, NULL, NULL, WIRE_HANDSHAKE, 1), 10);
+	cr_assert_eq(sim_count(sim, NULL, NULL, WIRE_HANDSHAKE, 2), 0);
+	cr_assert_eq(a->drops[DROP_HANDSHAKE_INVALID], 10);
+}
+
+Test(sim_handshake, myself)
+{
+	sim_seeds(1, myself);
+}
+
+/* --- trap 20: whom not to trust ----------------------------------------------------------------
+ */
+
+static const struct sim_identity untrusted[] = {
+	{.foreign_ca = true},
+	{.not_after = (int64_t)SIM_WALL_S + 10},
+};
+
+static void untrusted_peer(struct sim *sim)
+{
+	const struct sim_identity *identity = &untrusted[sim->seed % 2];
+	bool b_untrusted = sim->seed / 2 % 2;
+
+	pair_start(sim, true);
+	sim_identify(b_untrusted ? B : A, identity);
+	sim_send(A, 0, 2, 1);
+	sim_send(B, 0, 1, 1);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(sim_got(A, 2) + sim_got(B, 1), 0);
+	cr_assert_eq(node_tunnel_count(b_untrusted ? A->node : B->node), 0);
+	cr_assert_gt((b_untrusted ? A : B)->drops[DROP_HANDSHAKE_CERTIFICATE], 0);
+}
+
+Test(sim_handshake, untrusted_certificates)
+{
+	sim_seeds(4, untrusted_peer);
+}
+
+/* --- trap 25: index collision ------------------------------------------------------------------
+ */
+
+static void index_collision(struct sim *sim)
+{
+	uint32_t index;
+
+	pair_start(sim, false);
+	sim_add(sim);
+	sim_static(C, 2, &B->endpoint);
+	sim_start_node(C);
+	B->index_repeats = 1;
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, SIM_S);
+	index = sim_primary(B, 1)->local_index;
+	B->index_repeats = 20; /* of 32 tries */
+	sim_send(C, 0, 2, 1);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(sim_primary(B, 1)->local_index, index);
+	cr_assert_neq(sim_primary(B, 3)->local_index, index);
+	B->index_repeats = 1000;
+	sim_kill_node(C);
+	sim_start_node(C);
+	sim_send(C, 0, 2, 2);
+	sim_run(sim, 50 * SIM_MS);
+	sim_send(A, 0, 2, 3);
+	sim_run(sim, 50 * SIM_MS);
+	cr_assert(sim_got_number(B, 1, 3));
+	B->index_repeats = 0; /* the retry gets through */
+	sim_run(sim, SIM_S);
+	cr_assert(sim_got_number(B, 3, 2));
+}
+
+Test(sim_handshake, index_collision)
+{
+	sim_seeds(2, index_collision);
+}
+
+/* --- trap 27: flood ----------------------------------------------------------------------------
+ */
+
+static void flood(struct sim *sim)
+{
+	uint8_t genuine[HANDSHAKE_BYTES_MAX], stage1[HANDSHAKE_BYTES_MAX];
+	uint64_t number = 1;
+	size_t length, most = 0;
+
+	pair_start(sim, true);
+	sim_send(A, 0, 2, number++);
+	sim_run(sim, SIM_S);
+	sim->recording = false;
+	length = copied_stage_1(sim, A, UINT64_MAX, genuine);
+	for (int i = 0; i < 100000; i++) {
+		memcpy(stage1, genuine, length);
+		struct endpoint source = sim_endpoint((uint32_t)sim_random(sim, 1 << 16), 99);
+		/* Every second one is valid: its ephemeral key is another. The others are spoilt.
+		 */
+		size_t place = 16 + sim_random(sim, i % 2 ? 32 : length - 16);
+		stage1[place] ^= 1u << sim_random(sim, 8);
+		sim_inject(sim, &source, &B->endpoint, stage1, length, 0);
+		sim_run(sim, 50000);
+		most = node_tunnel_count(B->node) > most ? node_tunnel_count(B->node) : most;
+		if (i % 1000 == 0) {
+			sim_send(A, 0, 2, number);
+			sim_send(B, 0, 1, number++);
+		}
+	}
+	sim_run(sim, SIM_S);
+	cr_assert_eq(sim_got(A, 2), number - 2);
+	cr_assert_eq(sim_got(B, 1), number - 1);
+	cr_assert_leq(most, TUNNELS_PER_HOST_MAX + UNCONFIRMED_MAX);
+	cr_assert_gt(B->drops[DROP_HANDSHAKE_OVERLOAD], 1000);
+	cr_assert_gt(B->drops[DROP_HANDSHAKE_CERTIFICATE] + B->drops[DROP_HANDSHAKE_INVALID], 1000);
+}
+
+Test(sim_handshake, stage_1_flood_is_bounded)
+{
+	sim_seeds(1, flood);
+}

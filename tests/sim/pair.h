@@ -1,0 +1,35 @@
+/* pair.h - two nodes of which the first knows where the second is, and a tunnel between them. */
+#ifndef M57_SIM_PAIR_H
+#define M57_SIM_PAIR_H
+
+#include "sim.h"
+#include "wire.h"
+
+#define A (&sim->nodes[0])
+#define B (&sim->nodes[1])
+
+/* Both run. both: the second knows where the first is, too. */
+static inline void pair_start(struct sim *sim, bool both)
+{
+	sim_add(sim);
+	sim_add(sim);
+	sim_static(A, 2, &B->endpoint);
+	if (both)
+		sim_static(B, 1, &A->endpoint);
+	sim_start_node(A);
+	sim_start_node(B);
+	sim->recording = true;
+}
+
+/* And have heard each other, and rest. */
+static inline void pair_connect(struct sim *sim)
+{
+	pair_start(sim, false);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, 100 * SIM_MS);
+	sim_send(B, 0, 1, 1);
+	sim_run(sim, 2 * SIM_S);
+	cr_assert(sim_got_number(B, 1, 1) && sim_got_number(A, 2, 1));
+}
+
+#endif

@@ -11,12 +11,11 @@
 #ifndef M57_OUTSIDE_H
 #define M57_OUTSIDE_H
 
-#include <linux/virtio_net.h>
-
 #include "addr.h"
 #include "counters.h"
 #include "peers/name_options.h"
 #include "tunnel.h"
+#include "vnet.h"
 #include "wire.h"
 
 enum outside_level { OUTSIDE_DEBUG, OUTSIDE_INFO, OUTSIDE_WARNING, OUTSIDE_ERROR };

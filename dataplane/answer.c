@@ -66,13 +66,21 @@ static void send_answer(struct worker *w, const struct answer *answer, bool punc
 			   1);
 }
 
-/* The oldest, and all for the same tunnel among the next ones, so that they make one train. */
+static bool has_room(const struct worker *w)
+{
+	return io_send_slots_free(w->io) > SLOTS_LEFT;
+}
+
+/*
+ * The oldest, and all for the same tunnel among the next ones, so that they make one train. Where
+ * their sizes differ each is a train of its own, so there may not be room for all.
+ */
 static void work_group(struct worker *w, struct answer_ring *ring, bool punch)
 {
 	uint32_t reach = ring->count < GROUP_REACH ? ring->count : GROUP_REACH;
 	struct tunnel_id to = ring->list[ring->head].to;
 
-	for (uint32_t i = 0; i < reach; i++) {
+	for (uint32_t i = 0; i < reach && has_room(w); i++) {
 		struct answer *answer = &ring->list[(ring->head + i) % ANSWERS_MAX];
 
 		if (answer->to.slot != to.slot || answer->to.generation != to.generation)
@@ -88,7 +96,7 @@ static void work_group(struct worker *w, struct answer_ring *ring, bool punch)
 
 static void work_ring(struct worker *w, struct answer_ring *ring, bool punch)
 {
-	while (ring->count > 0 && io_send_slots_free(w->io) > SLOTS_LEFT)
+	while (ring->count > 0 && has_room(w))
 		work_group(w, ring, punch);
 }
 

@@ -73,17 +73,19 @@ void inbound_alive(struct worker *w, struct tunnel *tunnel, const struct endpoin
 }
 
 /*
- * Some of the authentic datagrams were known by now. All but the last were joined to the tail, and
- * one that was cannot be taken out of it alone: then all that the tail grew by goes.
+ * Some of the authentic datagrams were known by now. When the tail has grown, all but the last were
+ * joined to it, and one that was cannot be taken out of it alone: then all that it grew by goes.
  */
 static void take_back(struct worker *w, struct inbound_run *run, uint32_t end, uint32_t authentic,
 		      uint32_t kept)
 {
 	bool has_tail = run->tail && run->tail->slot;
 	uint32_t grown = has_tail ? run->tail->chain.count - run->mark.count : 0;
-	uint32_t lost_alone = authentic > grown && !run->fresh[end - 1];
+	uint32_t lost = authentic - kept, lost_alone = lost;
 
-	if (authentic - kept == lost_alone)
+	if (grown > 0)
+		lost_alone = authentic > grown && !run->fresh[end - 1];
+	if (lost == lost_alone)
 		grown = 0;
 	else if (has_tail)
 		run->tail->chain = run->mark;

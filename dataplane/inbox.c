@@ -36,7 +36,8 @@ static int resume(struct worker *w, struct tunnel *tunnel, struct order *order)
 		reason = outbound_on_tunnel(w, tunnel, order->bytes, order->length, &order->vnet,
 					    &inner);
 	if (reason != DROP_NONE)
-		count_drop(w->counters, reason, run_packets(order->length, &order->vnet));
+		count_drop(w->counters, reason,
+			   vnet_packets(&order->vnet, order->bytes, order->length));
 	return reason == DROP_NONE ? 0 : -EPERM;
 }
 
@@ -87,8 +88,9 @@ void inbox_work(struct worker *w)
 {
 	while (w->order_count > 0) {
 		struct order *order = w->orders[w->order_head];
-		uint32_t packets =
-			order->type == ORDER_RESUME ? run_packets(order->length, &order->vnet) : 1;
+		uint32_t packets = order->type == ORDER_RESUME
+					   ? vnet_packets(&order->vnet, order->bytes, order->length)
+					   : 1;
 		if (!train_possible(w, packets,
 				    order->length +
 					    packets * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD))) {

@@ -196,7 +196,7 @@ static void outbound(struct worker *w)
 	bool blocked = w->queues > 1 && io_send_blocked(w->io);
 	while (!blocked && bytes < BATCH_BYTES && sealed < w->unsent_max &&
 	       (event = fifo_first(&w->tun_runs))) {
-		uint32_t packets = run_packets(event->length, &event->vnet);
+		uint32_t packets = vnet_packets(&event->vnet, event->packet, event->length);
 		if (!train_possible(w, packets,
 				    event->length +
 					    packets * (INNER_HEADER_MAX + 2 * WIRE_OVERHEAD)))

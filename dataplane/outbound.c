@@ -20,14 +20,6 @@
 #include "io/segment.h"
 #include "lookup/next_hop.h"
 
-/* Packets in a run, for counting what was dropped before it was cut. */
-uint32_t run_packets(uint32_t length, const struct virtio_net_hdr *vnet)
-{
-	if (vnet->gso_type == VIRTIO_NET_HDR_GSO_NONE || vnet->gso_size == 0)
-		return 1;
-	return (length - 1) / vnet->gso_size + 1;
-}
-
 bool outbound_reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, uint64_t *first)
 {
 	skew_show(w, tunnel);
@@ -183,7 +175,7 @@ static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t leng
 bool outbound_run(struct worker *w, uint8_t *packet, uint32_t length,
 		  const struct virtio_net_hdr *vnet)
 {
-	uint32_t packets = run_packets(length, vnet);
+	uint32_t packets = vnet_packets(vnet, packet, length);
 	bool held = false;
 
 	enum drop reason = outbound_judge(w, packet, length, vnet, &held);

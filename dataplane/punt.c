@@ -30,7 +30,8 @@ static const struct {
 	[POOL_CLASS_WAITING_SMALL] = {POOL_WAITING_SMALL, WAITING_SMALL_BYTES},
 	[POOL_CLASS_WAITING_LARGE] = {POOL_WAITING_LARGE, SLOT_BYTES},
 	[POOL_CLASS_EVENT] = {POOL_EVENTS, 0},
-	[POOL_CLASS_ORDER] = {ORDERS_MAX + 2, 0}, /* and PUNT_READY, PUNT_STOPPED */
+	/* and PUNT_READY, PUNT_STOPPED, a fatal note of each descriptor */
+	[POOL_CLASS_ORDER] = {ORDERS_MAX + 4, 0},
 };
 
 int punt_pools_create(struct worker *w)
@@ -161,7 +162,8 @@ enum drop punt_waiting(struct worker *w, const struct next_hop *hop, const uint8
 
 void punt_note(struct worker *w, const struct io_event *event)
 {
-	struct punt *punt = punt_take(w, POOL_CLASS_EVENT, PUNT_NOTE);
+	enum pool_class class = note_is_fatal(event->note) ? POOL_CLASS_ORDER : POOL_CLASS_EVENT;
+	struct punt *punt = punt_take(w, class, PUNT_NOTE);
 
 	if (!punt)
 		return;

@@ -210,6 +210,7 @@ void punt_wanted(struct worker *w, struct route_gateway *gateway);
  */
 enum drop punt_waiting(struct worker *w, const struct next_hop *hop, const uint8_t *packet,
 		       uint32_t length, const struct virtio_net_hdr *vnet);
+/* An IO_NOTE for control to say. Lost while the pool is empty, but for a fatal one. */
 void punt_note(struct worker *w, const struct io_event *event);
 
 /* train.c */
@@ -228,7 +229,6 @@ int train_send_single(struct worker *w, const struct endpoint *to, struct tunnel
 		      const uint8_t *bytes, uint32_t length);
 
 /* outbound.c */
-uint32_t run_packets(uint32_t length, const struct virtio_net_hdr *vnet);
 /* False: the run was not taken, because older ones for its host are on their way back from control.
  */
 bool outbound_run(struct worker *w, uint8_t *packet, uint32_t length,

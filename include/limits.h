@@ -228,7 +228,7 @@
 	256 /* of each worker: runs up to WAITING_SMALL_BYTES that wait for a tunnel */
 #define POOL_WAITING_LARGE  16 /* of each worker: larger ones, up to 64 KiB each */
 #define WAITING_SMALL_BYTES 2048
-#define POOL_EVENTS         256 /* of each worker: small events; orders that came back need one each */
+#define POOL_EVENTS         256 /* of each worker: small events */
 #define ORDERS_MAX          128 /* messages from control under way to one worker */
 #define ORDERS_QUEUED_MAX                                                                          \
 	65536 /* kept back for one worker: at exit each tunnel gets a CloseTunnel */

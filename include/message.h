@@ -48,6 +48,12 @@ enum note {
 	NOTES
 };
 
+/* Must not be lost: without it a node that can do nothing would go on. */
+static inline bool note_is_fatal(enum note note)
+{
+	return note == NOTE_TUN_DEAD || note == NOTE_UDP_DEAD;
+}
+
 /*
  * Of one worker: how many PUNT_HANDSHAKE control has in hand, by bucket of source networks
  * (dataplane/lookup/source.h). The worker counts up, punt_release() down.

@@ -26,18 +26,10 @@ enum pending_action pending_due(struct pending *pending, uint64_t now_ns)
 	return PENDING_SEND;
 }
 
-uint32_t pending_run_packets(const struct virtio_net_hdr *vnet, uint32_t length)
-{
-	if (vnet->gso_type == VIRTIO_NET_HDR_GSO_NONE || vnet->gso_size == 0 ||
-	    length <= vnet->hdr_len)
-		return 1;
-	return (length - vnet->hdr_len + vnet->gso_size - 1u) / vnet->gso_size;
-}
-
 int pending_hold(struct pending *pending, uint64_t *total_bytes, uint32_t queue,
 		 const struct waiting_run *waiting)
 {
-	uint32_t packets = pending_run_packets(&waiting->vnet, waiting->length);
+	uint32_t packets = vnet_packets(&waiting->vnet, waiting->bytes, waiting->length);
 	uint32_t length = waiting->length;
 	struct held_run *run;
 

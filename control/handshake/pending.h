@@ -5,11 +5,10 @@
 #ifndef M57_PENDING_H
 #define M57_PENDING_H
 
-#include <linux/virtio_net.h>
-
 #include "handshake/machine.h"
 #include "limits.h"
 #include "outside.h" /* struct waiting_run */
+#include "vnet.h"
 
 /* A copy of a run, in the order in which runs came. */
 struct held_run {
@@ -67,9 +66,6 @@ struct held_run *pending_take_for(struct pending *pending, uint64_t *total_bytes
 
 /* Moves all held runs of from to the end of to, which holds none yet. */
 void pending_move(struct pending *from, struct pending *to);
-
-/* Packets that a run of the tun becomes; at least 1. */
-uint32_t pending_run_packets(const struct virtio_net_hdr *vnet, uint32_t length);
 
 /* Frees stage 1 and wipes the machine. Held runs must have been taken. */
 void pending_release(struct pending *pending);

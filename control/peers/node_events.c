@@ -3,6 +3,7 @@
  */
 #include "peers/manager.h"
 #include "peers/node_state.h"
+#include "vnet.h"
 
 #define S_NS 1000000000ull
 
@@ -59,7 +60,7 @@ void node_on_waiting(struct node *node, uint32_t queue, const struct addr *addr,
 		     const struct waiting_run *run)
 {
 	struct peer_host *host = tunnels_obtain_host(&node->tunnels, addr);
-	uint32_t packets = pending_run_packets(&run->vnet, run->length);
+	uint32_t packets = vnet_packets(&run->vnet, run->bytes, run->length);
 	const struct tunnel_record *out = host ? way_out(node, host, run) : NULL;
 	struct host_pending *pending;
 

@@ -198,10 +198,8 @@ bool io_busy_poll(struct io *io, uint64_t ns)
 
 void uring_note(struct io *io, const struct io_event *note)
 {
-	bool fatal = note->note == NOTE_TUN_DEAD || note->note == NOTE_UDP_DEAD;
-
-	/* others are said once each: a full queue loses repetitions, never one of these two */
-	if (io->note_count >= (fatal ? NOTES_MAX : NOTES_MAX - 2))
+	/* others are said once each: a full queue loses repetitions, never a fatal one */
+	if (io->note_count >= (note_is_fatal(note->note) ? NOTES_MAX : NOTES_MAX - 2))
 		return;
 	io->notes[(io->note_head + io->note_count++) % NOTES_MAX] = *note;
 }

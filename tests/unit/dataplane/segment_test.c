@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "io/segment.h"
@@ -29,6 +30,7 @@ static void check_cut(uint32_t length, const struct virtio_net_hdr *vnet, const 
 
 	memcpy(copy, super, length);
 	cr_assert_eq(begin(&s, length, vnet), DROP_NONE, "%s", what);
+	cr_assert_eq(vnet_packets(vnet, copy, length), s.count, "%s", what);
 	for (k = 0; k < s.count; k++) {
 		uint8_t *segment = segment_next(&s, &bytes);
 		uint32_t want = packet_cut(copy, length, vnet, k, expected);
@@ -40,6 +42,41 @@ static void check_cut(uint32_t length, const struct virtio_net_hdr *vnet, const 
 		cr_assert(segment >= super && segment + bytes <= super + length);
 	}
 	cr_assert_eq(packet_cut(copy, length, vnet, k, expected), 0, "%s: segments missing", what);
+}
+
+/* What cannot be cut is counted by its length, and nothing is read outside of it. */
+Test(segment, packets_of_a_run_that_does_not_fit_its_header)
+{
+	static const struct {
+		uint8_t gso_type, flags;
+		uint16_t gso_size, csum_start;
+		uint32_t length, packets;
+	} rows[] = {
+		{VIRTIO_NET_HDR_GSO_NONE, 0, 0, 0, 1300, 1},
+		{VIRTIO_NET_HDR_GSO_NONE, 0, 0, 0, 0, 1},
+		{VIRTIO_NET_HDR_GSO_TCPV4, 1, 0, 20, 1300, 1},
+		{VIRTIO_NET_HDR_GSO_TCPV4, 1, 100, 20, 0, 1},
+		{VIRTIO_NET_HDR_GSO_TCPV4, 1, 100, 20, 1, 1},
+		{VIRTIO_NET_HDR_GSO_TCPV4, 1, 100, 20, 32, 1},
+		{VIRTIO_NET_HDR_GSO_TCPV4, 1, 100, 65535, 300, 3},
+		{VIRTIO_NET_HDR_GSO_TCPV4, 0, 100, 0, 301, 4},
+		{VIRTIO_NET_HDR_GSO_UDP_L4, 1, 100, 65535, 300, 3},
+		{VIRTIO_NET_HDR_GSO_UDP_L4, 1, 100, 20, 28, 1},
+		{VIRTIO_NET_HDR_GSO_UDP_L4, 1, 100, 20, 328, 3},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct virtio_net_hdr vnet = {.flags = rows[i].flags,
+					      .gso_type = rows[i].gso_type,
+					      .gso_size = rows[i].gso_size,
+					      .csum_start = rows[i].csum_start};
+		uint8_t *packet = malloc(rows[i].length + !rows[i].length); /* its end is watched */
+
+		memset(packet, 0xff, rows[i].length);
+		cr_assert_eq(vnet_packets(&vnet, packet, rows[i].length), rows[i].packets,
+			     "row %zu", i);
+		free(packet);
+	}
 }
 
 /* Any size with equal weight per power of two, so that small ones are not rare. */

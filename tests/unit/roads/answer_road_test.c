@@ -231,3 +231,29 @@ Test(answer_road, no_room_to_send)
 	cr_assert(rig_slots_are_back(rig));
 	rig_destroy(rig);
 }
+
+/* Answers to one asker that make no train: slots are left to the traffic, and no answer is lost. */
+Test(answer_road, answers_of_many_sizes)
+{
+	const uint32_t rounds = 32; /* each makes a train */
+	struct tunnel *other;
+	struct rig *rig = lighthouse(&other);
+
+	hang_card(rig, &asker, 'a', 50);
+	rig->io.keep_sends = true;
+	for (uint32_t i = 0; i < rounds; i++) {
+		ask(rig, 9);
+		ask(rig, 1);
+		rig_receive(rig);
+	}
+	work(rig);
+	cr_expect_eq(rig->io.free_send_count, SEND_SLOTS / 4);
+	for (uint32_t turn = 0; turn < 3; turn++) {
+		rig->io.free_send_count = SEND_SLOTS;
+		work(rig);
+	}
+	cr_expect_eq(rig_all_drops(rig), 0);
+	cr_expect_eq(rig_stat(rig, STAT_LIGHTHOUSE_REPLIES), 2 * rounds);
+	cr_expect_eq(rig_stat(rig, STAT_LIGHTHOUSE_PUNCHES), rounds);
+	rig_destroy(rig);
+}

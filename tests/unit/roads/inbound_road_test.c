@@ -2,9 +2,11 @@
  * inbound_road_test.c - from a datagram train to the tun, to control, or to a drop that has a name.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "crypto/replay.h"
+#include "crypto/seal.h"
 #include "unit/roads/rig.h"
 
 TestSuite(inbound_road, .timeout = 60);
@@ -652,12 +654,32 @@ Test(inbound_road, write_slots_run_out)
 	rig_destroy(rig);
 }
 
+/* However many events control has in hand: without it the node would go on dead. */
+Test(inbound_road, a_dead_descriptor_is_always_told)
+{
+	struct rig *rig = rig_create(true);
+	struct io_event note = {.type = IO_NOTE, .note = NOTE_TSO_OFF};
+
+	while (punt_take(&rig->w, POOL_CLASS_EVENT, PUNT_NOTE))
+		;
+	punt_note(&rig->w, &note);
+	cr_expect_eq(rig->io.punt_count, 0, "others may be lost");
+	note.note = NOTE_UDP_DEAD;
+	note.error = ENODEV;
+	punt_note(&rig->w, &note);
+	cr_assert_eq(rig->io.punt_count, 1);
+	cr_expect_eq(rig->io.punts[0]->note, NOTE_UDP_DEAD);
+	cr_expect_eq(rig->io.punts[0]->value, ENODEV);
+	rig_destroy(rig);
+}
+
 /* ---- the race of settle(): another worker commits between our check and our commit ------------
  */
 
 static struct {
 	struct rig *rig;
-	uint64_t counter; /* stolen when datagram `at` is opened */
+	uint64_t counter; /* stolen when datagram `at` is opened, */
+	uint32_t more;    /* and so many behind it */
 	uint32_t at, opened;
 	int (*open)(const struct aead_key *, const uint8_t *, const uint8_t *, size_t,
 		    const uint8_t *, size_t, uint8_t *);
@@ -667,28 +689,39 @@ static int open_and_steal(const struct aead_key *key, const uint8_t nonce[AEAD_N
 			  const uint8_t *aad, size_t aad_bytes, const uint8_t *in, size_t length,
 			  uint8_t *out)
 {
-	bool fresh = true;
+	uint32_t stolen = thief.opened++ == thief.at ? 1 + thief.more : 0;
 
-	if (thief.opened++ == thief.at)
-		replay_commit(&thief.rig->tunnel->replay, &thief.counter, 1, &fresh);
+	for (uint32_t i = 0; i < stolen; i++) {
+		uint64_t counter = thief.counter + i;
+		bool fresh = true;
+
+		replay_commit(&thief.rig->tunnel->replay, &counter, 1, &fresh);
+	}
 	return thief.open(key, nonce, aad, aad_bytes, in, length, out);
 }
 
-/* 8 datagrams of one flow; counter first + stolen goes while datagram at is opened. */
-static struct rig *race(uint32_t stolen, uint32_t at, uint32_t other_flow_at)
+static void thief_begin(struct rig *rig, uint32_t stolen, uint32_t more, uint32_t at)
 {
 	static struct aead_backend backend;
-	struct rig *rig = rig_create(true);
 	struct aead_key *key = &rig->tunnel->keys->open;
 
 	backend = *key->backend;
 	thief.rig = rig;
 	thief.counter = COUNTER_FIRST + stolen;
+	thief.more = more;
 	thief.at = at;
 	thief.opened = 0;
 	thief.open = backend.open;
 	backend.open = open_and_steal;
 	key->backend = &backend;
+}
+
+/* 8 datagrams of one flow; counter first + stolen goes while datagram at is opened. */
+static struct rig *race(uint32_t stolen, uint32_t at, uint32_t other_flow_at)
+{
+	struct rig *rig = rig_create(true);
+
+	thief_begin(rig, stolen, 0, at);
 	for (uint32_t k = 0; k < 8; k++)
 		add_tcp(rig, k == other_flow_at ? 6000 : 5000, k, 300);
 	rig_receive(rig);
@@ -729,6 +762,28 @@ Test(inbound_road, what_was_settled_before_stays)
 	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN) + rig_drops(rig, DROP_REPLAY), 8);
 	cr_expect_geq(rig_stat(rig, STAT_TUN_WRITTEN), 5);
 	cr_expect_geq(rig_drops(rig, DROP_REPLAY), 1);
+	rig_destroy(rig);
+}
+
+/* A lighthouse opens all of a train before it tells the window of them. */
+Test(inbound_road, questions_that_another_worker_had_are_counted_each)
+{
+	static const uint8_t question[] = {8, 1, 0x12, 5, 8, 0x89, 0x80, 0x80, 0x50};
+	struct rig *rig = rig_create(true);
+	uint8_t datagram[64];
+
+	rig->snapshot.am_lighthouse = true;
+	rig->as_peer.remote_index = RIG_INDEX;
+	thief_begin(rig, 1, 2, 0);
+	for (uint32_t k = 0; k < 5; k++) {
+		seal_packet(&rig->as_peer, WIRE_LIGHTHOUSE, WIRE_LABEL_NONE, rig->counter++,
+			    question, sizeof(question), datagram);
+		rig_add_raw(rig, datagram, sizeof(question) + WIRE_OVERHEAD);
+	}
+	rig_receive(rig);
+	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 3);
+	cr_expect_eq(rig_all_drops(rig), 3);
+	cr_expect_eq(rig_stat(rig, STAT_LIGHTHOUSE_QUERIES), 2);
 	rig_destroy(rig);
 }
 

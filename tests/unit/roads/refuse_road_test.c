@@ -163,7 +163,8 @@ Test(refuse_road, a_super_packet_has_one_answer)
 
 	cr_assert(outbound_run(&rig->w, packet, length, &vnet));
 	chains_flush(&rig->w);
-	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_NO_RULE), run_packets(length, &vnet));
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_NO_RULE),
+		     vnet_packets(&vnet, packet, length));
 	cr_assert_eq(rig->io.written_count, 1);
 	cr_expect_eq(rig->io.written[0].length, 56);
 	cr_expect_eq(rig->io.written[0].bytes[20], 3);

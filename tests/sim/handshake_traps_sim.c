@@ -61,7 +61,7 @@ static void old_stage_1_flood(struct sim *sim)
 	uint64_t lines, stale;
 	size_t tests;
 
-	pair(sim, false);
+	pair_start(sim, false);
 	sim_send(A, 0, 2, 1);
 	sim_run(sim, SIM_S);
 	lines = B->log_lines[OUTSIDE_INFO];

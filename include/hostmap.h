@@ -31,7 +31,7 @@ struct relay_entry {
  */
 struct index_entry {
 	struct cds_lfht_node node;
-	uint32_t index;
+	uint32_t index;            /* host order; never 0 */
 	struct tunnel *tunnel;     /* RCU; NULL while pending */
 	struct relay_entry *relay; /* RCU; NULL: no relay */
 	_Atomic uint32_t

@@ -190,9 +190,11 @@ struct worker {
 };
 
 /* loop.c */
+/* The thread: enables its ring, says PUNT_READY, turns until ORDER_STOP, says PUNT_STOPPED. */
 void *worker_main(void *worker);
 
 /* punt.c */
+/* Reserves memory; pages come as they are used. 0 or -ENOMEM; destroy takes what there is. */
 int punt_pools_create(struct worker *w);
 void punt_pools_destroy(struct worker *w);
 /* A free punt of the class with room for bytes, or NULL (the caller counts DROP_PUNT_POOL). */
@@ -270,9 +272,9 @@ void clear_datagram(struct worker *w, const struct arrival *arrival, enum wire_t
 		    const uint8_t *datagram, uint32_t bytes);
 /*
  * Tells source that its index means nothing here (PROTOCOL.md 4.6), if that is permitted and the
- * worker's bucket is not empty.
+ * worker's bucket is not empty. True when it was sent; counted either way.
  */
-void clear_recv_error(struct worker *w, const struct endpoint *source, uint32_t index);
+bool clear_recv_error(struct worker *w, const struct endpoint *source, uint32_t index);
 /* The same for the index of a tunnel: the first time as often as the oldest peer needs. */
 void clear_disown(struct worker *w, const struct endpoint *source, uint32_t index);
 

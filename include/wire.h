@@ -44,6 +44,7 @@ static inline int wire_type_of(const uint8_t *packet)
 	return -1;
 }
 
+/* Of a type that wire_type_of() returned. */
 static inline enum wire_encryption wire_encryption_of(enum wire_type type)
 {
 	switch (type) {

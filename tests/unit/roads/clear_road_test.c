@@ -122,6 +122,20 @@ Test(clear_road, without_send_slots_no_answer_and_it_is_counted)
 	rig_destroy(rig);
 }
 
+/* What could not be sent has told nobody, so the repetitions are still to come. */
+Test(clear_road, an_answer_that_was_not_sent_is_given_the_next_time)
+{
+	struct rig *rig = rig_create(true);
+	uint32_t slots = rig->io.free_send_count;
+
+	rig->io.free_send_count = 0;
+	cr_expect_eq(recv_errors_for(rig, 0xdead), 0);
+	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_LIMITED), 1, "one that was due");
+	rig->io.free_send_count = slots;
+	cr_expect_eq(recv_errors_for(rig, 0xdead), 4);
+	rig_destroy(rig);
+}
+
 Test(clear_road, a_pending_index_is_dropped_and_not_answered)
 {
 	struct rig *rig = rig_create(true);

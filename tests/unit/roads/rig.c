@@ -284,6 +284,7 @@ struct rig *rig_create(bool has_tun)
 	w->has_tun = has_tun;
 	w->tso = w->uso = true;
 	w->now_s = 1000;
+	w->now_ns = 1000000000000;
 	w->tun_runs.size = w->udp_trains.size = w->handed.size = 64;
 	w->handed.events = calloc(64, sizeof(struct io_event));
 	cr_assert_eq(handovers_create(&w->handovers), 0);

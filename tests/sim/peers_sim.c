@@ -142,6 +142,8 @@ static void roaming(struct sim *sim)
 		sim_run(sim, 100 * SIM_MS);
 		cr_assert(endpoint_equal(&sim_primary(B, 1)->remote->to, &cafe));
 	}
+	cr_assert(atomic_load(&sim_primary(B, 1)->event_in_flight) & TUNNEL_EVENT_ROAM,
+		  "meanwhile not every packet of A's tells control the same");
 	sim_run(sim, 1000 * SIM_MS);
 	sim_send(A, 0, 2, 4);
 	sim_run(sim, 100 * SIM_MS);
@@ -159,6 +161,26 @@ static void roaming(struct sim *sim)
 Test(sim_peers, roaming)
 {
 	sim_seeds(4, roaming);
+}
+
+/* A host that starts anew at another address was silent for a while: no second one has its
+ * certificate. */
+static void restart_elsewhere(struct sim *sim)
+{
+	connected(sim);
+	sim_kill_node(A);
+	sim_run(sim, 2 * SIM_S);
+	A->endpoint = sim_endpoint(77, 5000);
+	sim_start_node(A);
+	sim_send(A, 0, 2, 2);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_got_number(B, 1, 2));
+	cr_assert_eq(B->stats[STAT_HOST_TWINS], 0);
+}
+
+Test(sim_peers, restart_elsewhere)
+{
+	sim_seeds(4, restart_elsewhere);
 }
 
 /* The same tunnel: what A asks is answered at its newer address, so it does not begin anew. */

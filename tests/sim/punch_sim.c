@@ -121,3 +121,28 @@ Test(sim_punches, all_of_a_silent_peer)
 {
 	sim_seeds(4, unanswered);
 }
+
+/* Several lighthouses say the same, or one says it often: the caller is tested once. */
+static void tested_once(struct sim *sim)
+{
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 3);
+
+	hub_add(sim);
+	A->options.lighthouse.punch_respond = true;
+	A->options.lighthouse.respond_delay_ns = 300 * SIM_MS;
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 10 * SIM_S);
+	sim_forget(sim);
+	for (int i = 0; i < 5; i++)
+		hub_say(A, L, &punch);
+	sim_run(sim, 290 * SIM_MS);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &B->endpoint, WIRE_TEST_REQUEST, 0), 0);
+	sim_run(sim, 20 * SIM_MS);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &B->endpoint, WIRE_TEST_REQUEST, 0), 1);
+}
+
+Test(sim_punches, tested_once)
+{
+	sim_seeds(2, tested_once);
+}

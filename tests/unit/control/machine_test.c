@@ -316,6 +316,9 @@ Test(machine, signature_is_checked_once)
 	cert->signature[0] ^= 1;
 	cr_expect_eq(judged(&responder, VECTOR_NOW), CERT_OK);
 	cr_expect(verified_has(&verified, cert));
+	cert->fingerprint[CERT_FINGERPRINT_SIZE - 1] ^= 1;
+	cr_expect_not(verified_has(&verified, cert), "another one of the same place");
+	cert->fingerprint[CERT_FINGERPRINT_SIZE - 1] ^= 1;
 	cert->signature[0] ^= 1; /* but not its fingerprint: nobody looks */
 	cr_expect_eq(judged(&responder, VECTOR_NOW), CERT_OK);
 	cr_expect_not_null(responder.peer.ca);

@@ -161,19 +161,19 @@ static void no_log(void *context, enum outside_level level, const char *message,
 {
 }
 
-static void add_tunnel(struct world *world)
+static struct tunnel_record *add_tunnel_of(struct world *world, struct cert *cert, bool initiator)
 {
 	struct node *node = world->node;
 	struct machine_keys keys = {{0}, {0}};
 	struct endpoint at = {addr_from_v4(0xc0000200 + (uint32_t)draw(world, 256)), 4242};
 	struct tunnel_facts facts = {
 		.own = world->pki.v1.cert,
-		.cert = world->certs[draw(world, HOSTS)],
+		.cert = cert,
 		.keys = &keys,
 		.cipher = AEAD_AES256GCM,
 		.remote_index = (uint32_t)draw(world, 1u << 31),
 		.remote = &at,
-		.initiator = draw(world, 2),
+		.initiator = initiator,
 	};
 	struct tunnel_record *record;
 
@@ -181,9 +181,18 @@ static void add_tunnel(struct world *world)
 	record = tunnels_add(&node->tunnels, &facts);
 	cr_assert(record);
 	cr_assert_eq(tunnels_enter_hosts(&node->tunnels, record), 0);
-	if (!facts.initiator)
-		tunnels_confirm(&node->tunnels, record);
-	node_arm_sweep(node);
+	return record;
+}
+
+static void add_tunnel(struct world *world)
+{
+	struct cert *cert = world->certs[draw(world, HOSTS)];
+
+	struct tunnel_record *record = add_tunnel_of(world, cert, draw(world, 2));
+
+	if (record->state == RECORD_UNCONFIRMED)
+		tunnels_confirm(&world->node->tunnels, record);
+	node_arm_sweep(world->node);
 }
 
 /* What workers would store, and what ends a tunnel early. */
@@ -292,6 +301,28 @@ static void world_end(struct world *world)
 	for (uint32_t i = 0; i < HOSTS; i++)
 		cert_unref(world->certs[i]);
 	pki_free(&world->pki);
+}
+
+/* Of handshakes that nobody has proved yet: the host that begins many pays, not another one. */
+Test(manager, who_has_many_unconfirmed_tunnels_pays)
+{
+	static struct world world;
+	struct tunnels *tunnels;
+	struct tunnel_id other, first;
+
+	world_make(&world);
+	tunnels = &world.node->tunnels;
+	other = add_tunnel_of(&world, world.certs[0], false)->tunnel->id;
+	first = add_tunnel_of(&world, world.certs[1], false)->tunnel->id;
+	for (int i = 1; i < UNCONFIRMED_PER_HOST_MAX; i++) {
+		tunnels_evict_unconfirmed(tunnels, &world.certs[1]->networks[0].addr);
+		add_tunnel_of(&world, world.certs[1], false);
+	}
+	cr_assert_not_null(tunnels_by_id(tunnels, first), "so many it may have");
+	tunnels_evict_unconfirmed(tunnels, &world.certs[1]->networks[0].addr);
+	cr_assert_null(tunnels_by_id(tunnels, first), "its oldest");
+	cr_assert_not_null(tunnels_by_id(tunnels, other));
+	world_end(&world);
 }
 
 Test(manager, ten_thousand_tunnels_come_and_go)

@@ -603,3 +603,29 @@ Test(node, doubt_does_not_reach_a_newer_tunnel)
 	cr_assert_eq(primary(bench), newer->tunnel);
 	bench_free(bench);
 }
+
+/* A recv_error was forged; the peer answers no test, but goes on to send. */
+Test(node, a_suspect_tunnel_that_the_peer_uses_comes_back)
+{
+	for (int heard = 0; heard < 2; heard++) {
+		struct bench *bench = bench_make(1);
+		struct tunnel_record *record;
+		struct tunnel_id id;
+
+		peer_begins(bench, 10);
+		record = bench->node->tunnels.all;
+		id = record->tunnel->id;
+		node_on_confirmed(bench->node, id, &peer_at);
+		tunnels_suspect(&bench->node->tunnels, record);
+		bench->now_ns += 1000000;
+		if (heard)
+			atomic_store(&record->tunnel->last_in_ns, bench->now_ns);
+		bench->now_ns += 11000000000;
+		node_tick(bench->node);
+		record = tunnels_by_id(&bench->node->tunnels, id);
+		cr_assert_eq(record != NULL, heard);
+		if (heard)
+			cr_assert_eq(record->state, RECORD_LIVE);
+		bench_free(bench);
+	}
+}

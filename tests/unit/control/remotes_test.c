@@ -138,6 +138,31 @@ Test(remotes, bounds)
 	remotes_free(remotes);
 }
 
+/* Of all owners, in the order of their addresses, each once; of too many the first ones. */
+Test(remotes, relays_of_several_owners)
+{
+	struct remotes *remotes = remotes_create(NULL);
+	struct addr one[] = {addr_from_v4(5), addr_from_v4(1)};
+	struct addr two[] = {addr_from_v4(3), addr_from_v4(5), addr_from_v4(1), addr_from_v4(4)};
+	struct remotes_report first = {.relays = one, .relay_count = 2};
+	struct remotes_report second = {.relays = two, .relay_count = 4};
+	static const uint8_t sorted[] = {1, 3, 4, 5};
+	struct addr got[5] = {0};
+
+	cr_assert_eq(remotes_report(remotes, &lighthouse, &first), 0);
+	cr_assert_eq(remotes_report(remotes, &other, &second), 0);
+	for (uint32_t most = 1; most <= 4; most++) {
+		got[most] = host; /* the list ends before it */
+		cr_assert_eq(remotes_relays(remotes, got, most), most);
+		for (uint32_t i = 0; i < most; i++)
+			cr_expect_eq(addr_v4(&got[i]), sorted[i], "%u of %u", i, most);
+		cr_expect(addr_equal(&got[most], &host));
+	}
+	cr_assert_eq(remotes_relays(remotes, got, 5), 4);
+	cr_assert_eq(remotes_relays(NULL, got, 5), 0);
+	remotes_free(remotes);
+}
+
 Test(remotes, blocked)
 {
 	struct remotes *remotes = remotes_create(NULL);

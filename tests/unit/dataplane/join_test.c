@@ -240,6 +240,19 @@ Test(join, other_zero_of_a_checksum_keeps_a_packet_alone)
 	cr_expect_eq(classify(scratch, length, &inner), JOIN_DATA);
 	scratch[10] = scratch[11] = 0xff;
 	cr_expect_eq(classify(scratch, length, &inner), JOIN_ALONE);
+
+	/* UDP's zero says that there is none, also where it would be right */
+	p = data(4, IPPROTO_UDP);
+	payload[0] = payload[1] = 0;
+	p.payload = payload;
+	p.payload_bytes = 2;
+	packet_build(scratch, &p);
+	memcpy(payload, scratch + 26, 2);
+	length = packet_build(scratch, &p);
+	cr_assert(scratch[26] == 0xff && scratch[27] == 0xff);
+	cr_expect_eq(classify(scratch, length, &inner), JOIN_DATA);
+	scratch[26] = scratch[27] = 0;
+	cr_expect_eq(classify(scratch, length, &inner), JOIN_ALONE);
 }
 
 Test(join, bytes_after_the_ip_length_keep_a_packet_alone)
@@ -252,6 +265,17 @@ Test(join, bytes_after_the_ip_length_keep_a_packet_alone)
 	p.payload_bytes = 0;
 	length = packet_build(scratch, &p);
 	cr_expect_eq(classify(scratch, length + 6, &inner), JOIN_PURE_ACK);
+
+	/* also where they make up for what they add to the checksum */
+	for (int udp = 0; udp < 2; udp++) {
+		p = data(4, udp ? IPPROTO_UDP : IPPROTO_TCP);
+		length = packet_build(scratch, &p);
+		cr_assert_eq(length % 2, 0);
+		scratch[length] = 0xff;
+		scratch[length + 1] = 0xfd;
+		cr_expect_eq(classify(scratch, length, &inner), JOIN_DATA);
+		cr_expect_eq(classify(scratch, length + 2, &inner), JOIN_ALONE);
+	}
 }
 
 /* --- what must be equal ------------------------------------------------------------------------

@@ -31,7 +31,6 @@ static struct rig *lighthouse(struct tunnel **other)
 	struct endpoint at = {addr_from_v4(0xc0000209), 4242};
 
 	rig->snapshot.am_lighthouse = true;
-	rig->w.now_ns = 1000000000000;
 	*other = rig_tunnel(rig, 1, &target);
 	(*other)->remote->to = at;
 	(*other)->remote->sockaddr_bytes =
@@ -125,6 +124,7 @@ Test(answer_road, what_has_no_answer)
 	rig_receive(rig);
 	work(rig);
 	cr_assert_eq(rig->io.sent_count, 1, "itself: answered, nobody punches");
+	cr_assert_eq(rig_stat(rig, STAT_LIGHTHOUSE_PUNCHES), 0);
 	rig_forget(rig);
 	hostmap_card_publish(rig->map, &asker, NULL);
 	ask(rig, 9);
@@ -165,12 +165,43 @@ Test(answer_road, what_control_gets)
 	rig_receive(rig);
 	cr_assert_eq(rig->io.punt_count, 3);
 	rig->tunnel->addr_count = 1;
-	rig->snapshot.am_lighthouse = false;
+	/* one who is asked for, or who asks, through a relay */
+	struct remote *remote = other->remote;
+	other->remote = NULL;
 	ask(rig, 9);
 	rig_receive(rig);
 	cr_assert_eq(rig->io.punt_count, 4);
+	other->remote = remote;
+	remote = rig->tunnel->remote;
+	rig->tunnel->remote = NULL;
+	ask(rig, 9);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 5);
+	rig->tunnel->remote = remote;
+	rig->snapshot.am_lighthouse = false;
+	ask(rig, 9);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 6);
 	work(rig);
 	cr_assert_eq(rig->io.sent_count, 0);
+	rig_destroy(rig);
+}
+
+/* As long as a question may be, and one byte longer: each is taken once, as it came. */
+Test(answer_road, messages_as_long_as_a_question_gets)
+{
+	uint8_t bytes[QUERY_BYTES_MAX + 1];
+	struct tunnel *other;
+	struct rig *rig = lighthouse(&other);
+
+	memset(bytes, 0x5a, sizeof(bytes));
+	for (uint32_t k = 0; k < 3; k++) {
+		add(rig, bytes, QUERY_BYTES_MAX - 1 + k);
+		rig_receive(rig);
+		cr_assert_eq(rig->io.punt_count, k + 1);
+		cr_expect_eq(rig->io.punts[k]->length, QUERY_BYTES_MAX - 1 + k);
+		cr_expect_arr_eq(rig->io.punts[k]->bytes, bytes, QUERY_BYTES_MAX - 1 + k);
+	}
 	rig_destroy(rig);
 }
 

@@ -218,3 +218,29 @@ Test(gateway_road, the_pool_of_events_is_full)
 	cr_expect_eq(g.rig->io.punt_count, 2);
 	finish(&g);
 }
+
+/* What control could not be told is told at the next packet. */
+Test(gateway_road, events_of_a_tunnel_find_the_pool_full)
+{
+	struct rig *rig = rig_create(true);
+	struct endpoint elsewhere = {.addr = addr_from_v4(0xc6336401), .port = 99};
+	struct punt *kept[POOL_EVENTS];
+
+	rig->tunnel->watched = 0;
+	for (int i = 0; i < POOL_EVENTS; i++)
+		kept[i] = punt_take(&rig->w, POOL_CLASS_EVENT, PUNT_ACTIVE);
+	outbound_used(&rig->w, rig->tunnel);
+	punt_tunnel_event(&rig->w, rig->tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, &elsewhere, 0);
+	cr_expect_eq(rig->io.punt_count, 0);
+	for (int i = 0; i < POOL_EVENTS; i++)
+		punt_release(kept[i]);
+	for (int i = 0; i < 2; i++) {
+		outbound_used(&rig->w, rig->tunnel);
+		punt_tunnel_event(&rig->w, rig->tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, &elsewhere,
+				  0);
+	}
+	cr_assert_eq(rig->io.punt_count, 2, "each once");
+	cr_expect_eq(rig->io.punts[0]->type, PUNT_ACTIVE);
+	cr_expect_eq(rig->io.punts[1]->type, PUNT_ROAM);
+	rig_destroy(rig);
+}

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "crypto/seal.h"
 #include "unit/roads/rig.h"
 
 TestSuite(handover_road, .timeout = 60);
@@ -23,18 +24,8 @@ static struct rig *rig_of(uint32_t queues)
 /* Segment k of a TCP flow from port, labelled. */
 static void add(struct rig *rig, uint16_t label, uint16_t port, uint32_t k)
 {
-	uint8_t packet[2000];
-	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
-								.protocol = IPPROTO_TCP,
-								.source_port = port,
-								.dest_port = 80,
-								.df = true,
-								.ip_id = (uint16_t)k,
-								.sequence = 1000 + k * 500,
-								.tcp_flags = TCP_ACK,
-								.payload_bytes = 500});
 	rig->label = label;
-	rig_add(rig, RIG_INDEX, rig->counter++, packet, length);
+	rig_add_tcp(rig, port, k, 500);
 }
 
 static void flush(struct rig *rig)
@@ -268,6 +259,61 @@ Test(handover_road, each_owner_has_a_replay_window_and_a_packet_always_the_same)
 	flush(rig);
 	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 3);
 	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 2);
+	rig_destroy(rig);
+}
+
+/* The other windows are for labels; what has none counts in the tunnel's first, as ever. */
+Test(handover_road, what_has_no_label_counts_in_a_window_of_its_own)
+{
+	struct rig *rig = rig_of(2);
+	struct addr three = addr_from_v4(0x0a000003);
+	uint8_t packet[200];
+	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
+								.protocol = IPPROTO_TCP,
+								.source = 3,
+								.tcp_flags = TCP_ACK,
+								.payload_bytes = 60});
+
+	cr_assert_eq(hostmap_spread(rig->map, 2), 0);
+	cr_assert_not_null(rig_tunnel(rig, 1, &three)->windows);
+	rig->label = WIRE_LABEL_NONE;
+	for (int i = 0; i < 2; i++) {
+		rig_add(rig, RIG_INDEX + 1, 9, packet, length);
+		rig_receive(rig);
+	}
+	flush(rig);
+	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 1);
+	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 1);
+	rig->label = (uint16_t)(label_owner(RIG_INDEX + 1, 2, 2) == rig->w.queue ? 2 : 1);
+	rig_add(rig, RIG_INDEX + 1, 9, packet, length);
+	rig_receive(rig);
+	flush(rig);
+	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 2, "labels have theirs");
+	rig_destroy(rig);
+}
+
+/* In a frame of a relay the label says nothing about who has it: it is taken off and stays. */
+Test(handover_road, what_came_through_a_relay_stays)
+{
+	struct rig *rig = rig_of(2);
+	struct addr three = addr_from_v4(0x0a000003);
+	struct relay_entry relay = {.in = rig_tunnel(rig, 1, &three)};
+	uint32_t index = 0x00aabb00, bytes;
+	uint8_t frame[800];
+
+	cr_assert_eq(hostmap_index_reserve(rig->map, index), 0);
+	cr_assert_eq(hostmap_relay_publish(rig->map, index, &relay), 0);
+	add(rig, 1, 5000, 0); /* another's label */
+	bytes = rig->datagram_bytes;
+	memcpy(frame + WIRE_HEADER_BYTES, rig->datagrams, bytes);
+	rig->datagram_bytes = rig->segment_bytes = 0;
+	seal_frame(&rig->as_peer, index, COUNTER_FIRST, frame, bytes);
+	rig_add_raw(rig, frame, bytes + WIRE_OVERHEAD);
+	rig_receive(rig);
+	flush(rig);
+	cr_expect_eq(rig->io.handed_count, 0);
+	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 1);
+	cr_expect_eq(rig_all_drops(rig), 0);
 	rig_destroy(rig);
 }
 

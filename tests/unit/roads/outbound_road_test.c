@@ -264,6 +264,19 @@ Test(outbound_road, counter_limits)
 	cr_expect_eq(rig->io.punts[0]->value, COUNTER_REHANDSHAKE_AT);
 	cr_expect_eq(rig_all_drops(rig), 0, "it goes on");
 
+	/* a super-packet may step over it */
+	static uint8_t packet[65536];
+	uint32_t length = super(packet, 60000);
+	struct virtio_net_hdr vnet = packet_vnet(packet, 1300);
+
+	rig_forget(rig);
+	rig->tunnel->event_in_flight = 0;
+	rig->tunnel->counter = COUNTER_REHANDSHAKE_AT - 5;
+	cr_assert(outbound_run(&rig->w, packet, length, &vnet));
+	train_close(&rig->w);
+	cr_assert_eq(rig->io.punt_count, 1);
+	cr_expect_eq(rig->io.punts[0]->value, COUNTER_REHANDSHAKE_AT);
+
 	rig->tunnel->event_in_flight = 0;
 	rig->tunnel->counter = COUNTER_REFUSE_AT - 3;
 	for (int i = 0; i < 5; i++)

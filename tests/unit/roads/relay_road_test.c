@@ -54,15 +54,7 @@ static uint8_t *add_frame(struct rig *rig, uint32_t n, const uint8_t *bytes, uin
 static void add_message(struct rig *rig, uint32_t n, uint32_t k, uint64_t counter)
 {
 	uint8_t packet[2000], message[2100];
-	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
-								.protocol = IPPROTO_TCP,
-								.source_port = 5000,
-								.dest_port = 80,
-								.df = true,
-								.ip_id = (uint16_t)k,
-								.sequence = 1000 + k * 1000,
-								.tcp_flags = TCP_ACK,
-								.payload_bytes = 1000});
+	uint32_t length = rig_tcp(packet, 5000, k, 1000);
 
 	rig->as_peer.remote_index = RIG_INDEX;
 	seal_packet(&rig->as_peer, WIRE_MESSAGE, WIRE_LABEL_NONE, counter, packet, length, message);
@@ -107,6 +99,47 @@ Test(relay_road, a_train_is_sent_on_from_where_it_lies)
 	cr_expect_eq(rig_stat(rig, STAT_RELAY_FORWARDED), 40);
 	cr_expect_eq(rig_all_drops(rig), 0);
 	cr_expect_eq(rig->tunnel->last_in_ns, rig->w.now_ns);
+	cr_expect_eq(out->last_out_ns, rig->w.now_ns, "both tunnels are in use");
+	cr_expect_eq(hostmap_by_index(rig->map, RELAY_INDEX)->relay_used, 1,
+		     "control asks for that");
+	cr_expect(rig_slots_are_back(rig));
+	rig_destroy(rig);
+}
+
+/* What the kernel hands over may be longer than what one send takes. */
+Test(relay_road, a_train_longer_than_a_send_becomes_two)
+{
+	struct rig *rig = rig_create(true);
+	uint8_t inner[1060] = {0};
+
+	entry(rig, 0, rig->tunnel, true, second_tunnel(rig));
+	for (uint32_t k = 0; k < 60; k++)
+		add_frame(rig, 0, inner, sizeof(inner));
+	cr_assert_gt(rig->datagram_bytes, GSO_BYTES_MAX);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.sent_count, 2);
+	cr_expect_eq(rig->io.sent[0].count, 59);
+	cr_expect_eq(rig->io.sent[1].count, 1);
+	cr_expect_eq(rig_all_drops(rig), 0);
+	rig_destroy(rig);
+}
+
+Test(relay_road, a_far_tunnel_whose_counters_are_used_up)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *out = second_tunnel(rig);
+	uint8_t inner[100] = {0};
+
+	entry(rig, 0, rig->tunnel, true, out);
+	out->counter = COUNTER_REFUSE_AT - 2;
+	for (uint32_t k = 0; k < 2 * SEND_SLOTS; k++) {
+		add_frame(rig, 0, inner, sizeof(inner));
+		add_frame(rig, 0, inner, sizeof(inner));
+		rig_receive(rig);
+	}
+	cr_expect_eq(rig->io.sent_count, 0);
+	cr_expect_eq(rig_drops(rig, DROP_COUNTER_LIMIT), 4 * SEND_SLOTS);
+	cr_expect_eq(rig_all_drops(rig), 4 * SEND_SLOTS);
 	cr_expect(rig_slots_are_back(rig));
 	rig_destroy(rig);
 }
@@ -238,6 +271,7 @@ Test(relay_road, what_is_inside_of_a_frame)
 	cr_expect_eq(rig_drops(rig, DROP_UDP_SHORT), 14);
 	cr_expect_eq(rig_drops(rig, DROP_INDEX_UNKNOWN), 49);
 	cr_expect_eq(rig->io.sent_count, 0, "no recv_error");
+	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_LIMITED), 0, "nor was one tried");
 	uint64_t before = rig_all_drops(rig);
 	seal_frame(&rig->as_peer, RELAY_INDEX, 500, frame, 100);
 	add_frame(rig, 0, frame, 100 + WIRE_OVERHEAD);
@@ -326,6 +360,22 @@ Test(relay_road, a_super_packet_becomes_a_train_of_frames)
 	}
 	cr_expect_eq(rig_all_drops(rig), 0);
 	cr_expect_eq(via->last_out_ns, rig->w.now_ns, "the relay's tunnel is in use");
+	/* a datagram in a frame has two heads, and is no longer for that */
+	for (uint32_t over = 0; over < 2; over++) {
+		uint32_t longest = DATAGRAM_MAX - 2 * WIRE_OVERHEAD - 40 + over;
+		length = packet_build(packet, &(struct packet){.version = 4,
+							       .protocol = IPPROTO_TCP,
+							       .source_port = 80,
+							       .dest_port = 5000,
+							       .source = 2,
+							       .destination = 1,
+							       .tcp_flags = TCP_ACK,
+							       .payload_bytes = longest});
+		cr_assert(outbound_run(&rig->w, packet, length, &plain));
+		cr_expect_eq(rig_drops(rig, DROP_TUN_TOO_BIG), over);
+	}
+	train_close(&rig->w);
+	cr_expect_eq(rig->io.sent[1].length, DATAGRAM_MAX);
 	/* without a path, or with a relay that has none, nothing leaves */
 	free(via->remote);
 	via->remote = NULL;
@@ -355,6 +405,33 @@ Test(relay_road, messages_of_control)
 	cr_expect_arr_eq(sent_frame(rig, 2, 0) + 16, bytes, sizeof(bytes));
 	cr_expect_neq(relay_send(&rig->w, via, 77, rig->opened, DATAGRAM_MAX - 31), 0);
 	cr_expect_neq(relay_send(&rig->w, rig->tunnel, 77, bytes, sizeof(bytes)), 0, "no hop more");
+	rig_destroy(rig);
+}
+
+/* A message that comes direct shows the way back; a test request, which is sent to each of our
+ * addresses, shows one direction only. */
+Test(relay_road, what_comes_direct_to_a_tunnel_without_a_path)
+{
+	struct rig *rig = rig_create(true);
+	uint8_t request[WIRE_OVERHEAD + 8], bytes[8] = {0}, packet[100];
+	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
+								.protocol = IPPROTO_TCP,
+								.tcp_flags = TCP_ACK,
+								.payload_bytes = 20});
+
+	go_through(rig, second_tunnel(rig));
+	rig->as_peer.remote_index = RIG_INDEX;
+	seal_packet(&rig->as_peer, WIRE_TEST_REQUEST, WIRE_LABEL_NONE, rig->counter++, bytes,
+		    sizeof(bytes), request);
+	rig_add_raw(rig, request, sizeof(request));
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 1);
+	cr_expect_eq(rig->io.punts[0]->type, PUNT_OPENED);
+	rig_add(rig, RIG_INDEX, rig->counter++, packet, length);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 2);
+	cr_expect_eq(rig->io.punts[1]->type, PUNT_ROAM);
+	cr_expect(endpoint_equal(&rig->io.punts[1]->source, &rig->peer));
 	rig_destroy(rig);
 }
 

@@ -55,6 +55,10 @@ Test(skew_road, a_run_waits_for_a_worker_that_is_far_behind)
 	cr_expect_eq(shared->counter, 100 + SKEW_PACKETS_MAX, "none is drawn");
 	cr_expect_eq(rig_stat(rig, STAT_TUN_PACKETS), 1, "and nothing counted");
 	cr_expect(send_to(rig, 1), "another tunnel's run goes");
+	shared->unsent[0] = 1;
+	shared->unsent[1] = 0;
+	cr_expect(send_to(rig, 3), "its own marks hold up nobody");
+	shared->unsent[1] = 100;
 	shared->labelled = 1;
 	shared->counter = 100 + SKEW_WIDE_MAX - 1;
 	cr_expect(send_to(rig, 3), "a peer of ours has a wider window");

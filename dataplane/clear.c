@@ -27,7 +27,7 @@ static bool recv_error_permitted(struct worker *w, const struct endpoint *source
 	return true;
 }
 
-void clear_recv_error(struct worker *w, const struct endpoint *source, uint32_t index)
+bool clear_recv_error(struct worker *w, const struct endpoint *source, uint32_t index)
 {
 	uint8_t answer[WIRE_HEADER_BYTES];
 
@@ -37,12 +37,13 @@ void clear_recv_error(struct worker *w, const struct endpoint *source, uint32_t 
 	}
 	if (w->recv_error_tokens == 0 || !recv_error_permitted(w, source)) {
 		count_stat(w->counters, STAT_RECV_ERROR_LIMITED, 1);
-		return;
+		return false;
 	}
 	w->recv_error_tokens--;
 	wire_write(answer, WIRE_RECV_ERROR, index, 0);
 	bool sent = !train_send_single(w, source, (struct tunnel_id){0}, answer, sizeof(answer));
 	count_stat(w->counters, sent ? STAT_RECV_ERROR_SENT : STAT_RECV_ERROR_LIMITED, 1);
+	return sent;
 }
 
 void clear_disown(struct worker *w, const struct endpoint *source, uint32_t index)
@@ -50,8 +51,8 @@ void clear_disown(struct worker *w, const struct endpoint *source, uint32_t inde
 	uint32_t hash = (uint32_t)addr_hash(&source->addr) ^ (index ^ source->port) * 0x9e3779b9u;
 	uint32_t *told = &w->recv_error_told[hash % RECV_ERROR_TOLD];
 
-	clear_recv_error(w, source, index);
-	if (*told == hash || w->recv_error_tokens <= RECV_ERROR_REPEAT_ABOVE)
+	if (!clear_recv_error(w, source, index) || *told == hash ||
+	    w->recv_error_tokens <= RECV_ERROR_REPEAT_ABOVE)
 		return;
 	for (int i = 1; i < RECV_ERROR_REPEATS; i++)
 		clear_recv_error(w, source, index);

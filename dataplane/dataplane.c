@@ -94,7 +94,8 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 	    fifo_create(&w->udp_trains, FIFO_UDP) ||
 	    fifo_create(&w->handed, d->queues * HANDOVERS_MAX) || handovers_create(&w->handovers) ||
 	    answers_create(&w->replies) || answers_create(&w->punches)) {
-		snprintf(error, 256, "queue %u: no memory for its pools", queue);
+		snprintf(error, 256, "queue %u: no memory for its pools; use fewer routines",
+			 queue);
 		return -ENOMEM;
 	}
 	return io_create(&w->io, &io, error);

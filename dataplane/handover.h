@@ -40,6 +40,7 @@ struct handover {
 	uint8_t bytes[];
 };
 
+/* Datagrams in it, at least one. */
 static inline uint32_t handover_packets(const struct handover *handover)
 {
 	return (handover->length - 1) / handover->segment_bytes + 1;
@@ -53,6 +54,7 @@ struct handovers {
 };
 _Static_assert(HANDOVERS_MAX <= 64, "handovers.free has a bit for each");
 
+/* Reserves memory for HANDOVERS_MAX; pages come as they are used. 0 or -ENOMEM. */
 int handovers_create(struct handovers *pool);
 void handovers_destroy(struct handovers *pool);
 

@@ -7,14 +7,14 @@
  * batch fuller, with one exception: while small packets come faster than they can be handled one
  * by one, a turn waits a moment for more of them (gather_learn).
  *
- *   io_next --> udp_trains --> inbound.c --> chains.c --> io_write   (tun)
+ *   io_next --> udp_trains --> inbound.c --> inbound_run.c --> chains.c --> io_write (tun)
  *          |        |\-> clear.c --> punt.c                        (control)
  *          |        |\-> relay.c --> io_send, the same buffer         (UDP)
  *          |        \--> handover.c --> io_hand_over                 (another worker)
  *          \--> handed ------> inbound.c, from another worker
  *          \--> tun_runs ----> outbound.c --> train.c --> io_send    (UDP)
  *          \--> orders ------> inbox.c
- *                 questions to a lighthouse: inbound.c --> answer.c --> train.c
+ *                 questions to a lighthouse: inbound_run.c --> answer.c --> train.c
  *
  * RCU: the worker is a registered reader, offline while it is inside io_turn(). Pointers that came
  * from tables do not live longer than a turn.

@@ -19,6 +19,7 @@ static inline void spin_pause(void)
 #endif
 }
 
+/* Acquires; *lock is 0 at first. */
 static inline void spin_lock(_Atomic uint32_t *lock)
 {
 	while (atomic_exchange_explicit(lock, 1, memory_order_acquire) != 0)
@@ -26,6 +27,7 @@ static inline void spin_lock(_Atomic uint32_t *lock)
 			spin_pause();
 }
 
+/* Releases; the holder alone. */
 static inline void spin_unlock(_Atomic uint32_t *lock)
 {
 	atomic_store_explicit(lock, 0, memory_order_release);

@@ -2,9 +2,10 @@
  * worker.h - the state of one worker. It belongs to one thread; nobody else looks inside.
  *
  * The files that work on it, in the order a packet meets them: loop.c (the turns), outbound.c and
- * train.c (tun to UDP), inbound.c and chains.c (UDP to tun), clear.c (what comes unencrypted),
- * relay.c (frames), refuse.c (answers to what was refused), echo.c (instead of a tun), punt.c (to
- * control), inbox.c (from control).
+ * train.c (tun to UDP), inbound.c, inbound_run.c and chains.c (UDP to tun), clear.c (what comes
+ * unencrypted), handover.c (to another worker; skew.c keeps them in step), relay.c (frames),
+ * refuse.c (answers to what was refused), echo.c (instead of a tun), answer.c (a lighthouse's),
+ * punt.c (to control), inbox.c (from control).
  */
 #ifndef M57_WORKER_H
 #define M57_WORKER_H
@@ -189,9 +190,11 @@ struct worker {
 };
 
 /* loop.c */
+/* The thread: enables its ring, says PUNT_READY, turns until ORDER_STOP, says PUNT_STOPPED. */
 void *worker_main(void *worker);
 
 /* punt.c */
+/* Reserves memory; pages come as they are used. 0 or -ENOMEM; destroy takes what there is. */
 int punt_pools_create(struct worker *w);
 void punt_pools_destroy(struct worker *w);
 /* A free punt of the class with room for bytes, or NULL (the caller counts DROP_PUNT_POOL). */
@@ -224,12 +227,15 @@ uint8_t *train_room(struct worker *w, const struct tunnel *tunnel, const struct 
 void train_close(struct worker *w);
 /* Are there send slots for packets datagrams of bytes in all? */
 bool train_possible(const struct worker *w, uint32_t packets, uint32_t bytes);
-/* A datagram on its own, to anywhere: 0 or -ENOBUFS. */
+/* A datagram on its own, to anywhere: 0, -ENOBUFS, or -EAFNOSUPPORT (IPv6 on an IPv4 socket). */
 int train_send_single(struct worker *w, const struct endpoint *to, struct tunnel_id tunnel,
 		      const uint8_t *bytes, uint32_t length);
 
 /* outbound.c */
-/* False: the run was not taken, because older ones for its host are on their way back from control.
+/*
+ * Takes packet[0..length), a run of the tun, which is cut in place. False: not taken, because older
+ * ones for its host are on their way back from control, or another worker is too far behind
+ * (skew.h); it is to be given again.
  */
 bool outbound_run(struct worker *w, uint8_t *packet, uint32_t length,
 		  const struct virtio_net_hdr *vnet);
@@ -251,8 +257,12 @@ bool outbound_reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, u
 void outbound_used(struct worker *w, struct tunnel *tunnel);
 
 /* inbound.c */
+/* A train from the socket, or from another worker; all of it is taken. */
 void inbound_train(struct worker *w, const struct io_event *train);
+/* The same once its datagrams are found: from a train, or from the frames of a relay. */
 void inbound_arrival(struct worker *w, const struct arrival *arrival);
+
+/* inbound_run.c; what else it has is in inbound_run.h */
 /* Something authenticated has come directly on tunnel, no message. */
 void inbound_alive(struct worker *w, struct tunnel *tunnel, const struct endpoint *source);
 
@@ -262,9 +272,9 @@ void clear_datagram(struct worker *w, const struct arrival *arrival, enum wire_t
 		    const uint8_t *datagram, uint32_t bytes);
 /*
  * Tells source that its index means nothing here (PROTOCOL.md 4.6), if that is permitted and the
- * worker's bucket is not empty.
+ * worker's bucket is not empty. True when it was sent; counted either way.
  */
-void clear_recv_error(struct worker *w, const struct endpoint *source, uint32_t index);
+bool clear_recv_error(struct worker *w, const struct endpoint *source, uint32_t index);
 /* The same for the index of a tunnel: the first time as often as the oldest peer needs. */
 void clear_disown(struct worker *w, const struct endpoint *source, uint32_t index);
 
@@ -319,7 +329,9 @@ void chains_write(struct worker *w, struct write_slot *slot, uint8_t *packet, ui
 void chains_flush(struct worker *w);
 
 /* inbox.c */
+/* order has come: it waits for its turn. */
 void inbox_order(struct worker *w, struct order *order);
+/* Carries out, in order, those that there are send slots for. */
 void inbox_work(struct worker *w);
 
 #endif

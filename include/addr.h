@@ -35,6 +35,7 @@ struct endpoint {
 
 #define ADDR_V4_BITS 96 /* bits that every IPv4-mapped address shares */
 
+/* Is it an IPv4-mapped one? */
 static inline bool addr_is_v4(const struct addr *a)
 {
 	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -60,11 +61,13 @@ static inline bool addr_equal(const struct addr *a, const struct addr *b)
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
 
+/* As memcmp: IPv4-mapped addresses in the order of their numbers. */
 static inline int addr_compare(const struct addr *a, const struct addr *b)
 {
 	return memcmp(a, b, sizeof(*a));
 }
 
+/* :: or 0.0.0.0. */
 static inline bool addr_is_zero(const struct addr *a)
 {
 	static const struct addr zero;

@@ -75,10 +75,14 @@ struct aead_backend *aead_row(size_t i);
 /* Measured speed of the chosen backend in bytes per microsecond; 0 before aead_select(). */
 unsigned aead_chosen_speed(enum aead_cipher cipher);
 
-/* Expands raw with the chosen backend of cipher. 0 or -errno. */
+/* Expands raw with the chosen backend of cipher. 0, or -errno and key is zeroed. May allocate, so
+ * it is control's. raw stays the caller's to wipe. */
 int aead_key_init(struct aead_key *key, enum aead_cipher cipher, const uint8_t raw[AEAD_KEY_BYTES]);
+/* The same with one backend, which must be usable: for measurements and tests. */
 int aead_key_init_with(struct aead_key *key, const struct aead_backend *backend,
 		       const uint8_t raw[AEAD_KEY_BYTES]);
+/* Frees what the backend holds for key and zeroes it; a zeroed key is allowed. Nobody may use it.
+ */
 void aead_key_wipe(struct aead_key *key);
 
 /* Nonce of a counter: four zero bytes, then the counter, big-endian for AES and little-endian for
@@ -91,6 +95,7 @@ static inline void aead_nonce(enum aead_cipher cipher, uint64_t counter,
 	memcpy(nonce + 4, &word, 8);
 }
 
+/* in[0..length) under counter (host order) to length + AEAD_TAG_BYTES bytes at out. */
 static inline void aead_seal(const struct aead_key *key, uint64_t counter, const uint8_t *aad,
 			     size_t aad_bytes, const uint8_t *in, size_t length, uint8_t *out)
 {
@@ -99,6 +104,7 @@ static inline void aead_seal(const struct aead_key *key, uint64_t counter, const
 	key->backend->seal(key, nonce, aad, aad_bytes, in, length, out);
 }
 
+/* in[0..length + AEAD_TAG_BYTES) to length bytes at out. 0 or -EBADMSG. */
 static inline int aead_open(const struct aead_key *key, uint64_t counter, const uint8_t *aad,
 			    size_t aad_bytes, const uint8_t *in, size_t length, uint8_t *out)
 {

@@ -21,11 +21,13 @@ struct host_card {
 	uint8_t bytes[];
 };
 
+/* The reply in form, card->reply_bytes[form] long; as long as card lives. */
 static inline const uint8_t *card_reply(const struct host_card *card, enum card_form form)
 {
 	return card->bytes + (form == CARD_V2 ? card->reply_bytes[CARD_V1] : 0);
 }
 
+/* The order to punch in form, card->punch_bytes[form] long. */
 static inline const uint8_t *card_punch(const struct host_card *card, enum card_form form)
 {
 	return card->bytes + card->reply_bytes[CARD_V1] + card->reply_bytes[CARD_V2] +

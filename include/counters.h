@@ -31,14 +31,17 @@ struct counters {
 	_Alignas(64) _Atomic uint64_t stats[STATS];
 };
 
+/* The one writer adds; not atomic between two. */
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
 {
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
 			      memory_order_relaxed);
 }
 
+/* Names of drops.def, by enum drop. */
 extern const char *const drop_metrics[DROPS];
 
+/* So many packets end here, for reason; fires the probe too. */
 static inline void count_drop(struct counters *c, enum drop reason, uint64_t packets)
 {
 	PROBE(drop, reason, drop_metrics[reason], packets);

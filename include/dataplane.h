@@ -25,7 +25,7 @@ enum io_tier {
 struct dataplane;
 
 struct dataplane_options {
-	uint32_t queues;
+	uint32_t queues; /* 1..QUEUES_MAX: workers */
 	const int
 		*tun_fds; /* queues descriptors, or NULL with tun.disabled; stay owned by control */
 	const int *udp_fds;    /* queues bound sockets in queue order; stay owned by control */
@@ -51,7 +51,8 @@ enum io_tier dataplane_probe_tier(char error[256]);
 const char *dataplane_tier_name(enum io_tier tier); /* "6.7", "6.1", "none" */
 
 /*
- * Makes everything that can fail before a thread runs. NULL with one line in error.
+ * Makes everything that can fail before a thread runs. NULL with one line in error. options is
+ * copied; the map and the descriptors in it must outlive the dataplane.
  */
 struct dataplane *dataplane_create(const struct dataplane_options *options, char error[256]);
 
@@ -83,8 +84,9 @@ uint32_t dataplane_pinned(const struct dataplane *d);
 
 /*
  * Posts order to worker queue. 0; -EAGAIN when ORDERS_MAX are under way (keep it and try after the
- * next PUNT_ORDER_DONE of that queue); -ENXIO when the worker has stopped. Orders of one queue are
- * carried out in the order they were posted.
+ * next PUNT_ORDER_DONE of that queue); -EBADFD before the worker's PUNT_READY; another -errno of
+ * the kernel's. The order is the worker's after 0 and stays the caller's otherwise. Orders of one
+ * queue are carried out in the order they were posted.
  */
 int dataplane_post(struct dataplane *d, uint32_t queue, struct order *order);
 
@@ -109,6 +111,8 @@ uint64_t dataplane_cpu_ns(const struct dataplane *d);
  * pools.
  */
 void dataplane_stop(struct dataplane *d);
+/* After dataplane_stop(), or when nothing was started. The snapshot is the caller's to free. NULL
+ * is allowed. */
 void dataplane_destroy(struct dataplane *d);
 
 #endif

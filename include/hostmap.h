@@ -31,7 +31,7 @@ struct relay_entry {
  */
 struct index_entry {
 	struct cds_lfht_node node;
-	uint32_t index;
+	uint32_t index;            /* host order; never 0 */
 	struct tunnel *tunnel;     /* RCU; NULL while pending */
 	struct relay_entry *relay; /* RCU; NULL: no relay */
 	_Atomic uint32_t
@@ -57,6 +57,7 @@ _Static_assert(QUEUES_MAX <= 64, "host_entry.held_queues has a bit per queue");
 
 /* NULL: unknown index. */
 struct index_entry *hostmap_by_index(struct hostmap *map, uint32_t index);
+/* NULL: no packet for it has come by, and it has no tunnel. */
 struct host_entry *hostmap_by_addr(struct hostmap *map, const struct addr *addr);
 /* The published tunnel named by id, or NULL when it has gone: published by hostmap_index_publish,
  * gone with hostmap_index_remove. Callable by workers and control. */
@@ -95,6 +96,7 @@ void hostmap_index_remove(struct hostmap *map, uint32_t index);
 
 /* The entry of addr, made when absent. NULL: no memory. Stays valid until hostmap_host_remove. */
 struct host_entry *hostmap_host_obtain(struct hostmap *map, const struct addr *addr);
+/* Takes the entry and its card away; freed with a later batch of garbage. */
 void hostmap_host_remove(struct hostmap *map, const struct addr *addr);
 /* How many indexes, pending ones included, and hosts workers can find. */
 void hostmap_counts(const struct hostmap *map, size_t *indexes, size_t *hosts);

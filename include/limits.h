@@ -235,10 +235,9 @@
 
 /* --- firewall (PROTOCOL.md 5) ------------------------------------------------------------------
  */
-#define RULES_MAX      1024 /* per direction; the peer bit sets of a tunnel grow with it */
-#define CONNTRACK_WAYS 8
-#define CONNTRACK_BUCKETS                                                                          \
-	(1u << 14) /* times 8 ways = 131,072 flows, about 8 MiB when all are used */
+#define RULES_MAX         1024 /* per direction; the peer bit sets of a tunnel grow with it */
+#define CONNTRACK_WAYS    8
+#define CONNTRACK_BUCKETS (1u << 14) /* times 8 ways = 131,072 flows, 7 MiB when all are used */
 #define REJECTS_PER_SECOND                                                                         \
 	100 /* answers of one worker to refused packets of one direction; burst of the same size   \
 	     */

@@ -67,16 +67,16 @@ struct punt {
 	_Atomic uint32_t busy; /* pool: owned by control while set */
 	enum punt_type type;
 	uint32_t queue;         /* the worker that sent it */
-	uint32_t length;        /* of bytes */
+	uint32_t length;        /* bytes in bytes[] */
 	struct endpoint source; /* underlay; zero when it came through a relay */
 	uint32_t via;           /* our index of that relay; 0: it came directly */
 	struct tunnel_id tunnel;
-	struct addr addr;    /* PUNT_WAITING, PUNT_WANTED: overlay next hop */
-	enum wire_type wire; /* PUNT_OPENED */
-	enum note note;
-	int result;
-	uint64_t value;
-	struct order *order;
+	struct addr addr;             /* PUNT_WAITING, PUNT_WANTED: overlay next hop */
+	enum wire_type wire;          /* PUNT_OPENED */
+	enum note note;               /* PUNT_NOTE */
+	int result;                   /* PUNT_READY, PUNT_ORDER_DONE: 0 or -errno */
+	uint64_t value;               /* PUNT_COUNTER: COUNTER_*_AT; PUNT_NOTE: errno */
+	struct order *order;          /* PUNT_ORDER_DONE, PUNT_RESUME_AGAIN */
 	struct source_shares *shares; /* PUNT_HANDSHAKE: where it is counted, as one of bucket; */
 	uint32_t bucket;              /* NULL: nowhere */
 	struct punt *next;            /* control's own */
@@ -112,11 +112,11 @@ struct order {
 	enum order_type type;
 	uint32_t queue; /* the worker it goes to; set by dataplane_post() */
 	struct tunnel_id tunnel;
-	enum wire_type wire;
-	bool has_remote;
-	struct endpoint remote;
-	uint32_t relay_index; /* ORDER_SEND_VIA_RELAY: the relay's */
-	struct addr addr;     /* ORDER_RESUME_END */
+	enum wire_type wire;    /* ORDER_SEND_IN_TUNNEL */
+	bool has_remote;        /* ORDER_SEND_IN_TUNNEL: to remote, wherever the tunnel leads */
+	struct endpoint remote; /* underlay */
+	uint32_t relay_index;   /* ORDER_SEND_VIA_RELAY: the relay's */
+	struct addr addr;       /* ORDER_RESUME_END */
 	uint64_t
 		waiting_seen; /* ORDER_RESUME_END: PUNT_WAITING that control has taken from queue */
 	struct virtio_net_hdr vnet; /* ORDER_RESUME */

@@ -2,8 +2,9 @@
  * rcu.h - the only place that touches liburcu's QSBR flavour.
  *
  * Control publishes, workers read. A worker is a registered reader: online while it works, offline
- * around its wait, quiescent once per loop. Control and the reaper wait for grace periods. The
- * wrappers also tell ThreadSanitizer what liburcu's assembly hides from it.
+ * around the system call of each turn, so no grace period waits longer than for a turn. Control and
+ * the reaper wait for grace periods. The wrappers also tell ThreadSanitizer what liburcu's assembly
+ * hides from it.
  */
 #ifndef M57_RCU_H
 #define M57_RCU_H
@@ -39,12 +40,14 @@ void __tsan_release(void *);
 
 extern char rcu_grace_token; /* TSan: quiescent states happen before the end of a grace period */
 
+/* What was read before is let go of; the thread stays online. */
 static inline void rcu_worker_quiescent(void)
 {
 	RCU_TSAN_RELEASE(&rcu_grace_token);
 	urcu_qsbr_quiescent_state();
 }
 
+/* The same, and until rcu_worker_online() nothing may be read. */
 static inline void rcu_worker_offline(void)
 {
 	RCU_TSAN_RELEASE(&rcu_grace_token);

@@ -7,6 +7,8 @@
 #ifndef M57_SNAPSHOT_H
 #define M57_SNAPSHOT_H
 
+#include <stdbool.h>
+
 #include "limits.h"
 #include "route.h"
 #include "rules.h"
@@ -34,5 +36,14 @@ struct snapshot {
 	enum recv_error_policy send_recv_error;
 	bool am_lighthouse; /* workers answer HostQuery (answer.c) */
 };
+
+/* Is addr in one of our own networks? */
+static inline bool snapshot_in_networks(const struct snapshot *snapshot, const struct addr *addr)
+{
+	for (uint32_t i = 0; i < snapshot->network_count; i++)
+		if (prefix_contains(&snapshot->networks[i], addr))
+			return true;
+	return false;
+}
 
 #endif

@@ -39,6 +39,8 @@ static inline socklen_t endpoint_to_sockaddr(const struct endpoint *e, bool v6,
 	return sizeof(out->v4);
 }
 
+/* name: a sockaddr_in or sockaddr_in6, aligned as one. IPv4 becomes IPv4-mapped, port host order.
+ */
 static inline struct endpoint endpoint_from_sockaddr(const void *name)
 {
 	const struct sockaddr_in6 *six = name;

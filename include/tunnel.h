@@ -114,7 +114,6 @@ struct tunnel {
 	_Alignas(64) struct replay replay;
 	_Atomic uint64_t last_in_ns;      /* coarse monotonic; of the last authenticated packet */
 	_Atomic uint32_t event_in_flight; /* bits of enum tunnel_event_bit; control clears them */
-	_Atomic uint32_t recv_errors;     /* seen for this tunnel; control judges */
 	_Atomic uint32_t labelled; /* 1: the peer writes flow labels, so it has our replay window */
 };
 

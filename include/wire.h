@@ -1,8 +1,9 @@
 /*
  * wire.h - the 16-byte Nebula header (PROTOCOL.md 1.1) and the table of message types.
  *
- * Both planes read and write it. All integers are big-endian on the wire and host order in
- * struct wire_header.
+ * Both planes read and write it. All integers are big-endian on the wire; what the functions below
+ * take and return is in host order. Those that read a field read it from 16 bytes, unaligned, of
+ * any contents.
  */
 #ifndef M57_WIRE_H
 #define M57_WIRE_H
@@ -19,19 +20,12 @@
 #define WIRE_LABEL_NONE   0 /* flow label: what every Nebula release writes */
 
 enum wire_encryption { WIRE_CLEAR, WIRE_SEALED, WIRE_AUTHENTICATED };
-enum wire_road { WIRE_FAST, WIRE_PUNT };
 
 /* WIRE_MESSAGE, WIRE_HANDSHAKE, ...: (type << 8 | subtype), the key of every switch on messages. */
 enum wire_type {
 #define WIRE_TYPE(t, s, symbol, text, encryption, road) WIRE_##symbol = (t) << 8 | (s),
 #include "wire_types.def"
 #undef WIRE_TYPE
-};
-
-struct wire_header {
-	enum wire_type type;   /* type and subtype */
-	uint32_t remote_index; /* the receiver's index */
-	uint64_t counter;
 };
 
 /* The pair as wire_type, or -1 when version or pair do not exist (PROTOCOL.md 1.6 steps 2 and 3).
@@ -50,6 +44,7 @@ static inline int wire_type_of(const uint8_t *packet)
 	return -1;
 }
 
+/* Of a type that wire_type_of() returned. */
 static inline enum wire_encryption wire_encryption_of(enum wire_type type)
 {
 	switch (type) {
@@ -62,6 +57,7 @@ static inline enum wire_encryption wire_encryption_of(enum wire_type type)
 	return WIRE_CLEAR;
 }
 
+/* The receiver's index, of a tunnel or a relay. */
 static inline uint32_t wire_remote_index(const uint8_t *packet)
 {
 	uint32_t v;
@@ -69,6 +65,7 @@ static inline uint32_t wire_remote_index(const uint8_t *packet)
 	return be32toh(v);
 }
 
+/* Of a transport packet the nonce; of a handshake packet the stage. */
 static inline uint64_t wire_counter(const uint8_t *packet)
 {
 	uint64_t v;

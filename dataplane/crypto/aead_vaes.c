@@ -14,8 +14,8 @@
  *    this one waits; more registers would only spill.
  *  - Horner's rule costs a multiplication and a reduction per block, each waiting for the one
  *    before. Here 8 blocks are multiplied by H^8 .. H^1 (16 by H^16 .. H^1 where two batches are
- * left), the products are added, and the sum is reduced once. The steps stand between the AES
- * rounds of a batch: opening hashes the batch it decrypts, sealing hashes the one before.
+ *    left), the products are added, and the sum is reduced once. The steps stand between the AES
+ *    rounds of a batch: opening hashes the batch it decrypts, sealing hashes the one before.
  *  - AAD needs no AES, so only the multiplier's pace counts: 32 blocks share a reduction. A relay's
  *    frame is all AAD (PROTOCOL.md 7.3); its tag has a function of its own.
  *  - A product is three 64-bit multiplications (Karatsuba); the sums of the halves of the powers

@@ -31,6 +31,7 @@ enum conntrack_answer conntrack_lookup(struct conntrack *ct, const struct flow *
 /* Enters or updates flow as created in direction. True when a live entry had to give way. */
 bool conntrack_enter(struct conntrack *ct, const struct flow *flow, const struct snapshot *snapshot,
 		     uint32_t now_s, enum direction direction);
+/* Forgets flow, if it is known. */
 void conntrack_remove(struct conntrack *ct, const struct flow *flow);
 /* Forgets every flow. */
 void conntrack_reset(struct conntrack *ct);

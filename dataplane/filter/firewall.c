@@ -29,14 +29,6 @@ static bool is_icmp(const struct flow *flow)
 	return flow->protocol == IPPROTO_ICMP || flow->protocol == IPPROTO_ICMPV6;
 }
 
-static bool in_own_networks(const struct snapshot *snapshot, const struct addr *addr)
-{
-	for (uint32_t i = 0; i < snapshot->network_count; i++)
-		if (prefix_contains(&snapshot->networks[i], addr))
-			return true;
-	return false;
-}
-
 /*
  * Does remote belong to the tunnel's certificate? One of its own addresses is the longest match
  * there can be, so it decides alone: outside all of our networks it is refused, even where an
@@ -51,7 +43,7 @@ static inline __attribute__((always_inline)) bool remote_allowed(const struct sn
 		return addr_equal(&tunnel->addrs[0], remote);
 	for (uint32_t i = 0; i < tunnel->addr_count; i++)
 		if (addr_equal(&tunnel->addrs[i], remote))
-			return in_own_networks(snapshot, remote);
+			return snapshot_in_networks(snapshot, remote);
 	for (uint32_t i = 0; i < tunnel->prefix_count; i++)
 		if (prefix_contains(&tunnel->prefixes[i], remote))
 			return true;
@@ -106,7 +98,7 @@ static bool local_matches(const struct snapshot *snapshot, const struct rule *ru
 	case RULE_LOCAL_ANY:
 		return true;
 	case RULE_LOCAL_OWN_NETWORKS:
-		return in_own_networks(snapshot, local);
+		return snapshot_in_networks(snapshot, local);
 	case RULE_LOCAL_PREFIX:
 		return prefix_contains(&rule->local_cidr, local);
 	}

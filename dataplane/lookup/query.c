@@ -1,6 +1,9 @@
 /* query.c - see query.h. */
 #include "lookup/query.h"
 
+#include <endian.h>
+#include <string.h>
+
 #define FIELD(number, wire) ((number) << 3 | (wire))
 #define VARINT              0
 #define BYTES               2
@@ -41,8 +44,8 @@ static bool enter(struct reader *r, uint8_t tag)
 
 static void put_word(uint8_t *to, uint64_t word)
 {
-	word = __builtin_bswap64(word);
-	__builtin_memcpy(to, &word, sizeof(word));
+	word = htobe64(word);
+	memcpy(to, &word, sizeof(word));
 }
 
 bool query_read(const uint8_t *bytes, uint32_t length, struct query *query)

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The state of the function; sip_* are its steps. */
 struct sip {
 	uint64_t v0, v1, v2, v3;
 };

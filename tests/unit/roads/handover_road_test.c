@@ -24,18 +24,8 @@ static struct rig *rig_of(uint32_t queues)
 /* Segment k of a TCP flow from port, labelled. */
 static void add(struct rig *rig, uint16_t label, uint16_t port, uint32_t k)
 {
-	uint8_t packet[2000];
-	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
-								.protocol = IPPROTO_TCP,
-								.source_port = port,
-								.dest_port = 80,
-								.df = true,
-								.ip_id = (uint16_t)k,
-								.sequence = 1000 + k * 500,
-								.tcp_flags = TCP_ACK,
-								.payload_bytes = 500});
 	rig->label = label;
-	rig_add(rig, RIG_INDEX, rig->counter++, packet, length);
+	rig_add_tcp(rig, port, k, 500);
 }
 
 static void flush(struct rig *rig)

@@ -54,15 +54,7 @@ static uint8_t *add_frame(struct rig *rig, uint32_t n, const uint8_t *bytes, uin
 static void add_message(struct rig *rig, uint32_t n, uint32_t k, uint64_t counter)
 {
 	uint8_t packet[2000], message[2100];
-	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
-								.protocol = IPPROTO_TCP,
-								.source_port = 5000,
-								.dest_port = 80,
-								.df = true,
-								.ip_id = (uint16_t)k,
-								.sequence = 1000 + k * 1000,
-								.tcp_flags = TCP_ACK,
-								.payload_bytes = 1000});
+	uint32_t length = rig_tcp(packet, 5000, k, 1000);
 
 	rig->as_peer.remote_index = RIG_INDEX;
 	seal_packet(&rig->as_peer, WIRE_MESSAGE, WIRE_LABEL_NONE, counter, packet, length, message);

@@ -367,6 +367,26 @@ uint8_t *rig_add(struct rig *rig, uint32_t index, uint64_t counter, const uint8_
 	return out;
 }
 
+uint32_t rig_tcp(uint8_t *out, uint16_t port, uint32_t k, uint32_t payload)
+{
+	return packet_build(out, &(struct packet){.version = 4,
+						  .protocol = IPPROTO_TCP,
+						  .source_port = port,
+						  .dest_port = 80,
+						  .df = true,
+						  .ip_id = (uint16_t)k,
+						  .sequence = 1000 + k * payload,
+						  .tcp_flags = TCP_ACK,
+						  .payload_bytes = payload});
+}
+
+void rig_add_tcp(struct rig *rig, uint16_t port, uint32_t k, uint32_t payload)
+{
+	uint8_t packet[DATAGRAM_MAX];
+
+	rig_add(rig, RIG_INDEX, rig->counter++, packet, rig_tcp(packet, port, k, payload));
+}
+
 void rig_receive_from(struct rig *rig, const struct endpoint *source)
 {
 	/* at the end of its own block, so that a read too far is seen */

@@ -89,6 +89,10 @@ struct tunnel *rig_tunnel(struct rig *rig, uint32_t n, const struct addr *to);
 /* Appends one sealed datagram to the train in the making; all but the last are of one size. */
 uint8_t *rig_add(struct rig *rig, uint32_t index, uint64_t counter, const uint8_t *packet,
 		 uint32_t length);
+/* Segment k of the peer's TCP flow from port, payload bytes in each; returns the packet's bytes. */
+uint32_t rig_tcp(uint8_t *out, uint16_t port, uint32_t k, uint32_t payload);
+/* Appends it, sealed under the next counter. */
+void rig_add_tcp(struct rig *rig, uint16_t port, uint32_t k, uint32_t payload);
 /* Appends raw bytes. */
 void rig_add_raw(struct rig *rig, const void *bytes, uint32_t length);
 /* Gives the train to the worker and begins the next one. */

@@ -160,9 +160,12 @@ static int build(struct reload *reload, struct step *step)
 	step->new_rules = !same_rules(step->old->config, was, next->config, step->snapshot);
 	if (!step->new_rules)
 		return 0;
-	/* The place of the next bits was that of the rules before the ones in use. */
-	if (reload->settling)
-		rcu_wait_for_readers();
+	/*
+	 * The place of the next bits was that of the rules before the ones in use, which a worker
+	 * may still read when two reloads follow each other closely. One grace period is short
+	 * beside the reading of the files.
+	 */
+	rcu_wait_for_readers();
 	next->rules_version = step->snapshot->rules_version = (uint16_t)(version + 1);
 	return node_rules_prepare(reload->control->node, &step->options, &next->pki,
 				  next->rules_version);
@@ -174,11 +177,6 @@ static int build(struct reload *reload, struct step *step)
 static void release_snapshot(struct hostmap *map, void *object)
 {
 	snapshot_free(object);
-}
-
-static void settled(struct hostmap *map, void *object)
-{
-	((struct reload *)object)->settling = false;
 }
 
 static void publish(struct reload *reload, struct step *step)
@@ -195,8 +193,6 @@ static void publish(struct reload *reload, struct step *step)
 	if (step->new_rules)
 		node_rules_retire(control->node, version);
 	hostmap_defer(control->map, release_snapshot, before);
-	hostmap_defer(control->map, settled, reload);
-	reload->settling = true;
 }
 
 static void routes_tell(struct reload *reload, struct step *step)

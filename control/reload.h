@@ -41,7 +41,6 @@ struct reload {
 
 	struct generation *now; /* in use; owned. The first one's configuration is started too */
 	struct reload_outcome last;
-	bool settling; /* a snapshot of the last one may still be with a worker */
 };
 
 /*

@@ -117,8 +117,10 @@ int tool_read_block(const char *flag, const char *path, const char *wanted, cons
 	bool later = strcmp(block->banner, PEM_CERTIFICATE_V2) == 0 ||
 		     strstr(block->banner, "P256") != NULL ||
 		     strstr(block->banner, "ENCRYPTED") != NULL;
-	err = later ? tool_error("error while parsing %s: %s is not supported yet", flag,
-				 block->banner)
+	err = later ? tool_error("error while parsing %s: %s is not supported yet; use "
+				 "nebula-cert for it, or a version 1 one of curve 25519 that is "
+				 "not encrypted",
+				 flag, block->banner)
 		    : tool_error("error while parsing %s: bytes did not contain a proper nebula "
 				 "%s banner",
 				 flag, described);

@@ -217,6 +217,7 @@ int check_reload(const char *path, bool strict, int64_t now, const struct pki *r
 		goto err_config;
 	}
 	load_identity(*config, now, pki, findings);
+	config_forget_key(*config); /* pki has its own, in secure memory */
 	review_identity(*config, now, pki, findings);
 	/* what does not fit to other networks is no news */
 	if (pki_own_cert(pki) != NULL && may_follow(*config, running, pki, findings))

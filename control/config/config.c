@@ -455,6 +455,17 @@ err_free:
 	return NULL;
 }
 
+void config_forget_key(struct config *config)
+{
+	const struct yaml_node *node = yaml_find(config->tree, "pki.key");
+
+	if (node != NULL && node->kind == NODE_SCALAR) /* the arena's, whoever else refers to it */
+		sodium_memzero((char *)node->text, strlen(node->text));
+	sodium_free(config->memory->key);
+	config->memory->key = NULL;
+	config->pki.key.text = NULL;
+}
+
 void config_free(struct config *config)
 {
 	if (config == NULL)

@@ -179,6 +179,9 @@ struct config {
  */
 struct config *config_load(const char *path, struct findings *findings);
 
+/* Wipes the text of pki.key, which may be the key itself; pki.key.text is NULL from then on. */
+void config_forget_key(struct config *config);
+
 /* Frees everything; the private key and all other texts are wiped. NULL is allowed. */
 void config_free(struct config *config);
 

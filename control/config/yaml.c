@@ -11,8 +11,9 @@
  * A key twice in one map is an error, as in the reference since it uses yaml.v3 (with release 1.6.1
  * the last one won): which of two would count is a trap for whoever reads the file.
  *
- * Private keys may stand in the text. All node text is in the arena, which wipes itself; libyaml's
- * own buffers are beyond reach, so core dumps are off before a configuration is read.
+ * Private keys may stand in the text. All node text is in the arena, which wipes itself, and what
+ * libyaml still has of it is wiped, too. What it gave back while its buffers grew is beyond reach,
+ * so core dumps are off before a configuration is read.
  */
 #include "config/yaml.h"
 
@@ -397,6 +398,14 @@ static void warn_second_document(struct builder *b)
 	yaml_event_delete(&event);
 }
 
+static void wipe_parser(yaml_parser_t *parser)
+{
+	sodium_memzero(parser->raw_buffer.start,
+		       (size_t)(parser->raw_buffer.end - parser->raw_buffer.start));
+	sodium_memzero(parser->buffer.start, (size_t)(parser->buffer.end - parser->buffer.start));
+	yaml_parser_delete(parser);
+}
+
 static int parse_events(struct builder *b)
 {
 	for (;;) {
@@ -413,6 +422,8 @@ static int parse_events(struct builder *b)
 			return -EINVAL;
 		}
 		done = take(b, &event);
+		if (event.type == YAML_SCALAR_EVENT)
+			sodium_memzero(event.data.scalar.value, event.data.scalar.length);
 		yaml_event_delete(&event);
 		if (done < 0)
 			return done;
@@ -436,7 +447,7 @@ const struct yaml_node *yaml_parse(const char *file, const char *text, size_t le
 	}
 	yaml_parser_set_input_string(&b.parser, (const unsigned char *)text, len);
 	err = parse_events(&b);
-	yaml_parser_delete(&b.parser);
+	wipe_parser(&b.parser);
 	if (err != 0) {
 		if (err == -ENOMEM)
 			finding_error(findings, (struct where){file, 0}, "out of memory");

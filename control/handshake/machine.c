@@ -90,6 +90,9 @@ static enum machine_status read_payload(const struct machine_self *self, const u
 		return MACHINE_NO_MEMORY;
 	if (peer->error == CERT_OK && peer->cert->network_count == 0)
 		peer->error = CERT_NO_NETWORKS;
+	/* An address that no table holds would have a handshake for every packet. */
+	if (peer->error == CERT_OK && peer->cert->network_count > PEER_ADDRS_MAX)
+		peer->error = CERT_TOO_MANY;
 	if (peer->error == CERT_OK && peer->cert->curve != pki_own_cert(self->pki)->curve)
 		peer->error = CERT_CURVE_MISMATCH;
 	return peer->error == CERT_OK ? MACHINE_OK : MACHINE_CERTIFICATE;

@@ -26,27 +26,14 @@
  */
 #include "peers/manager.h"
 
+#include "peers/manager_facts.h"
+
 #include <stdlib.h>
 
 #include "peers/promote.h"
 
-#define MS_NS 1000000ull
-#define S_NS  (1000 * MS_NS)
-
 #define ALIVE_INTERVAL_NS    (5 * S_NS)
 #define DELETION_INTERVAL_NS (10 * S_NS)
-/*
- * An answer is awaited for at least so long; longer where round trips are. Which of several
- * requests is answered is not known (the reference spoils what a request carries), so one outage
- * looks like a slow path. Therefore only a path that was SLOW_NS twice in a row is given more than
- * ANSWER_USUAL_MAX_NS: elsewhere SILENCE_NS, that, and two steps of the grid are the longest time
- * until a handshake begins beside a silent tunnel, 2 s.
- */
-#define ANSWER_MIN_NS       (500 * MS_NS)
-#define ANSWER_USUAL_MAX_NS S_NS
-#define ANSWER_MAX_NS       (3 * S_NS)
-#define SLOW_NS             (800 * MS_NS)
-#define SLOW_ANSWERS        2
 /*
  * What comes on a tunnel so soon after another has become primary was on its way by then, and tells
  * nothing about what the peer will use.
@@ -60,62 +47,9 @@
 #define SWEEP_SLOTS  4096       /* looked at in one go: about 1 ms */
 #define HEARD_NS     (5 * S_NS) /* a tunnel on which something came so lately is in use */
 
-#define ANYTHING 0
-
-/* PROTOCOL.md 8.2; a letter behind the number marks a row that it does not have. */
-const struct manager_row manager_rows[] = {
-	{"1 blocked", FACT_BLOCKED, 0, MANAGER_CLOSE},
-	{"2 invalid", FACT_INVALID, 0, MANAGER_CLOSE},
-	{"3 counter", FACT_EXHAUSTED, 0, MANAGER_REMOVE},
-	{"4 outdated", FACT_IN | FACT_PRIMARY | FACT_OUTDATED, 0, MANAGER_REHANDSHAKE},
-	{"4 alive", FACT_IN | FACT_PRIMARY, 0, MANAGER_KEEP},
-	{"4 swap", FACT_IN | FACT_MAY_SWAP, 0, MANAGER_SWAP},
-	{"4 used by the peer", FACT_IN, 0, MANAGER_KEEP_SECOND},
-	{"5 dead", FACT_PENDING | FACT_EXPIRED, 0, MANAGER_REMOVE},
-	{"5a unanswered", FACT_PENDING | FACT_OVERDUE | FACT_PRIMARY, 0, MANAGER_HEAL},
-	{"5b pending", FACT_PENDING, 0, MANAGER_WAIT},
-	{"6 unused", FACT_PRIMARY | FACT_UNUSED, FACT_OUT, MANAGER_CLOSE},
-	{"6 quiet", FACT_PRIMARY, FACT_OUT, MANAGER_REST},
-	{"7 silent", FACT_PRIMARY, 0, MANAGER_TEST},
-	{"8 not used", ANYTHING, 0, MANAGER_DOUBT},
-};
-const size_t manager_row_count = sizeof(manager_rows) / sizeof(manager_rows[0]);
-
-const struct manager_row *manager_decide(uint32_t facts)
-{
-	const struct manager_row *row = manager_rows;
-
-	while ((facts & row->all) != row->all || (facts & row->none))
-		row++;
-	return row;
-}
-
 static struct node *node_of(struct tunnels *tunnels)
 {
 	return table_entry(tunnels, struct node, tunnels);
-}
-
-static uint64_t max_ns(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-static uint64_t in_ns(const struct tunnel_record *record)
-{
-	return max_ns(atomic_load(&record->tunnel->last_in_ns), record->live.heard_ns);
-}
-
-static uint64_t out_ns(const struct tunnel_record *record)
-{
-	return atomic_load(&record->tunnel->last_out_ns);
-}
-
-static uint64_t answer_wait_ns(const struct liveness *live)
-{
-	uint64_t wait = 2 * live->answer_ns + 100 * MS_NS;
-	uint64_t most = live->slow_answers < SLOW_ANSWERS ? ANSWER_USUAL_MAX_NS : ANSWER_MAX_NS;
-
-	return wait < ANSWER_MIN_NS ? ANSWER_MIN_NS : wait > most ? most : wait;
 }
 
 void manager_check_at(struct tunnels *tunnels, struct tunnel_record *record, uint64_t due_ns)
@@ -123,83 +57,11 @@ void manager_check_at(struct tunnels *tunnels, struct tunnel_record *record, uin
 	uint64_t now = node_now_ns(node_of(tunnels));
 	uint64_t grid = due_ns < now + NEAR_NS ? GRID_FAST_NS : GRID_SLOW_NS;
 
-	due_ns = (max_ns(due_ns, now + 1) + grid - 1) / grid * grid;
+	due_ns = (later_ns(due_ns, now + 1) + grid - 1) / grid * grid;
 	if (record->state != RECORD_LIVE || due_ns >= record->live.due_ns)
 		return;
 	record->live.due_ns = due_ns;
 	tunnels_arm(tunnels, record);
-}
-
-/* --- facts -------------------------------------------------------------------------------------
- */
-
-static bool is_primary(const struct tunnel_record *record)
-{
-	for (uint32_t i = 0; i < record->link_count; i++)
-		if (record->links[i].host->primary == record)
-			return true;
-	return false;
-}
-
-static uint32_t certificate_facts(const struct node *node, const struct tunnel_record *record,
-				  enum cert_error *error)
-{
-	*error = ca_pool_reverify(node->pki->ca, record->cert, node_wall_s(node),
-				  node->pki->blocklist);
-	if (*error == CERT_OK)
-		return 0;
-	if (*error == CERT_BLOCKED)
-		return FACT_BLOCKED;
-	return node->options.disconnect_invalid ? FACT_INVALID : 0;
-}
-
-/* Rule of 8.3: only the node with the lower address moves, to a tunnel that is up to date. */
-static bool may_swap(const struct node *node, const struct tunnel_record *record, bool outdated)
-{
-	const struct cert *own = pki_own_cert(node->pki);
-
-	return !outdated && record->tunnel->addr_count > 0 &&
-	       addr_compare(&own->networks[0].addr, &record->tunnel->addrs[0]) < 0;
-}
-
-/* Rule of 8.4, but for the traffic. */
-static bool is_outdated(const struct node *node, const struct tunnel_record *record)
-{
-	const struct cert *own = node->pki->v1.cert;
-
-	return atomic_load(&record->tunnel->counter) >= COUNTER_REHANDSHAKE_AT || !own ||
-	       memcmp(own->fingerprint, record->own_fingerprint, CERT_FINGERPRINT_SIZE);
-}
-
-static uint32_t gather(const struct node *node, const struct tunnel_record *record, uint64_t now)
-{
-	const struct node_options *options = &node->options;
-	const struct liveness *live = &record->live;
-	uint64_t in = in_ns(record), out = out_ns(record);
-	uint64_t counter = atomic_load(&record->tunnel->counter);
-	bool outdated = is_outdated(node, record);
-	bool primary = is_primary(record);
-	enum cert_error error;
-	uint32_t facts = certificate_facts(node, record, &error);
-
-	facts |= counter >= COUNTER_REFUSE_AT ? FACT_EXHAUSTED : 0;
-	facts |= outdated ? FACT_OUTDATED : 0;
-	facts |= primary ? FACT_PRIMARY : 0;
-	facts |= !primary && may_swap(node, record, outdated) ? FACT_MAY_SWAP : 0;
-	facts |= out > in ? FACT_OUT : 0;
-	if (options->drop_inactive &&
-	    max_ns(max_ns(in, out), record->created_ns) + options->inactivity_ns <= now)
-		facts |= FACT_UNUSED;
-	if (!live->test_ns) {
-		bool heard = primary ? in + SILENCE_NS > now : in > live->checked_ns;
-		return facts | (heard ? FACT_IN : 0);
-	}
-	facts |= FACT_PENDING;
-	facts |= in > (primary ? live->test_ns : max_ns(live->test_ns, live->checked_ns)) ? FACT_IN
-											  : 0;
-	facts |= live->test_ns + answer_wait_ns(live) <= now ? FACT_OVERDUE : 0;
-	facts |= live->test_ns + options->deletion_interval_ns <= now ? FACT_EXPIRED : 0;
-	return facts;
 }
 
 /* --- actions -----------------------------------------------------------------------------------
@@ -256,7 +118,7 @@ static void rest(struct node *node, struct tunnel_record *record, uint64_t now)
 {
 	const struct node_options *options = &node->options;
 	uint64_t out = out_ns(record),
-		 used = max_ns(max_ns(in_ns(record), out), record->created_ns);
+		 used = later_ns(later_ns(in_ns(record), out), record->created_ns);
 
 	atomic_store(&record->tunnel->watched, 0);
 	if (out_ns(record) != out) {
@@ -273,7 +135,7 @@ static void rest(struct node *node, struct tunnel_record *record, uint64_t now)
 
 static void keep(struct node *node, struct tunnel_record *record, uint64_t now)
 {
-	uint64_t heard = max_ns(in_ns(record), record->live.since_ns);
+	uint64_t heard = later_ns(in_ns(record), record->live.since_ns);
 
 	answered(node, record);
 	relays_promote(node, record, now);
@@ -340,7 +202,7 @@ static void wait(struct node *node, struct tunnel_record *record, uint64_t now)
 		return;
 	}
 	ask(node, record, now);
-	manager_check_at(&node->tunnels, record, live->test_ns + answer_wait_ns(live));
+	manager_check_at(&node->tunnels, record, live->test_ns + manager_answer_wait_ns(live));
 }
 
 static void test(struct node *node, struct tunnel_record *record, uint64_t now)
@@ -348,7 +210,8 @@ static void test(struct node *node, struct tunnel_record *record, uint64_t now)
 	ask(node, record, now);
 	if (node->options.punch_all)
 		punch(node, record, now);
-	manager_check_at(&node->tunnels, record, now + answer_wait_ns(&record->live) * 2 / 5);
+	manager_check_at(&node->tunnels, record,
+			 now + manager_answer_wait_ns(&record->live) * 2 / 5);
 }
 
 static void log_end(struct node *node, const struct tunnel_record *record,
@@ -468,7 +331,7 @@ static void check(struct tunnels *tunnels, struct tunnel_record *record)
 {
 	struct node *node = node_of(tunnels);
 	uint64_t now = node_now_ns(node);
-	uint64_t ripe = max_ns(in_ns(record), record->live.since_ns) + SILENCE_NS;
+	uint64_t ripe = later_ns(in_ns(record), record->live.since_ns) + SILENCE_NS;
 
 	if (node->shut_down || record->link_count == 0)
 		return;
@@ -476,7 +339,7 @@ static void check(struct tunnels *tunnels, struct tunnel_record *record)
 		unproved(node, record);
 		return;
 	}
-	uint32_t facts = gather(node, record, now);
+	uint32_t facts = manager_facts(node, record, now);
 	if (record->live.ask && (facts & (FACT_PRIMARY | FACT_PENDING)) == FACT_PRIMARY) {
 		record->live.ask = false;
 		manager_doubt(node, record);
@@ -497,7 +360,7 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 
 	lighthouse_publish(node, host);
 	for (struct host_link *link = host->links; link; link = link->next) {
-		answer = max_ns(answer, link->record->live.answer_ns);
+		answer = later_ns(answer, link->record->live.answer_ns);
 		slow = link->record->live.slow_answers > slow ? link->record->live.slow_answers
 							      : slow;
 	}
@@ -548,7 +411,7 @@ static void measure(struct liveness *live, uint64_t now)
 	uint64_t asked = now < live->test_ns + NEAR_NS ? live->test_ns : live->asked_ns;
 	uint64_t old = live->answer_ns - live->answer_ns / 4;
 
-	live->answer_ns = max_ns(now - asked, old);
+	live->answer_ns = later_ns(now - asked, old);
 	if (now - asked < SLOW_NS)
 		live->slow_answers = 0;
 	else if (live->slow_answers < SLOW_ANSWERS)
@@ -580,13 +443,13 @@ void manager_active(struct node *node, struct tunnel_record *record)
 void manager_doubt(struct node *node, struct tunnel_record *record)
 {
 	uint64_t now = node_now_ns(node);
+	bool asked = record->live.test_ns != 0; /* and what follows is under way */
 
-	if (record->live.test_ns) {
-		tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
-		return;
-	}
 	ask(node, record, now);
-	manager_check_at(&node->tunnels, record, now + answer_wait_ns(&record->live) * 2 / 5);
+	if (asked)
+		return;
+	manager_check_at(&node->tunnels, record,
+			 now + manager_answer_wait_ns(&record->live) * 2 / 5);
 }
 
 /*
@@ -596,8 +459,9 @@ void manager_doubt(struct node *node, struct tunnel_record *record)
  */
 static void renew(struct node *node, struct tunnel_record *record)
 {
-	if (record->state == RECORD_LIVE && record->link_count > 0 && is_outdated(node, record) &&
-	    is_primary(record) && in_ns(record) + HEARD_NS > node_now_ns(node))
+	if (record->state == RECORD_LIVE && record->link_count > 0 &&
+	    manager_is_outdated(node, record) && is_primary(record) &&
+	    in_ns(record) + HEARD_NS > node_now_ns(node))
 		rehandshake(node, record);
 }
 
@@ -617,8 +481,9 @@ bool manager_sweep(struct node *node)
 		if (!record)
 			continue;
 		node->sweep_left--;
-		facts = record->state == RECORD_CLOSING ? 0
-							: certificate_facts(node, record, &error);
+		facts = record->state == RECORD_CLOSING
+				? 0
+				: manager_certificate_facts(node, record, &error);
 		if (facts) {
 			node_log_invalid(node, record, error);
 			act(node, record, manager_decide(facts), node_now_ns(node));

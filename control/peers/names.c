@@ -152,6 +152,7 @@ static void rest(struct node *node, struct name *name)
 		name->retry_ns = name->retry_ns ? name->retry_ns * 2 : RETRY_FIRST_NS;
 		if (name->retry_ns < pause)
 			pause = name->retry_ns;
+		name->retry_ns = pause; /* doubled for ever, it would come round to 0 */
 	}
 	name->state = NAME_RESTS;
 	name->due_ns = node_now_ns(node) + pause;

@@ -150,9 +150,6 @@ void initiator_learn(struct node *node, struct peer_host *host, const struct end
 void initiator_poke(struct node *node, struct host_pending *pending);
 /* The same through one relay, whose entry has just been granted. */
 void initiator_send_through(struct node *node, struct host_pending *pending, struct relay *relay);
-/* relay: the entry through which it came; NULL: from source. */
-void initiator_receive(struct node *node, const struct endpoint *source, struct relay *relay,
-		       const uint8_t *bytes, size_t length);
 /* A tunnel of host carries traffic: nothing waits for the handshake any more. */
 void initiator_quiet(struct node *node, struct peer_host *host);
 /* A stage 1 of the host's that was too old came from there: a handshake of ours, if one is needed,
@@ -164,7 +161,15 @@ void initiator_hurry(struct node *node, struct host_pending *pending);
  * freed.
  */
 void initiator_restart(struct node *node, struct host_pending *pending);
+/* Ends the handshake, whose index a tunnel has taken over. host may be freed. */
+void initiator_finish(struct node *node, struct host_pending *pending);
 /* Ends the handshake without a tunnel; what waited is dropped. host may be freed. */
 void initiator_end(struct node *node, struct host_pending *pending, enum drop reason);
+
+/* --- initiator_answer.c --- */
+
+/* relay: the entry through which it came; NULL: from source. */
+void initiator_receive(struct node *node, const struct endpoint *source, struct relay *relay,
+		       const uint8_t *bytes, size_t length);
 
 #endif

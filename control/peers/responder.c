@@ -13,6 +13,9 @@
 #include "peers/manager.h"
 #include "peers/node_state.h"
 
+/* A stranger can repeat an old stage 1 for ever: the tunnel is asked no more often than this. */
+#define DOUBT_STEP_NS 100000000ull
+
 static void log_received(struct node *node, const struct machine_peer *peer,
 			 const struct endpoint *source, const struct relay *relay,
 			 enum outside_level level, const char *message)
@@ -103,7 +106,8 @@ static bool too_old(struct node *node, const struct machine_peer *peer,
 		return false;
 	if (!relay)
 		initiator_call_back(node, host, source);
-	manager_doubt(node, primary);
+	if (node_now_ns(node) >= primary->live.asked_ns + DOUBT_STEP_NS)
+		manager_doubt(node, primary);
 	return true;
 }
 
@@ -240,28 +244,26 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 		goto out;
 	if (!relay && !permits_peer(node, &peer, source)) {
 		node_drop(node, DROP_REMOTE_DENIED, 1);
-		machine_peer_release(&peer);
-		machine_wipe(&machine);
-		return;
+		goto done;
 	}
 	if (!rate_take(&node->responder, node_now_ns(node))) {
 		node_drop(node, DROP_HANDSHAKE_OVERLOAD, 1);
-		machine_peer_release(&peer);
-		return;
+		goto done;
 	}
 	status = machine_verify(&node->self, node_wall_s(node), &peer);
 	if (status != MACHINE_OK)
 		goto out;
 	if (too_old(node, &peer, source, relay)) {
-		log_received(node, &peer, source, relay, OUTSIDE_INFO, "Handshake too old");
+		if (node_may_log(node))
+			log_received(node, &peer, source, relay, OUTSIDE_INFO, "Handshake too old");
 		node_drop(node, DROP_HANDSHAKE_STALE, 1);
-		machine_peer_release(&peer);
-		return;
+		goto done;
 	}
 	status = answer(node, &machine, queue, source, relay, &peer, hash);
 out:
 	if (status != MACHINE_OK)
 		refuse(node, &peer, source, relay, status);
+done:
 	machine_peer_release(&peer);
 	machine_wipe(&machine);
 }

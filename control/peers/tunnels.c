@@ -97,6 +97,20 @@ static struct remote *make_remote(const struct tunnels *tunnels, const struct en
 	return remote;
 }
 
+/* The addresses of the certificate, each once: a tunnel has one place in each of its hosts. */
+static void fill_addrs(struct tunnel *tunnel, const struct cert *cert)
+{
+	for (uint32_t i = 0; i < cert->network_count && tunnel->addr_count < PEER_ADDRS_MAX; i++) {
+		const struct addr *addr = &cert->networks[i].addr;
+		uint32_t at = 0;
+
+		while (at < tunnel->addr_count && !addr_equal(&tunnel->addrs[at], addr))
+			at++;
+		if (at == tunnel->addr_count)
+			tunnel->addrs[tunnel->addr_count++] = *addr;
+	}
+}
+
 static int fill_tunnel(const struct tunnels *tunnels, struct tunnel *tunnel,
 		       const struct tunnel_facts *facts)
 {
@@ -113,8 +127,7 @@ static int fill_tunnel(const struct tunnels *tunnels, struct tunnel *tunnel,
 			return -ENOMEM;
 		}
 	}
-	for (uint32_t i = 0; i < cert->network_count && i < PEER_ADDRS_MAX; i++)
-		tunnel->addrs[tunnel->addr_count++] = cert->networks[i].addr;
+	fill_addrs(tunnel, cert);
 	if (cert->unsafe_network_count > 0) {
 		tunnel->prefixes = calloc(cert->unsafe_network_count, sizeof(struct prefix));
 		if (!tunnel->prefixes)

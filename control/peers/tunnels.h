@@ -3,16 +3,21 @@
  * address, and what of it workers see (PROTOCOL.md 2.7, 2.9 to 2.11). Private to control/peers.
  *
  * A struct tunnel is what workers know of a tunnel; a struct tunnel_record is the rest, control's
- *own. A host is one overlay address; a peer with several addresses has its tunnels in several
- *hosts.
+ * own. A host is one overlay address; a peer with several addresses has its tunnels in several
+ * hosts.
  *
  * States of a record, and what is legal in them:
- *   UNCONFIRMED  we answered a stage 1, nothing authenticated has come yet. Carries traffic only
- *when the host has no live tunnel and no run waits for one. Has its own bound, expires, ignores
- *recv_error, does not count for "too old", is asked by test requests. LIVE	  may be primary. At
- *most TUNNELS_PER_HOST_MAX per host. SUSPECT	  a recv_error came: carries no traffic of ours,
- *still receives, ends when the new handshake does, lives again when something authenticated comes.
- *   CLOSING	  in no host any more; published by index until CloseTunnel has surely left.
+ *
+ *   UNCONFIRMED: we answered a stage 1, nothing authenticated has come yet. Carries traffic only
+ *   when the host has no live tunnel and no run waits for one. Has its own bound, expires, ignores
+ *   recv_error, does not count for "too old", is asked by test requests.
+ *
+ *   LIVE: may be primary. At most TUNNELS_PER_HOST_MAX per host.
+ *
+ *   SUSPECT: a recv_error came. Carries no traffic of ours, still receives, ends when the new
+ *   handshake does, lives again when something authenticated comes.
+ *
+ *   CLOSING: in no host any more; published by index until CloseTunnel has surely left.
  */
 #ifndef M57_TUNNELS_H
 #define M57_TUNNELS_H
@@ -83,7 +88,7 @@ struct host_pending {
 	struct timer timer;
 	struct table_node by_index; /* in node.pending_by_index while stage1 exists */
 	struct peer_host *host;
-	uint32_t queue; /* the index is drawn for it */
+	uint32_t queue; /* worker that will seal control's messages */
 	uint32_t pokes; /* times that new remotes had it sent beside its attempts */
 	bool responds;  /* begun on a lighthouse's order, not for traffic of ours */
 	/* in tunnels.sharing while set: runs wait that another gateway could take */

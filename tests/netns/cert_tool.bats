@@ -122,6 +122,21 @@ refused() {
 	refused "$M57_CERT" print -path ca.crt -out-qr x.png | grep 'out-qr'
 }
 
+# Trap 39: the encrypted key of PROTOCOL.md 14.6 is never taken for a key as it stands.
+@test "an encrypted CA key is refused as what it is" {
+	"$M57_CERT" ca -name a
+	cat >ca.key <<-'END'
+		-----BEGIN NEBULA ED25519 ENCRYPTED PRIVATE KEY-----
+		CjsKC0FFUy0yNTYtR0NNEiwIExCAgAQYASAEKiAAAQIDBAUGBwgJCgsMDQ4PEBES
+		ExQVFhcYGRobHB0eHxJcAAECAwQFBgcICQoL7kAYCa6MW8nL0orEZB6aAmQLiQuF
+		bp85aTcXTPFyhqzMMGVqQehGW73Jm+rrIbuqopqqFKmR2qj/hTpXWq9pWTszTFb6
+		g4Qkaw0XsY14GZc=
+		-----END NEBULA ED25519 ENCRYPTED PRIVATE KEY-----
+	END
+	refused "$M57_CERT" sign -name h -ip 10.0.0.1/8 | grep 'ENCRYPTED PRIVATE KEY is not supported yet.*nebula-cert'
+	[ ! -e h.crt ] && [ ! -e h.key ]
+}
+
 @test "files are for their owner only and never overwritten" {
 	umask 0
 	make_ca "$M57_CERT"

@@ -50,6 +50,40 @@ Test(sim_handshake, stage_1_older_than_the_tunnel)
 	sim_seeds(2, old_stage_1);
 }
 
+/*
+ * Somebody says an old stage 1 again and again, each a little different: neither the log nor the
+ * tunnel's peer hears of all of them.
+ */
+static void old_stage_1_flood(struct sim *sim)
+{
+	struct endpoint attacker = sim_endpoint(66, 666);
+	uint8_t stage1[HANDSHAKE_BYTES_MAX];
+	uint64_t lines, stale;
+	size_t tests;
+
+	pair_start(sim, false);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, SIM_S);
+	lines = B->log_lines[OUTSIDE_INFO];
+	stale = B->drops[DROP_HANDSHAKE_STALE];
+	tests = sim_count(sim, &B->endpoint, NULL, WIRE_TEST_REQUEST, 0);
+	for (int i = 0; i < 1000; i++) {
+		size_t length = copied_stage_1(sim, A, 1, stage1);
+
+		sim_inject(sim, &attacker, &B->endpoint, stage1, length, 0);
+		sim_run(sim, SIM_MS);
+	}
+	cr_assert_eq(B->drops[DROP_HANDSHAKE_STALE] - stale, 1000);
+	cr_assert_leq(B->log_lines[OUTSIDE_INFO] - lines, 2 * NODE_LOG_PER_SECOND + 2);
+	cr_assert_leq(sim_count(sim, &B->endpoint, NULL, WIRE_TEST_REQUEST, 0) - tests, 50);
+	cr_assert_eq(node_tunnel_count(B->node), 1);
+}
+
+Test(sim_handshake, old_stage_1_flood)
+{
+	sim_seeds(2, old_stage_1_flood);
+}
+
 /* Fresh stage 1 with the victim's certificate, 32 a second, from elsewhere, far in the future. */
 static void copied_certificate(struct sim *sim)
 {

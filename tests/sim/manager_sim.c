@@ -416,6 +416,39 @@ Test(sim_manager, clock_jumps)
 	sim_seeds(2, clock_jumps);
 }
 
+/* A's clock jumps, and then a tunnel is replaced: B has seen a later Time, or a much earlier one.
+ */
+static void jump_and_handshake(struct sim *sim)
+{
+	int64_t year = 365 * 86400 * (int64_t)SIM_S;
+	uint64_t number = 10, stale;
+
+	pair_connect(sim);
+	stale = B->drops[DROP_HANDSHAKE_STALE];
+	for (int i = 0; i < 4; i++) {
+		struct tunnel *before = sim_primary(A, 2);
+
+		A->wall_offset_ns = i % 2 ? year : -year;
+		node_on_counter(A->node, before->id, COUNTER_REHANDSHAKE_AT);
+		for (uint64_t end = sim->now_ns + SIM_S; sim->now_ns < end;
+		     sim_run(sim, 50 * SIM_MS)) {
+			sim_send(A, 0, 2, number);
+			sim_send(B, 0, 1, number++);
+		}
+		cr_assert_neq(sim_primary(A, 2), before, "jump %d", i);
+		cr_assert_neq(sim_primary(B, 1), NULL);
+	}
+	cr_assert_eq(B->drops[DROP_HANDSHAKE_STALE], stale, "none of ours is too old");
+	sim_run(sim, SIM_S);
+	cr_assert_eq(sim_got(B, 1), number - 10 + 1);
+	cr_assert_eq(sim_got(A, 2), number - 10 + 1);
+}
+
+Test(sim_manager, clock_jumps_before_handshakes)
+{
+	sim_seeds(4, jump_and_handshake);
+}
+
 /* A restarts with an earlier clock: its stage 1 is "too old" as long as B holds on to the tunnel.
  */
 static void earlier_clock(struct sim *sim)

@@ -33,6 +33,27 @@ static void network(struct sim *sim)
 	sim->name_count = 1;
 }
 
+/* A name that is never found is asked for at the cadence, however long that goes on. */
+static void never_found(struct sim *sim)
+{
+	uint64_t asked;
+
+	network(sim);
+	LH->outcome = NAME_NONE;
+	LH->count = 0;
+	sim_start_node(A);
+	sim_run(sim, 10 * CADENCE_NS);
+	asked = A->stats[STAT_NAMES_ASKED];
+	sim_run(sim, 200 * CADENCE_NS);
+	cr_assert_leq(A->stats[STAT_NAMES_ASKED] - asked, 200);
+	cr_assert_geq(A->stats[STAT_NAMES_ASKED] - asked, 198);
+}
+
+Test(sim_names, never_found)
+{
+	sim_seeds(1, never_found);
+}
+
 static bool finds_the_lighthouse(struct sim *sim)
 {
 	sim_send(A, 0, 1, 1);

@@ -296,8 +296,12 @@ Test(check, inline_key)
 				 : "pki:\n  zz: %s\n");
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), cases[i].format, value);
 		check(text, false, NOW);
-		if (cases[i].ok)
+		if (cases[i].ok) { /* and kept nowhere but in pki */
 			cr_assert_eq(findings.errors, 0, "%s", first());
+			cr_assert_null(config->pki.key.text);
+			cr_assert_str_empty(yaml_find(config->tree, "pki.key")->text);
+			cr_assert_eq(pki.private_key_len, 32);
+		}
 		out = open_memstream(&printed, &size);
 		findings_print(&findings, out);
 		fclose(out);

@@ -249,6 +249,43 @@ Test(machine, certificate_of_another)
 	party_free(&responder);
 }
 
+/* More addresses than tables hold: some would have a handshake for every packet. */
+Test(machine, too_many_addresses)
+{
+	struct party initiator, responder;
+	struct prefix networks[PEER_ADDRS_MAX + 1];
+	struct cert wanted = {.networks = networks,
+			      .has_issuer = true,
+			      .not_before = VECTOR_NOT_BEFORE,
+			      .not_after = VECTOR_HOST_NOT_AFTER};
+
+	parties(&initiator, &responder);
+	memcpy(wanted.issuer, initiator.pki.v1.cert->issuer, sizeof(wanted.issuer));
+	for (uint32_t i = 0; i <= PEER_ADDRS_MAX; i++)
+		networks[i] = (struct prefix){addr_from_v4(0x0a2a0001 + i), 112};
+	for (uint16_t count = PEER_ADDRS_MAX; count <= PEER_ADDRS_MAX + 1; count++) {
+		uint8_t packet[4096], *bytes;
+		struct cert *many;
+		size_t length;
+
+		wanted.network_count = count;
+		many = cert_made(wanted);
+		cr_assert_eq(cert_encode_handshake(many, &bytes, &length), 0);
+		struct payload payload = {.cert = bytes,
+					  .cert_length = length,
+					  .initiator_index = 5,
+					  .time = 1,
+					  .cert_version = 1};
+		length = stage1_of(&initiator, &payload, packet);
+		(void)answer(&responder, packet, length);
+		cr_assert_eq(responder.peer.error == CERT_TOO_MANY, count > PEER_ADDRS_MAX);
+		free(bytes);
+		cert_unref(many);
+	}
+	party_free(&initiator);
+	party_free(&responder);
+}
+
 static enum cert_error judged(struct party *responder, int64_t now)
 {
 	enum machine_status status = machine_verify(&responder->self, now, &responder->peer);

@@ -1,0 +1,199 @@
+/*
+ * admin_why_host.c - the part of "why" that is about the host: what is known of where it is, its
+ * tunnel, its relays, the last failed handshake, its certificate; see admin_why.c.
+ */
+#include "admin_why.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "addr_text.h"
+
+/* "12.3 s", "4 min", "3 h", "2 days"; "never". */
+static const char *age(uint64_t ns, char text[32])
+{
+	uint64_t seconds = ns / 1000000000u;
+
+	if (ns == NODE_NEVER)
+		snprintf(text, 32, "never");
+	else if (seconds < 120)
+		snprintf(text, 32, "%.1f s ago", (double)(ns / 100000000u) / 10.0);
+	else if (seconds < 7200)
+		snprintf(text, 32, "%" PRIu64 " min ago", seconds / 60);
+	else if (seconds < 172800)
+		snprintf(text, 32, "%" PRIu64 " h ago", seconds / 3600);
+	else
+		snprintf(text, 32, "%" PRIu64 " days ago", seconds / 86400);
+	return text;
+}
+
+/* Which can be asked, and which has said something about the host. */
+static void check_lighthouses(struct page *page)
+{
+	const struct lighthouse_options *options = &page->world->config->lighthouse;
+	struct node_owner_view owner;
+	struct node_host_view view;
+	char text[ADDR_TEXT_MAX];
+
+	for (uint32_t i = 0; i < options->host_count; i++) {
+		node_query_host(page->node, &options->hosts[i], &view);
+		why_line(page, "-", "lighthouse", "%s, %s", addr_format(&options->hosts[i], text),
+			 view.usable    ? "with a tunnel"
+			 : view.pending ? "its handshake is under way"
+					: "without a tunnel");
+	}
+	for (uint32_t i = 0; node_query_owner(page->node, &page->hop, i, &owner); i++)
+		if (owner.is_dns)
+			why_line(page, "-", "DNS", "%u addresses of the host",
+				 owner.reported_count);
+		else if (!addr_is_zero(&owner.owner) && owner.reported_count)
+			why_line(page, "-", "reported",
+				 "%s reports %u addresses of the host, %u relays",
+				 addr_format(&owner.owner, text), owner.reported_count,
+				 owner.relay_count);
+}
+
+static void check_known(struct page *page, const struct node_host_view *host)
+{
+	const struct config *config = page->world->config;
+	uint32_t usable = 0, at = 0;
+	char text[LINE_MAX_BYTES - 200] = "", one[ENDPOINT_TEXT_MAX];
+	struct endpoint remote;
+	bool blocked;
+
+	for (uint32_t i = 0; i < config->static_host_count; i++)
+		if (addr_equal(&config->static_hosts[i].overlay, &page->hop))
+			why_line(page, "-", "static map",
+				 "static_host_map, line %u: %u addresses, %u host names",
+				 config->static_hosts[i].where.line,
+				 config->static_hosts[i].remote_count,
+				 config->static_hosts[i].name_count);
+	for (uint32_t i = 0; node_query_remote(page->node, &page->hop, i, &remote, &blocked); i++) {
+		if (at + ENDPOINT_TEXT_MAX + 32 < sizeof(text))
+			at += (uint32_t)snprintf(text + at, sizeof(text) - at, "%s%s%s",
+						 at ? ", " : "", endpoint_format(&remote, one),
+						 blocked ? " (another host is there)" : "");
+		usable += !blocked;
+	}
+	check_lighthouses(page);
+	if (usable)
+		why_line(page, "ok", "known addresses", "%s", text);
+	else if (host->usable)
+		why_line(page, "-", "known addresses", "none but the tunnel's own");
+	else if (config->lighthouse.host_count)
+		why_line(page, "?", "known addresses",
+			 "none that can be used%s%s; lighthouses are asked when a handshake begins",
+			 at ? ": " : "", text);
+	else
+		why_line(page, "no", "known addresses",
+			 "no underlay address of the host is known%s%s: add it to static_host_map, "
+			 "or "
+			 "wait for it to begin",
+			 at ? ": " : "", text);
+}
+
+/* How the host says it is reached, and how far each of its relays is. */
+static void check_relays(struct page *page)
+{
+	const struct relay_options *options = &page->world->config->relay;
+	struct addr relay;
+
+	for (uint32_t i = 0; node_query_relay_of(page->node, &page->hop, i, &relay); i++) {
+		struct node_host_view host;
+		struct node_relay_view view;
+		const char *state = "not asked yet";
+		char text[ADDR_TEXT_MAX];
+
+		node_query_host(page->node, &relay, &host);
+		for (uint32_t k = 0; node_query_relay(page->node, &relay, k, &view); k++)
+			if (addr_equal(&view.peer, &page->hop)) {
+				state = view.state;
+				break;
+			}
+		why_line(page, "-", "relay", "%s, %s; %s%s", addr_format(&relay, text),
+			 host.usable ? "with a tunnel" : "without a tunnel", state,
+			 options->use_relays ? ""
+					     : " (relays are not used here: relay.use_relays)");
+	}
+}
+
+static void check_pending(struct page *page, const struct node_host_view *host)
+{
+	const struct node_failure *failure = node_query_failure(page->node, &page->hop);
+	char text[32], from[ENDPOINT_TEXT_MAX] = "";
+
+	if (host->pending)
+		why_line(page, host->usable ? "-" : "?", "handshake",
+			 "under way, begun %s, attempt %u of %u, %u packets wait",
+			 age(host->pending_age_ns, text), host->attempts, host->attempts_max,
+			 host->packets_held);
+	if (!failure)
+		return;
+	if (failure->from.port)
+		endpoint_format(&failure->from, from);
+	why_line(page, host->usable ? "-" : "no", "last failure", "%s: handshake failed: %s%s%s",
+		 age(node_query_now_ns(page->node) - failure->at_ns, text), failure->text,
+		 from[0] ? ", from " : "", from);
+}
+
+/* The primary tunnel in *view. False: none. */
+static bool check_tunnel(struct page *page, const struct node_host_view *host,
+			 struct node_tunnel_view *view)
+{
+	char created[32], heard[32], sent[32], to[ENDPOINT_TEXT_MAX] = "nowhere";
+
+	for (uint32_t i = 0; i < host->tunnel_count; i++) {
+		if (!node_query_tunnel(page->node, &page->hop, i, view))
+			break;
+		if (!view->primary)
+			continue;
+		if (view->has_remote)
+			endpoint_format(&view->remote, to);
+		else if (view->has_path)
+			addr_format(&view->via, to);
+		why_line(page, "ok", "tunnel", "%s, made %s by %s handshake", view->state,
+			 age(view->age_ns, created), view->initiator ? "our" : "its");
+		why_line(page, view->has_remote || view->has_path ? "ok" : "no", "path",
+			 "%s %s; last heard %s, last sent %s",
+			 view->has_remote ? "direct to" : "through the relay", to,
+			 age(view->heard_ago_ns, heard), age(view->sent_ago_ns, sent));
+		return true;
+	}
+	if (host->tunnel_count && node_query_tunnel(page->node, &page->hop, 0, view))
+		why_line(page, "?", "tunnel", "%u, none carries traffic yet (%s)",
+			 host->tunnel_count, view->state);
+	else
+		why_line(page, host->pending ? "-" : "?", "tunnel",
+			 "none; the first packet, or m57ctl create-tunnel, begins one");
+	return false;
+}
+
+static void check_peer_cert(struct page *page, const struct cert *cert)
+{
+	enum cert_error error = ca_pool_reverify(page->world->pki->ca, cert, why_wall_s(page),
+						 page->world->pki->blocklist);
+	bool ends = error == CERT_BLOCKED || page->world->config->pki.disconnect_invalid;
+
+	if (error != CERT_OK)
+		why_line(page, ends ? "no" : "-", "peer certificate", "%.80s: %s", cert->name,
+			 cert_error_text(error));
+	else
+		why_line(page, "ok", "peer certificate",
+			 "%.80s, %u groups, valid for %" PRId64 " more days", cert->name,
+			 cert->group_count, admin_days_left(cert, why_wall_s(page)));
+}
+
+bool why_check_host(struct page *page, struct node_tunnel_view *view)
+{
+	struct node_host_view host;
+	bool tunnel;
+
+	node_query_host(page->node, &page->hop, &host);
+	check_known(page, &host);
+	tunnel = check_tunnel(page, &host, view);
+	check_relays(page);
+	check_pending(page, &host);
+	if (tunnel)
+		check_peer_cert(page, view->cert);
+	return tunnel;
+}

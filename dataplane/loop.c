@@ -95,7 +95,10 @@ static void gather_learn(struct worker *w)
 		g->on = true;
 		g->mean16 = 16 * GATHER_RUNS; /* it gets some turns to show that it pays */
 	}
-	g->on = g->on && g->mean16 >= 16 * GATHER_GO_ON;
+	if (g->on && g->mean16 < 16 * GATHER_GO_ON) {
+		g->on = false;
+		g->mean16 = 0; /* turns that do not wait have to show a flood again */
+	}
 	g->runs = g->bytes = 0;
 }
 

@@ -119,7 +119,7 @@ static struct host_entry *gateway_host(struct worker *w, const struct next_hop *
 		struct route_gateway *gateway =
 			&hop->gateways[(hop->chosen + i) % hop->gateway_count];
 		struct host_entry *host = hostmap_by_addr(w->map, &gateway->to.addr);
-		const struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;
+		const struct tunnel *tunnel = host ? host_tunnel(host) : NULL;
 
 		if (tunnel && atomic_load_explicit(&tunnel->unanswered, memory_order_relaxed) == 0)
 			return host;
@@ -158,7 +158,7 @@ static enum drop outbound_judge(struct worker *w, uint8_t *packet, uint32_t leng
 
 	struct host_entry *host =
 		hop.gateway_count > 1 ? gateway_host(w, &hop) : hostmap_by_addr(w->map, &hop.addr);
-	struct tunnel *tunnel = host ? RCU_READ(host->tunnel) : NULL;
+	struct tunnel *tunnel = host ? host_tunnel(host) : NULL;
 	if (!tunnel)
 		return punt_waiting(w, &hop, packet, length, vnet);
 	/*

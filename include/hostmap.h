@@ -43,6 +43,7 @@ struct host_entry {
 	struct cds_lfht_node node;
 	struct addr addr;
 	struct tunnel *tunnel; /* RCU; NULL: punt the run to control */
+	struct tunnel *next;   /* RCU; unconfirmed, beside tunnel; NULL: none. See host_tunnel() */
 	/*
 	 * Bit i: runs that worker i punted for this host may still be with control, so worker i
 	 * leaves its tun queue standing. Control sets it, worker i clears it on ORDER_RESUME_END.
@@ -59,6 +60,18 @@ _Static_assert(QUEUES_MAX <= 64, "host_entry.held_queues has a bit per queue");
 struct index_entry *hostmap_by_index(struct hostmap *map, uint32_t index);
 /* NULL: no packet for it has come by, and it has no tunnel. */
 struct host_entry *hostmap_by_addr(struct hostmap *map, const struct addr *addr);
+/*
+ * The tunnel for what goes to host now; NULL: none, punt. A peer that has lost its tunnel makes a
+ * new one, and its first packet over that is often answered before control has heard of it: an
+ * answer over the old one would be lost. So workers turn to the next tunnel as soon as one of them
+ * has seen something authentic on it (PROTOCOL.md 2.11), and control makes it the first after that.
+ */
+static inline struct tunnel *host_tunnel(const struct host_entry *host)
+{
+	struct tunnel *tunnel = RCU_READ(host->tunnel), *next = RCU_READ(host->next);
+
+	return tunnel && next && tunnel_proved(next) ? next : tunnel;
+}
 /* The published tunnel named by id, or NULL when it has gone: published by hostmap_index_publish,
  * gone with hostmap_index_remove. Callable by workers and control. */
 struct tunnel *hostmap_by_id(struct hostmap *map, struct tunnel_id id);

@@ -132,4 +132,11 @@ enum tunnel_event_bit {
 	TUNNEL_EVENT_COUNTER = 4
 };
 
+/* Something authentic has come over it, whether or not control has heard of that. */
+static inline bool tunnel_proved(const struct tunnel *tunnel)
+{
+	return atomic_load(&tunnel->state) == TUNNEL_CONFIRMED ||
+	       (atomic_load(&tunnel->event_in_flight) & TUNNEL_EVENT_CONFIRMED);
+}
+
 #endif

@@ -121,7 +121,20 @@ static void resume_runs(struct tunnels *tunnels, struct peer_host *host)
 	end_hold(tunnels, host);
 }
 
-void tunnels_publish_host(struct tunnels *tunnels, struct peer_host *host)
+/* The newest unconfirmed tunnel stands by: see host_tunnel(). */
+static void publish_next(struct tunnels *tunnels, struct peer_host *host)
+{
+	struct host_entry *entry = hostmap_by_addr(tunnels->map, &host->addr);
+	struct tunnel *next = NULL;
+
+	for (const struct host_link *link = host->links; link && !next; link = link->next)
+		if (link->record->state == RECORD_UNCONFIRMED && link->record != host->primary)
+			next = link->record->tunnel;
+	if (entry->next != next)
+		RCU_PUBLISH(entry->next, next);
+}
+
+static void publish_primary(struct tunnels *tunnels, struct peer_host *host)
 {
 	struct tunnel_record *before = host->primary, *primary = choose_primary(host);
 	struct host_entry *entry;
@@ -147,6 +160,13 @@ void tunnels_publish_host(struct tunnels *tunnels, struct peer_host *host)
 	tunnels->attend(tunnels, host);
 	if (!before)
 		resume_runs(tunnels, host);
+}
+
+void tunnels_publish_host(struct tunnels *tunnels, struct peer_host *host)
+{
+	publish_primary(tunnels, host);
+	if (host->primary)
+		publish_next(tunnels, host);
 }
 
 static void unlink_from_host(struct host_link *link)

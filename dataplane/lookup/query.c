@@ -88,7 +88,7 @@ static bool punch_permitted(struct host_entry *host, uint64_t now_ns)
 
 static bool is_direct(const struct host_entry *host)
 {
-	const struct tunnel *tunnel = RCU_READ(host->tunnel);
+	const struct tunnel *tunnel = host_tunnel(host);
 
 	return !tunnel || RCU_READ(tunnel->remote);
 }
@@ -116,6 +116,6 @@ bool query_answer(struct hostmap *map, const struct tunnel *asker, const struct 
 		return true;
 	answer->limited = !punch_permitted(about, now_ns);
 	if (!answer->limited)
-		answer->target = RCU_READ(about->tunnel);
+		answer->target = host_tunnel(about);
 	return true;
 }

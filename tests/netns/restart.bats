@@ -49,6 +49,15 @@ heal() {
 	tunnel_wait a 5
 }
 
+# A first packet that is answered by the old tunnel is lost, and a SYN waits for a second.
+@test "one side has lost its tunnel: the answer to its first packet comes" {
+	nodes_make "$M57" "$M57"
+	for _ in {1..20}; do
+		in_ns a "$B/m57ctl" -socket "$PAIR_DIR/a.sock" close-tunnel -local-only "${OVERLAY[b]}"
+		ping_overlay a
+	done
+}
+
 @test "the underlay address changes: the tunnel follows" {
 	nodes_make "$M57" "$M57"
 	ip -n "${NS[a]}" addr del 192.0.2.1/24 dev veth0

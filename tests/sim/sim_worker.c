@@ -357,8 +357,9 @@ void sim_send(struct sim_node *node, uint32_t queue, uint32_t host, uint64_t num
 	memcpy(packet, &node->id, 4);
 	memcpy(packet + 4, &host, 4);
 	memcpy(packet + 8, &number, 8);
-	if (entry && entry->tunnel && !(atomic_load(&entry->held_queues) & 1ull << queue)) {
-		seal_and_send(node, entry->tunnel, WIRE_MESSAGE, NULL, packet, sizeof(packet));
+	struct tunnel *tunnel = entry ? host_tunnel(entry) : NULL;
+	if (tunnel && !(atomic_load(&entry->held_queues) & 1ull << queue)) {
+		seal_and_send(node, tunnel, WIRE_MESSAGE, NULL, packet, sizeof(packet));
 		return;
 	}
 	node->waiting_sent[queue]++;

@@ -218,6 +218,13 @@ static struct tunnel *primary(struct bench *bench)
 	return entry ? entry->tunnel : NULL;
 }
 
+static struct tunnel *next(struct bench *bench)
+{
+	struct addr addr = peer_addr();
+
+	return hostmap_by_addr(bench->map, &addr)->next;
+}
+
 /* --- indexes -----------------------------------------------------------------------------------
  */
 
@@ -468,6 +475,8 @@ Test(node, unconfirmed_beside_live)
 	bench->call_count = 0;
 	peer_begins(bench, 11);
 	cr_assert_eq(primary(bench), live);
+	cr_assert_neq(next(bench), NULL);
+	cr_assert_neq(next(bench), live);
 	cr_assert_eq(tests_sent(bench), 1, "at once");
 	pass(bench, 99);
 	cr_assert_eq(tests_sent(bench), 1);
@@ -483,6 +492,29 @@ Test(node, unconfirmed_beside_live)
 	cr_assert_eq(node_tunnel_count(bench->node), 1);
 	cr_assert_eq(tests_sent(bench), 4);
 	cr_assert_eq(primary(bench), live);
+	cr_assert_null(next(bench), "it has gone");
+	bench_free(bench);
+}
+
+Test(node, the_newest_unconfirmed_stands_by_until_it_leads)
+{
+	struct bench *bench = bench_make(1);
+	struct tunnel *first, *second, *third;
+
+	peer_begins(bench, 10);
+	first = primary(bench);
+	cr_assert_null(next(bench), "the only one is no next one");
+	node_on_confirmed(bench->node, first->id, &peer_at);
+	atomic_store(&first->last_in_ns, bench->now_ns + 10000000000); /* not silent */
+	peer_begins(bench, 11);
+	second = next(bench);
+	peer_begins(bench, 12);
+	third = next(bench);
+	cr_assert(second && third && second != third);
+	cr_assert_eq(primary(bench), first);
+	node_on_confirmed(bench->node, third->id, &peer_at);
+	cr_assert_eq(primary(bench), third);
+	cr_assert_eq(next(bench), second);
 	bench_free(bench);
 }
 

@@ -334,6 +334,41 @@ Test(outbound_road, a_run_without_a_tunnel_waits_with_control)
 	rig_destroy(rig);
 }
 
+static uint32_t index_of_one(struct rig *rig)
+{
+	rig_forget(rig);
+	send_udp(rig, 1, 99, 100);
+	train_close(&rig->w);
+	cr_assert_eq(rig->io.sent_count, 1);
+	return wire_remote_index(rig->io.sent[0].bytes);
+}
+
+/* The peer has lost its tunnel and made another: the answer to its first packet goes over that. */
+Test(outbound_road, a_next_tunnel_serves_as_soon_as_something_has_come_over_it)
+{
+	struct rig *rig = rig_create(true);
+	struct addr to = addr_from_v4(0x0a000001);
+	struct tunnel *next = rig_tunnel(rig, 1, &to);
+	struct host_entry *host = hostmap_by_addr(rig->map, &to);
+
+	next->state = TUNNEL_UNCONFIRMED;
+	RCU_PUBLISH(host->tunnel, rig->tunnel);
+	RCU_PUBLISH(host->next, next);
+	cr_expect_eq(index_of_one(rig), RIG_PEER_INDEX, "a stage 1 alone turns nothing");
+	inbound_alive(&rig->w, next, &rig->peer);
+	cr_expect_eq(index_of_one(rig), RIG_PEER_INDEX + 1, "control has done nothing yet");
+	next->event_in_flight = 0;
+	next->state = TUNNEL_CONFIRMED;
+	cr_expect_eq(index_of_one(rig), RIG_PEER_INDEX + 1);
+	RCU_PUBLISH(host->tunnel, NULL);
+	rig_forget(rig);
+	send_udp(rig, 1, 99, 100);
+	cr_expect_eq(rig->io.punt_count, 1, "no tunnel: runs may be waiting, which are older");
+	RCU_PUBLISH(host->tunnel, rig->tunnel);
+	RCU_PUBLISH(host->next, NULL);
+	rig_destroy(rig);
+}
+
 Test(outbound_road, control_is_told_once_that_a_tunnel_is_used)
 {
 	struct rig *rig = rig_create(true);
@@ -527,8 +562,11 @@ Test(outbound_road, a_worker_from_start_to_end)
 	rig_destroy(rig);
 }
 
-/* Turns that waited for more, when each turn finds per_turn packets of bytes. */
-static uint32_t gathered_of(uint32_t per_turn, uint32_t bytes, bool ends)
+/*
+ * Turns that waited for more, when each turn finds per_turn packets of bytes, or one when it is one
+ * of those behind slow_after.
+ */
+static uint32_t gathered_of(uint32_t per_turn, uint32_t bytes, bool ends, uint32_t slow_after)
 {
 	struct rig *rig = rig_create(true);
 	static uint8_t packet[4096];
@@ -546,6 +584,7 @@ static uint32_t gathered_of(uint32_t per_turn, uint32_t bytes, bool ends)
 	rig->io.event_count = 201;
 	rig->io.per_turn = per_turn;
 	rig->io.ends = ends;
+	rig->io.slow_after = slow_after;
 	worker_main(&rig->w);
 	cr_expect_eq(rig_stat(rig, STAT_GATHERS), rig->io.gathered);
 	cr_expect_eq(rig->io.released, 200);
@@ -557,7 +596,7 @@ static uint32_t gathered_of(uint32_t per_turn, uint32_t bytes, bool ends)
 
 static uint32_t gathered(uint32_t per_turn, uint32_t bytes)
 {
-	return gathered_of(per_turn, bytes, false);
+	return gathered_of(per_turn, bytes, false, 0);
 }
 
 Test(outbound_road, only_a_flood_of_small_packets_is_waited_for)
@@ -566,7 +605,8 @@ Test(outbound_road, only_a_flood_of_small_packets_is_waited_for)
 	cr_expect_eq(gathered(1, 64), 0, "a packet a turn is no flood");
 	cr_expect_eq(gathered(3, 64), 0);
 	cr_expect_eq(gathered(8, 3000), 0, "super-packets are worth a turn each");
-	cr_expect_eq(gathered_of(8, 64, true), 0, "nothing is received during a wait");
+	cr_expect_eq(gathered_of(8, 64, true, 0), 0, "nothing is received during a wait");
+	cr_expect_lt(gathered_of(8, 64, false, 100), 50, "of 113 turns: the flood has ended");
 }
 
 /* A packet a turn, and in the end the order to stop. */

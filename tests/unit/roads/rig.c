@@ -32,7 +32,10 @@ void io_turn(struct io *io, bool sleep)
 
 bool io_next(struct io *io, struct io_event *event)
 {
-	if (io->event_head == io->event_count || (io->per_turn && io->taken == io->per_turn))
+	bool slow = io->slow_after && io->event_head >= io->slow_after;
+	uint32_t most = slow ? 1 : io->per_turn;
+
+	if (io->event_head == io->event_count || (most && io->taken >= most))
 		return false;
 	io->taken++;
 	*event = io->events[io->event_head++];

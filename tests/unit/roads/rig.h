@@ -50,8 +50,9 @@ struct io {
 
 	struct io_event events[256]; /* what io_next() hands out, for worker_main() */
 	uint32_t event_head, event_count;
-	uint32_t per_turn; /* at most so many a turn; 0: all */
-	uint32_t taken;    /* in this turn */
+	uint32_t per_turn;   /* at most so many a turn; 0: all */
+	uint32_t slow_after; /* so many in all, one a turn; 0: never */
+	uint32_t taken;      /* in this turn */
 	uint32_t slept, gathered, polled, released;
 	bool ends;      /* each turn has an empty datagram */
 	bool held_over; /* a turn has ended with a write slot still held */

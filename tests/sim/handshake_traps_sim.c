@@ -51,6 +51,34 @@ Test(sim_handshake, stage_1_older_than_the_tunnel)
 }
 
 /*
+ * Whoever has recorded a stage 1 can send it from anywhere: there goes a handshake of ours too,
+ * for the host may have restarted there, but no more than twice, however often ours is sent.
+ */
+static void old_stage_1_from_elsewhere(struct sim *sim)
+{
+	struct endpoint victim = sim_endpoint(99, 4242);
+	uint8_t recorded[HANDSHAKE_BYTES_MAX];
+	size_t length;
+
+	pair_start(sim, false);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, SIM_S);
+	length = copied_stage_1(sim, A, 1, recorded);
+	sim_kill_node(A);
+	sim_transmit(sim, &victim, &B->endpoint, recorded, (uint32_t)length);
+	for (uint64_t i = 0; i < 100; i++, sim_run(sim, 100 * SIM_MS))
+		sim_send(B, 0, 1, 100 + i);
+	cr_assert_geq(B->drops[DROP_HANDSHAKE_STALE], 1);
+	cr_assert_gt(sim_count(sim, &B->endpoint, &A->endpoint, WIRE_HANDSHAKE, 1), 4);
+	cr_assert_eq(sim_count(sim, &B->endpoint, &victim, WIRE_HANDSHAKE, 1), 2);
+}
+
+Test(sim_handshake, old_stage_1_from_elsewhere)
+{
+	sim_seeds(4, old_stage_1_from_elsewhere);
+}
+
+/*
  * Somebody says an old stage 1 again and again, each a little different: neither the log nor the
  * tunnel's peer hears of all of them.
  */

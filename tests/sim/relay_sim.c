@@ -449,6 +449,10 @@ static void lies(struct sim *sim)
 		     DROP_RELAY_INVALID);
 	cr_assert(node_query_relay(relay->node, &b->addr, 0, &view));
 	cr_expect_neq(view.remote_index, 666);
+	cr_expect_eq(told(relay, b, RELAY_RESPONSE, a->addr, b->addr, view.local_index, 0),
+		     DROP_RELAY_INVALID, "an entry without an index");
+	cr_expect_eq(told(b, a, RELAY_REQUEST, a->addr, b->addr, 5, 0), DROP_RELAY_REFUSED,
+		     "through a relay to a relay");
 	talk(sim, &net, SIM_S);
 	talk_until_heard(sim, &net, 200 * SIM_MS);
 }

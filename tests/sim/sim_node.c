@@ -372,10 +372,13 @@ void sim_relay(struct sim_node *node, struct sim_node *relay)
 void sim_opened(struct sim_node *node, struct sim_node *peer, enum wire_type wire,
 		const uint8_t *bytes, size_t length)
 {
+	static const struct endpoint nowhere;
 	struct tunnel *tunnel = sim_primary(node, peer->id);
 
 	cr_assert(tunnel);
-	node_on_opened(node->node, 0, tunnel->id, &tunnel->remote->to, 0, wire, bytes, length);
+	/* without a remote it came through a relay: the index of which entry, nobody asks */
+	node_on_opened(node->node, 0, tunnel->id, tunnel->remote ? &tunnel->remote->to : &nowhere,
+		       !tunnel->remote, wire, bytes, length);
 	sim_node_reap(node);
 }
 

@@ -107,7 +107,9 @@ static int listen_at(struct dns *dns, const struct dns_options *options, char er
 		fd = socket_open(options);
 		if (fd < 0) {
 			snprintf(error, ERROR_LINE_MAX,
-				 "lighthouse.dns: no answers are given at %s: %s",
+				 "lighthouse.dns: no answers are given at %s: %s; set "
+				 "lighthouse.dns.host and lighthouse.dns.port to an address of "
+				 "this host that is free, and reload",
 				 endpoint_format(&at, text), strerror(-fd));
 			return fd;
 		}
@@ -123,7 +125,9 @@ static int listen_at(struct dns *dns, const struct dns_options *options, char er
 static int no_place(const struct dns_options *options, int err, const char *why,
 		    char error[ERROR_LINE_MAX])
 {
-	snprintf(error, ERROR_LINE_MAX, "lighthouse.dns: no answers are given at %.253s:%u: %s",
+	snprintf(error, ERROR_LINE_MAX,
+		 "lighthouse.dns: no answers are given at %.253s:%u: %s; give an "
+		 "address instead of the name, or reload when it can be looked up",
 		 options->name, options->port, why);
 	return err;
 }

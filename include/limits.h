@@ -73,6 +73,12 @@
 #define UNCONFIRMED_MAX          1024
 #define UNCONFIRMED_PER_HOST_MAX 16 /* so that one copied certificate cannot use them up */
 /*
+ * Stage 1 with a lawful certificate that are told in the log. Anybody who has seen the certificate
+ * can make them; a gateway whose peers all come back at once tells each.
+ */
+#define HANDSHAKE_LOG_PER_SECOND 20
+#define HANDSHAKE_LOG_BURST      5000
+/*
  * Stage 1 worked on. What bounds the cost is control's share of time (control/handshake_queue.h);
  * this is above what one CPU can do, and bounds what a simulated or a very fast node keeps.
  */

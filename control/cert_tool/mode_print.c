@@ -172,18 +172,10 @@ static void cert_print_json(const struct cert *cert)
 
 static int block_print(const struct pem_block *block, bool json)
 {
-	enum cert_error error;
 	struct cert *cert;
 
-	if (strcmp(block->banner, PEM_CERTIFICATE_V2) == 0)
-		return tool_error("error while unmarshaling cert: %s",
-				  cert_error_text(CERT_UNSUPPORTED_VERSION));
-	if (strcmp(block->banner, PEM_CERTIFICATE) != 0)
-		return tool_error("error while unmarshaling cert: bytes did not contain a proper "
-				  "nebula certificate banner");
-	error = cert_decode(CERT_VERSION_1, block->bytes, block->len, &cert);
-	if (error != CERT_OK)
-		return tool_error("error while unmarshaling cert: %s", cert_error_text(error));
+	if (tool_cert_decode(block, "unmarshaling cert", &cert) != 0)
+		return 1;
 	if (json)
 		cert_print_json(cert);
 	else

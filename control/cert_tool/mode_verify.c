@@ -14,15 +14,8 @@ static int block_verify(const struct ca_pool *pool, const struct pem_block *bloc
 	enum cert_error error;
 	struct cert *cert;
 
-	if (strcmp(block->banner, PEM_CERTIFICATE_V2) == 0)
-		return tool_error("error while parsing crt: %s",
-				  cert_error_text(CERT_UNSUPPORTED_VERSION));
-	if (strcmp(block->banner, PEM_CERTIFICATE) != 0)
-		return tool_error("error while parsing crt: bytes did not contain a proper nebula "
-				  "certificate banner");
-	error = cert_decode(CERT_VERSION_1, block->bytes, block->len, &cert);
-	if (error != CERT_OK)
-		return tool_error("error while parsing crt: %s", cert_error_text(error));
+	if (tool_cert_decode(block, "parsing crt", &cert) != 0)
+		return 1;
 	error = ca_pool_verify(pool, cert, time(NULL), NULL, NULL, detail);
 	cert_unref(cert);
 	if (error != CERT_OK)

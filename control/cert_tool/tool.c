@@ -128,6 +128,23 @@ int tool_read_block(const char *flag, const char *path, const char *wanted, cons
 	return err;
 }
 
+int tool_cert_decode(const struct pem_block *block, const char *doing, struct cert **cert)
+{
+	enum cert_error error;
+
+	if (strcmp(block->banner, PEM_CERTIFICATE_V2) == 0)
+		return tool_error("error while %s: %s", doing,
+				  cert_error_text(CERT_UNSUPPORTED_VERSION));
+	if (strcmp(block->banner, PEM_CERTIFICATE) != 0)
+		return tool_error("error while %s: bytes did not contain a proper nebula "
+				  "certificate banner",
+				  doing);
+	error = cert_decode(CERT_VERSION_1, block->bytes, block->len, cert);
+	if (error != CERT_OK)
+		return tool_error("error while %s: %s", doing, cert_error_text(error));
+	return 0;
+}
+
 int tool_check_absent(const char *path, const char *what)
 {
 	struct stat status;

@@ -57,6 +57,12 @@ int tool_check_choices(const struct tool_choices *choices);
 int tool_read_block(const char *flag, const char *path, const char *wanted, const char *described,
 		    struct pem_block *block);
 
+/*
+ * The certificate of a block, a reference of the caller's; doing is "parsing crt", for the error
+ * line. Returns 0, or 1 after that line.
+ */
+int tool_cert_decode(const struct pem_block *block, const char *doing, struct cert **cert);
+
 /* Two new files, or none: the first is removed again when the second fails. */
 struct new_file {
 	const char *path;

@@ -247,11 +247,11 @@ static void free_list(struct name *list, uint32_t count)
 	free(list);
 }
 
-static struct name *copy_list(const struct name_options *options)
+static struct name *copy_list(const struct name_options *options, uint32_t count)
 {
-	struct name *list = calloc(options->count + 1, sizeof(*list));
+	struct name *list = calloc(count + 1, sizeof(*list));
 
-	for (uint32_t i = 0; list && i < options->count; i++) {
+	for (uint32_t i = 0; list && i < count; i++) {
 		list[i].text = strdup(options->list[i].text);
 		list[i].port = options->list[i].port;
 		list[i].host = options->list[i].host;
@@ -294,8 +294,8 @@ static void inherit(struct node *node, struct name *list, uint32_t count)
 int names_reconfigure(struct node *node, const struct name_options *options)
 {
 	struct names *names = &node->names;
-	struct name *before = names->list, *list = copy_list(options);
-	uint32_t count = names->count;
+	uint32_t count = names->count, next = node->outside->resolve ? options->count : 0;
+	struct name *before = names->list, *list = copy_list(options, next);
 	struct peer_host *host;
 
 	if (!list)
@@ -304,10 +304,10 @@ int names_reconfigure(struct node *node, const struct name_options *options)
 		if (before[i].state == NAME_ASKED)
 			node->outside->resolve_cancel(node->outside->context,
 						      id_of(names, &before[i]));
-	inherit(node, list, options->count);
+	inherit(node, list, next);
 	names->first_id += count;
 	names->list = list;
-	names->count = node->outside->resolve ? options->count : 0;
+	names->count = next;
 	names->asked = 0;
 	names->cadence_ns = options->cadence_ns;
 	names->timeout_ns = options->timeout_ns;

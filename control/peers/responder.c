@@ -153,6 +153,22 @@ static int install(struct node *node, const struct machine_peer *peer, struct tu
 	return 0;
 }
 
+static void log_answered(struct node *node, const struct machine_peer *peer, uint32_t index,
+			 const struct endpoint *source, const struct relay *relay)
+{
+	char from[ORIGIN_TEXT_MAX];
+	struct peer_text text;
+
+	node_peer_text(peer->cert, &text);
+	NODE_LOG(node, OUTSIDE_INFO, "Handshake message sent", FIELD_TEXT("vpnAddrs", text.addrs),
+		 FIELD_TEXT("udpAddr", node_origin_text(source, relay, from)),
+		 FIELD_TEXT("certName", peer->cert->name),
+		 FIELD_NUMBER("certVersion", peer->cert->version),
+		 FIELD_TEXT("fingerprint", text.fingerprint), FIELD_TEXT("issuer", text.issuer),
+		 FIELD_NUMBER("initiatorIndex", peer->index), FIELD_NUMBER("responderIndex", index),
+		 FIELD_NUMBER("handshake.stage", 2), FIELD_TEXT("handshake.style", "ix_psk0"));
+}
+
 static enum machine_status answer(struct node *node, struct machine *machine, uint32_t queue,
 				  const struct endpoint *source, struct relay *relay,
 				  const struct machine_peer *peer,
@@ -173,7 +189,9 @@ static enum machine_status answer(struct node *node, struct machine *machine, ui
 		hostmap_index_remove(node->tunnels.map, index);
 		goto out;
 	}
-	log_received(node, peer, source, relay, OUTSIDE_INFO, "Handshake message received");
+	bool say = rate_take(&node->handshake_log, node_now_ns(node));
+	if (say)
+		log_received(node, peer, source, relay, OUTSIDE_INFO, "Handshake message received");
 
 	struct tunnel_facts facts = {
 		.own = node->pki->v1.cert,
@@ -192,16 +210,8 @@ static enum machine_status answer(struct node *node, struct machine *machine, ui
 	}
 
 	PROBE(handshake, 0, index, 0);
-	char from[ORIGIN_TEXT_MAX];
-	struct peer_text text;
-	node_peer_text(peer->cert, &text);
-	NODE_LOG(node, OUTSIDE_INFO, "Handshake message sent", FIELD_TEXT("vpnAddrs", text.addrs),
-		 FIELD_TEXT("udpAddr", node_origin_text(source, relay, from)),
-		 FIELD_TEXT("certName", peer->cert->name),
-		 FIELD_NUMBER("certVersion", peer->cert->version),
-		 FIELD_TEXT("fingerprint", text.fingerprint), FIELD_TEXT("issuer", text.issuer),
-		 FIELD_NUMBER("initiatorIndex", peer->index), FIELD_NUMBER("responderIndex", index),
-		 FIELD_NUMBER("handshake.stage", 2), FIELD_TEXT("handshake.style", "ix_psk0"));
+	if (say)
+		log_answered(node, peer, index, source, relay);
 out:
 	sodium_memzero(e_private, sizeof(e_private));
 	sodium_memzero(&keys, sizeof(keys));

@@ -112,6 +112,31 @@ Test(sim_handshake, old_stage_1_flood)
 	sim_seeds(2, old_stage_1_flood);
 }
 
+/* The same with a copied certificate and a new Time each: a log of bounded growth. */
+static void copied_certificate_flood(struct sim *sim)
+{
+	struct endpoint attacker = sim_endpoint(66, 666);
+	uint8_t stage1[HANDSHAKE_BYTES_MAX];
+	uint64_t lines;
+
+	pair_start(sim, false);
+	lines = B->log_lines[OUTSIDE_INFO];
+	for (uint64_t i = 0; i < HANDSHAKE_LOG_BURST + 2000; i++) {
+		size_t length = copied_stage_1(sim, A, 1 + i, stage1);
+
+		sim_inject(sim, &attacker, &B->endpoint, stage1, length, 0);
+		sim_run(sim, SIM_MS / 2);
+	}
+	cr_assert_geq(B->log_lines[OUTSIDE_INFO] - lines, 2 * HANDSHAKE_LOG_BURST);
+	cr_assert_leq(B->log_lines[OUTSIDE_INFO] - lines,
+		      2 * (HANDSHAKE_LOG_BURST + 4 * HANDSHAKE_LOG_PER_SECOND + 1));
+}
+
+Test(sim_handshake, copied_certificate_flood)
+{
+	sim_seeds(1, copied_certificate_flood);
+}
+
 /* Fresh stage 1 with the victim's certificate, 32 a second, from elsewhere, far in the future. */
 static void copied_certificate(struct sim *sim)
 {

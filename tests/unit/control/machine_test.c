@@ -173,6 +173,23 @@ static size_t stage1_of(struct party *party, const struct payload *payload, uint
 	return 16 + NOISE_1_OVERHEAD + length;
 }
 
+/* With cert in place of the party's own. */
+static size_t stage1_with(struct party *party, const struct cert *cert, uint8_t *out)
+{
+	uint8_t *bytes;
+	size_t length;
+
+	cr_assert_eq(cert_encode_handshake(cert, &bytes, &length), 0);
+	struct payload payload = {.cert = bytes,
+				  .cert_length = length,
+				  .initiator_index = 5,
+				  .time = 1,
+				  .cert_version = 1};
+	length = stage1_of(party, &payload, out);
+	free(bytes);
+	return length;
+}
+
 struct payload_case {
 	const char *name;
 	bool no_cert, whole_cert; /* whole: with its public key inside (trap 18) */
@@ -221,7 +238,7 @@ Test(machine, payload_rules)
 Test(machine, certificate_of_another)
 {
 	struct party initiator, responder;
-	uint8_t packet[4096], *bytes;
+	uint8_t packet[4096];
 	struct prefix network = prefix_of("10.42.0.9/16");
 	struct cert wanted = {.networks = &network,
 			      .network_count = 1,
@@ -234,16 +251,9 @@ Test(machine, certificate_of_another)
 	parties(&initiator, &responder);
 	memcpy(wanted.issuer, initiator.pki.v1.cert->issuer, sizeof(wanted.issuer));
 	victim = cert_made(wanted); /* its key is host1's */
-	cr_assert_eq(cert_encode_handshake(victim, &bytes, &length), 0);
-	struct payload payload = {.cert = bytes,
-				  .cert_length = length,
-				  .initiator_index = 5,
-				  .time = 1,
-				  .cert_version = 1};
-	length = stage1_of(&initiator, &payload, packet);
+	length = stage1_with(&initiator, victim, packet);
 	cr_assert_eq(answer(&responder, packet, length), MACHINE_CERTIFICATE);
 	cr_assert_eq(responder.peer.error, CERT_BAD_SIGNATURE);
-	free(bytes);
 	cert_unref(victim);
 	party_free(&initiator);
 	party_free(&responder);
@@ -264,22 +274,15 @@ Test(machine, too_many_addresses)
 	for (uint32_t i = 0; i <= PEER_ADDRS_MAX; i++)
 		networks[i] = (struct prefix){addr_from_v4(0x0a2a0001 + i), 112};
 	for (uint16_t count = PEER_ADDRS_MAX; count <= PEER_ADDRS_MAX + 1; count++) {
-		uint8_t packet[4096], *bytes;
+		uint8_t packet[4096];
 		struct cert *many;
 		size_t length;
 
 		wanted.network_count = count;
 		many = cert_made(wanted);
-		cr_assert_eq(cert_encode_handshake(many, &bytes, &length), 0);
-		struct payload payload = {.cert = bytes,
-					  .cert_length = length,
-					  .initiator_index = 5,
-					  .time = 1,
-					  .cert_version = 1};
-		length = stage1_of(&initiator, &payload, packet);
+		length = stage1_with(&initiator, many, packet);
 		(void)answer(&responder, packet, length);
 		cr_assert_eq(responder.peer.error == CERT_TOO_MANY, count > PEER_ADDRS_MAX);
-		free(bytes);
 		cert_unref(many);
 	}
 	party_free(&initiator);

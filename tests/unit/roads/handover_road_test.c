@@ -223,20 +223,27 @@ Test(handover_road, control_is_told_once_of_mixed_trains_that_are_authentic)
 	rig_destroy(rig);
 }
 
+/* A tunnel with a window for each of two workers, to 10.0.0.3, and a packet from there. */
+static void spread_tunnel(struct rig *rig, uint8_t *packet, uint32_t *length)
+{
+	struct addr three = addr_from_v4(0x0a000003);
+
+	*length = packet_build(packet, &(struct packet){.version = 4,
+							.protocol = IPPROTO_TCP,
+							.source = 3,
+							.tcp_flags = TCP_ACK,
+							.payload_bytes = 60});
+	cr_assert_eq(hostmap_spread(rig->map, 2), 0);
+	cr_assert_not_null(rig_tunnel(rig, 1, &three)->windows);
+}
+
 Test(handover_road, each_owner_has_a_replay_window_and_a_packet_always_the_same)
 {
 	struct rig *rig = rig_of(2);
-	struct addr three = addr_from_v4(0x0a000003);
 	uint8_t packet[200];
-	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
-								.protocol = IPPROTO_TCP,
-								.source = 3,
-								.tcp_flags = TCP_ACK,
-								.payload_bytes = 60});
+	uint32_t length;
 
-	cr_assert_eq(hostmap_spread(rig->map, 2), 0);
-	struct tunnel *tunnel = rig_tunnel(rig, 1, &three);
-	cr_assert_not_null(tunnel->windows);
+	spread_tunnel(rig, packet, &length);
 	/* our worker is far ahead; the other one's flow is not too old for that */
 	for (uint64_t counter = 3; counter <= 3 + 2 * REPLAY_WINDOW; counter += 2 * REPLAY_WINDOW) {
 		rig->label = (uint16_t)(label_owner(RIG_INDEX + 1, 2, 2) == rig->w.queue ? 2 : 1);
@@ -266,16 +273,10 @@ Test(handover_road, each_owner_has_a_replay_window_and_a_packet_always_the_same)
 Test(handover_road, what_has_no_label_counts_in_a_window_of_its_own)
 {
 	struct rig *rig = rig_of(2);
-	struct addr three = addr_from_v4(0x0a000003);
 	uint8_t packet[200];
-	uint32_t length = packet_build(packet, &(struct packet){.version = 4,
-								.protocol = IPPROTO_TCP,
-								.source = 3,
-								.tcp_flags = TCP_ACK,
-								.payload_bytes = 60});
+	uint32_t length;
 
-	cr_assert_eq(hostmap_spread(rig->map, 2), 0);
-	cr_assert_not_null(rig_tunnel(rig, 1, &three)->windows);
+	spread_tunnel(rig, packet, &length);
 	rig->label = WIRE_LABEL_NONE;
 	for (int i = 0; i < 2; i++) {
 		rig_add(rig, RIG_INDEX + 1, 9, packet, length);

@@ -162,7 +162,7 @@ Test(udp_setup, flows_of_one_tunnel_are_steered_by_label)
 		cr_assert_eq(got_by(&sockets, sender, packet, 32), (int)(index % 3), "%u", index);
 	}
 	/* and back again, while they are in use */
-	cr_assert_eq(steer_by(STEER_INDEX, sockets.fds[0], 3), 0);
+	cr_assert_eq(steer_by(STEER_INDEX, sockets.fds[0], 3, false), 0);
 	wire_write_labelled(packet, WIRE_MESSAGE, 1, 9, 3);
 	cr_expect_eq(got_by(&sockets, sender, packet, 32), 0);
 	close(sender);

@@ -89,7 +89,7 @@ static void sparse_choose(struct daemon *daemon)
 
 	if (!config->sparse_queue || config->routines != 1 || config->tun.disabled)
 		return;
-	daemon->sparse_program = sparse_program_load();
+	daemon->sparse_program = sparse_program_load(&sparse_share_default);
 	if (daemon->sparse_program < 0)
 		log_info("Flows that send little wait with the others: the kernel takes no program "
 			 "from us; run with CAP_BPF",

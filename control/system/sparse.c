@@ -19,7 +19,7 @@
 
 #include "limits.h"
 
-#define INSTRUCTIONS_MAX 250
+#define INSTRUCTIONS_MAX 250 /* a place fits a byte */
 #define FLOW_BITS        10
 _Static_assert(SPARSE_FLOWS == 1 << FLOW_BITS, "a place for each value of the hash's high bits");
 
@@ -224,14 +224,14 @@ static void find_counts(struct assembler *a, int map)
 }
 
 /* Behind a silence or a window counts begin anew; a bulk flow's only behind a silence. */
-static void begin_window(struct assembler *a)
+static void begin_window(struct assembler *a, const struct sparse_share *share)
 {
 	count_load(a, BPF_W, BPF_REG_5, COUNT(bulk));
-	jump_if(a, BPF_JLE, BPF_REG_2, SPARSE_SILENCE_NS, SAME_BURST);
+	jump_if(a, BPF_JLE, BPF_REG_2, share->silence_ns, SAME_BURST);
 	count_load(a, BPF_W, BPF_REG_3, COUNT(packets));
-	jump_if(a, BPF_JGT, BPF_REG_3, SPARSE_PACKETS, BEGIN);
+	jump_if(a, BPF_JGT, BPF_REG_3, share->packets, BEGIN);
 	count_load(a, BPF_W, BPF_REG_3, COUNT(bytes));
-	jump_if(a, BPF_JGT, BPF_REG_3, SPARSE_BYTES, BEGIN);
+	jump_if(a, BPF_JGT, BPF_REG_3, share->bytes, BEGIN);
 	change(a, BPF_MOV, BPF_REG_5, 0); /* what it sent last was little */
 	count_clear(a, COUNT(bulk));
 	jump(a, BEGIN);
@@ -241,7 +241,7 @@ static void begin_window(struct assembler *a)
 	count_load(a, BPF_DW, BPF_REG_4, COUNT(window_ns));
 	copy(a, BPF_REG_3, BPF_REG_7);
 	change_by(a, BPF_SUB, BPF_REG_3, BPF_REG_4);
-	jump_if(a, BPF_JLE, BPF_REG_3, SPARSE_WINDOW_NS, ADD);
+	jump_if(a, BPF_JLE, BPF_REG_3, share->window_ns, ADD);
 
 	label(a, BEGIN);
 	count_store(a, BPF_DW, COUNT(window_ns), BPF_REG_7);
@@ -250,22 +250,22 @@ static void begin_window(struct assembler *a)
 	label(a, ADD);
 }
 
-static void judge(struct assembler *a)
+static void judge(struct assembler *a, const struct sparse_share *share)
 {
 	count_load(a, BPF_W, BPF_REG_3, COUNT(packets));
-	jump_if(a, BPF_JGT, BPF_REG_3, SPARSE_BEYOND * SPARSE_PACKETS, BEYOND); /* no overflow */
+	jump_if(a, BPF_JGT, BPF_REG_3, SPARSE_BEYOND * share->packets, BEYOND); /* no overflow */
 	change(a, BPF_ADD, BPF_REG_3, 1);
 	count_store(a, BPF_W, COUNT(packets), BPF_REG_3);
 	count_load(a, BPF_W, BPF_REG_4, COUNT(bytes));
-	jump_if(a, BPF_JGT, BPF_REG_4, SPARSE_BEYOND * SPARSE_BYTES, BEYOND);
+	jump_if(a, BPF_JGT, BPF_REG_4, SPARSE_BEYOND * share->bytes, BEYOND);
 	change_by(a, BPF_ADD, BPF_REG_4, BPF_REG_1);
 	count_store(a, BPF_W, COUNT(bytes), BPF_REG_4);
 	jump_if(a, BPF_JNE, BPF_REG_5, 0, BULK);
-	jump_if(a, BPF_JGT, BPF_REG_4, SPARSE_BEYOND * SPARSE_BYTES, BEYOND);
-	jump_if(a, BPF_JGT, BPF_REG_3, SPARSE_PACKETS, SETTLED);
-	jump_if(a, BPF_JLE, BPF_REG_4, SPARSE_BYTES, SPARSE);
+	jump_if(a, BPF_JGT, BPF_REG_4, SPARSE_BEYOND * share->bytes, BEYOND);
+	jump_if(a, BPF_JGT, BPF_REG_3, share->packets, SETTLED);
+	jump_if(a, BPF_JLE, BPF_REG_4, share->bytes, SPARSE);
 	label(a, SETTLED); /* its last packet has left? */
-	jump_if(a, BPF_JLE, BPF_REG_2, SPARSE_SETTLE_NS, SPARSE);
+	jump_if(a, BPF_JLE, BPF_REG_2, share->settle_ns, SPARSE);
 
 	label(a, BEYOND);
 	emit(a, BPF_ST | BPF_MEM | BPF_W, BPF_REG_9, 0, COUNT(bulk), 1);
@@ -277,6 +277,14 @@ static void judge(struct assembler *a)
 	emit(a, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
+const struct sparse_share sparse_share_default = {
+	.packets = SPARSE_PACKETS,
+	.bytes = SPARSE_BYTES,
+	.window_ns = SPARSE_WINDOW_NS,
+	.silence_ns = SPARSE_SILENCE_NS,
+	.settle_ns = SPARSE_SETTLE_NS,
+};
+
 static int bpf(int command, union bpf_attr *attributes)
 {
 	int result = (int)syscall(SYS_bpf, command, attributes, sizeof(*attributes));
@@ -284,7 +292,7 @@ static int bpf(int command, union bpf_attr *attributes)
 	return result < 0 ? -errno : result;
 }
 
-int sparse_program_load(void)
+int sparse_program_load(const struct sparse_share *share)
 {
 	union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY,
 			      .key_size = sizeof(uint32_t),
@@ -298,8 +306,8 @@ int sparse_program_load(void)
 		return map_fd;
 	hash_flow(&a);
 	find_counts(&a, map_fd);
-	begin_window(&a);
-	judge(&a);
+	begin_window(&a, share);
+	judge(&a, share);
 	resolve(&a);
 
 	union bpf_attr program = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER,

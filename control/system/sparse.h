@@ -10,15 +10,14 @@
  *
  * How. The kernel asks a program of ours (eBPF, TUNSETSTEERINGEBPF) for the queue of each packet.
  * It keeps a count per flow, in SPARSE_FLOWS places by a keyed hash of addresses, protocol and
- * ports, and says SPARSE_QUEUE while the flow stays within SPARSE_PACKETS and SPARSE_BYTES in
- * SPARSE_WINDOW_NS.
+ * ports, and says SPARSE_QUEUE while the flow stays within its share of packets and bytes in each
+ * window.
  *
  * Order. A flow must not overtake itself. From the sparse queue to the bulk one it goes when its
- * last packet has had SPARSE_SETTLE_NS to leave, or when it is far beyond its share; back, only at
- * the end of a silence of SPARSE_SILENCE_NS before which it had sent no more than a sparse flow
- * may. So a transfer changes once, soon after it began, and one that sends in bursts stays where
- * it is. Two flows in one place are counted together: then a sparse one is bulk, as it would be
- * without all this.
+ * last packet has had time to leave, or when it is far beyond its share; back, only at the end of a
+ * silence before which it had sent no more than its share. So a transfer changes once, soon after
+ * it began, and one that sends in bursts stays where it is. Two flows in one place are counted
+ * together: then a sparse one is bulk, as it would be without all this.
  */
 #ifndef M57_SPARSE_H
 #define M57_SPARSE_H
@@ -28,11 +27,21 @@
 #define BULK_QUEUE   0
 #define SPARSE_QUEUE 1
 
+/* What makes a flow sparse: SPARSE_* of limits.h, but for tests. Times at most 2 s. */
+struct sparse_share {
+	int32_t packets, bytes; /* per window */
+	int32_t window_ns;
+	int32_t silence_ns; /* ends a burst */
+	int32_t settle_ns;  /* after which a packet has left */
+};
+
+extern const struct sparse_share sparse_share_default;
+
 /*
  * Loads the program, for a tun of two queues. A descriptor that the caller closes, once the device
  * has the program; or -errno: EPERM without CAP_BPF or CAP_SYS_ADMIN where
  * kernel.unprivileged_bpf_disabled forbids it, ENOSYS without eBPF.
  */
-int sparse_program_load(void);
+int sparse_program_load(const struct sparse_share *share);
 
 #endif

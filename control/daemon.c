@@ -39,7 +39,7 @@ struct daemon {
 	enum io_tier tier;
 	struct tun_device tun;
 	struct udp_sockets udp;
-	int sparse_program; /* for the tun; -1: sparse flows have no queue of their own */
+	int sparse_program;        /* for the tun; -1: sparse flows have no queue of their own */
 	struct snapshot *snapshot; /* until it is published, and again once the workers are gone */
 	struct control control;
 	bool has_control, has_signals;
@@ -160,7 +160,8 @@ static int tun_make(struct daemon *daemon)
 	struct tun_options options = {.name = config->tun.dev,
 				      .queues = daemon->udp.queues,
 				      .offloads = config->tun.use_offloads,
-				      .program = daemon->udp.sparse ? daemon->sparse_program : -1};
+				      .program =
+					      daemon->udp.sparse ? &daemon->sparse_program : NULL};
 	char error[ERROR_LINE_MAX] = "";
 
 	if (config->tun.disabled)
@@ -352,6 +353,7 @@ static void admin_make(struct daemon *daemon)
 		.device = device,
 		.offloads = daemon->offloads,
 		.tier = daemon->tier,
+		.sparse = daemon->udp.sparse,
 		.bound = daemon->udp.bound,
 		.started_ns = control->outside.now_ns(control),
 	};

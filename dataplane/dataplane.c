@@ -111,7 +111,7 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	if (!d)
 		return NULL;
 	d->queues = options->queues;
-	uint32_t windows = options->sparse                            ? 1
+	uint32_t windows = options->sparse                          ? 1
 			   : options->spread_flows && d->queues > 1 ? d->queues
 								    : 0;
 	for (uint32_t i = 0; i < d->queues; i++)

@@ -175,8 +175,7 @@ int tun_open(struct tun_device *device, const struct tun_options *options,
 		else if (mask && ioctl(fd, TUNSETOFFLOAD, mask) != 0)
 			goto err_offload;
 	}
-	if (options->program >= 0 &&
-	    ioctl(device->fds[0], TUNSETSTEERINGEBPF, &options->program) != 0)
+	if (options->program && ioctl(device->fds[0], TUNSETSTEERINGEBPF, options->program) != 0)
 		goto err_program;
 	device->index = if_nametoindex(device->name);
 	return 0;

@@ -37,8 +37,9 @@ struct udp_sockets {
 };
 
 /*
- * Opens and binds them; without steering there is no socket for sparse flows. A port that another program has is an error even though the sockets share
- * it among themselves. 0, or -errno with one line of cause and cure in error and nothing left open.
+ * Opens and binds them; without steering there is no socket for sparse flows. A port that another
+ * program has is an error even though the sockets share it among themselves. 0, or -errno with one
+ * line of cause and cure in error and nothing left open.
  */
 int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 	     char error[ERROR_LINE_MAX]);

@@ -167,8 +167,8 @@
 /*
  * A sparse flow (control/system/sparse.h): what a voice call, a shell, a game or a query sends, 13
  * Mbit/s at most; the acknowledgements of a transfer are more. Twice the window of silence ends a
- * burst. 200 us is a few times what a woken worker takes to send what it got; at SPARSE_BEYOND times
- * the share a flow that gives no such moment changes all the same.
+ * burst. 200 us is a few times what a woken worker takes to send what it got; at SPARSE_BEYOND
+ * times the share a flow that gives no such moment changes all the same.
  */
 #define SPARSE_FLOWS      1024 /* places that flows are counted in; power of two */
 #define SPARSE_PACKETS    32

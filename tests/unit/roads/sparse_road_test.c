@@ -1,6 +1,6 @@
 /*
- * sparse_road_test.c - the worker of sparse flows beside the other one: the label, the window of its
- * own, and who waits for whom (PROTOCOL.md 1.1, skew.h).
+ * sparse_road_test.c - the worker of sparse flows beside the other one: the label, the window of
+ * its own, and who waits for whom (PROTOCOL.md 1.1, skew.h).
  */
 #include <criterion/criterion.h>
 #include <stdlib.h>

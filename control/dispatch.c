@@ -64,12 +64,6 @@ static void trains_mixed(struct control *control)
 static void worker_ready(struct control *control, const struct punt *punt)
 {
 	control->workers_ready |= 1ull << punt->queue;
-	if (punt->result) {
-		log_error("A worker's io_uring cannot be started", LOG_U64("queue", punt->queue),
-			  LOG_STR("error", strerror(-punt->result)));
-		control->exit_status = 1;
-		control->state = CONTROL_ENDED;
-	}
 	/* A handshake may have been answered by another worker before this one was there. */
 	orders_go_on(&control->orders, punt->queue);
 	if (control->state == CONTROL_STARTING && control_workers_ready(control)) {

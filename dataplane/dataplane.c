@@ -210,6 +210,11 @@ int dataplane_start(struct dataplane *d)
 	return -err;
 }
 
+int dataplane_start_error(const struct dataplane *d, uint32_t queue)
+{
+	return atomic_load(&d->workers[queue].start_error);
+}
+
 static int post(struct dataplane *d, uint32_t queue, struct order *order)
 {
 	order->queue = queue;
@@ -265,7 +270,9 @@ void dataplane_stop(struct dataplane *d)
 	for (uint32_t i = 0; i < d->started; i++) {
 		d->stop[i].type = ORDER_STOP;
 		/* a worker that has only just been started may not have enabled its ring yet */
-		for (int n = 0; n < STOP_TRIES && post(d, i, &d->stop[i]) == -EBADFD; n++)
+		for (int n = 0; n < STOP_TRIES && !dataplane_start_error(d, i) &&
+				post(d, i, &d->stop[i]) == -EBADFD;
+		     n++)
 			usleep(1000);
 	}
 	for (uint32_t i = 0; i < d->started; i++)

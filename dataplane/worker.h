@@ -149,6 +149,8 @@ struct worker {
 	bool has_tun;
 	uint64_t busy_poll_ns; /* looked for more before sleeping; 0: not at all */
 
+	_Atomic int start_error; /* control asks: errno of a ring that could not be enabled */
+
 	/* --- per turn --- */
 	const struct snapshot *snapshot;
 	uint64_t now_ns;       /* coarse monotonic */
@@ -192,7 +194,10 @@ struct worker {
 };
 
 /* loop.c */
-/* The thread: enables its ring, says PUNT_READY, turns until ORDER_STOP, says PUNT_STOPPED. */
+/*
+ * The thread: enables its ring, says PUNT_READY, turns until ORDER_STOP, says PUNT_STOPPED. Without
+ * a ring it has no way to say anything: it leaves start_error and ends.
+ */
 void *worker_main(void *worker);
 
 /* punt.c */

@@ -44,6 +44,10 @@
  */
 #define UDP_WRITE_BUFFER_DEFAULT (1u << 20)
 #define CLOSE_WAIT_MS            1000 /* at exit: for the CloseTunnel messages to leave */
+#define START_LOOK_MS            20 /* at the start: between looks for a worker that cannot begin */
+/* A kernel short of memory takes requests again within moments; one that does not in a second has
+ * something else. */
+#define RING_REFUSED_MAX_MS 1000
 
 /* --- certificates (PROTOCOL.md 3) ------------------------------------------------------------- */
 #define CERT_BYTES_MAX    65536 /* one certificate, encoded */

@@ -54,7 +54,7 @@ static void note(struct control *control, const struct punt *punt)
 static void trains_mixed(struct control *control)
 {
 	if (control->steering != STEER_LABEL ||
-	    steer_by(STEER_INDEX, control->udp_fd, control->queues) != 0)
+	    steer_by(STEER_INDEX, control->udp_fd, control->queues, false) != 0)
 		return;
 	control->steering = STEER_INDEX;
 	log_info("The network joins flows of a tunnel to trains: its socket gets them all, and "

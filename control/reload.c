@@ -133,6 +133,7 @@ static void keep_fixed(struct config *next, const struct config *old)
 	next->cipher = old->cipher;
 	next->routines = old->routines;
 	next->spread_flows = old->spread_flows;
+	next->sparse_queue = old->sparse_queue;
 	next->busy_poll_us = old->busy_poll_us;
 	next->lighthouse.am_lighthouse = old->lighthouse.am_lighthouse;
 	next->tun.disabled = old->tun.disabled;

@@ -16,6 +16,9 @@
  *          \--> orders ------> inbox.c
  *                 questions to a lighthouse: inbound_run.c --> answer.c --> train.c
  *
+ * A second worker may have the sparse flows (worker.sparse): the same turns on a queue and a socket
+ * of its own.
+ *
  * RCU: the worker is a registered reader, offline while it is inside io_turn(). Pointers that came
  * from tables do not live longer than a turn.
  */

@@ -135,7 +135,9 @@ struct worker {
 	/* --- set once --- */
 	uint32_t queue, queues;
 	bool spread;                       /* labelled datagrams of other workers are passed on */
-	const struct label_key *label_key; /* NULL: no labels are written */
+	const struct label_key *label_key; /* NULL: no labels are written, but for the next */
+	bool sparse;                       /* there is a worker of sparse flows: the last */
+	uint16_t label;                    /* of all that it sends from the tun */
 	const struct source_key *source_key;
 	uint32_t unsent_max; /* packets sealed in one batch */
 	struct io *io;

@@ -38,6 +38,7 @@ struct dataplane_options {
 	struct hostmap *map;
 	enum io_tier tier;
 	bool spread_flows;     /* m57.spread_flows: labels are written, and looked at */
+	bool sparse;           /* the last of two queues has the sparse flows; no spread_flows */
 	uint32_t busy_poll_us; /* m57.busy_poll: a worker with nothing to do looks that long for
 				  more before it sleeps */
 	const int *cpus;       /* CPU that each worker stays on, -1: any; or NULL. Copied */

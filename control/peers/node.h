@@ -37,7 +37,8 @@ struct node_static_host {
 
 struct node_options {
 	enum aead_cipher cipher;
-	uint32_t queues;          /* workers, 1..QUEUES_MAX */
+	uint32_t queues;          /* workers that tunnels are shared out to, 1..QUEUES_MAX */
+	uint32_t workers;         /* all: one more where sparse flows have their own */
 	bool udp_v6;              /* sockets are AF_INET6: IPv4 remotes are mapped */
 	uint64_t try_interval_ns; /* handshakes.try_interval */
 	uint32_t retries;         /* handshakes.retries */

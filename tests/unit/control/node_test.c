@@ -154,6 +154,7 @@ static struct bench *bench_make(uint32_t queues)
 	struct node_options options = {
 		.cipher = AEAD_AES256GCM,
 		.queues = queues,
+		.workers = queues,
 		.try_interval_ns = 100000000,
 		.retries = 10,
 		.static_hosts = &host,

@@ -198,6 +198,7 @@ LOOK(retries, NODE->options.retries)
 LOOK(alive, NODE->options.alive_interval_ns)
 LOOK(deletion, NODE->options.deletion_interval_ns)
 LOOK(spread, CONFIG->spread_flows)
+LOOK(sparse, CONFIG->sparse_queue)
 LOOK(busy_poll, CONFIG->busy_poll_us)
 
 /* --- rows --------------------------------------------------------------------------------------
@@ -324,6 +325,7 @@ static const struct row {
 	{"m57.allow_incomplete", "", "m57: {allow_incomplete: true}\n", NULL},
 	{"m57.ctl", "", "m57: {ctl: false}\n", NULL},
 	{"m57.busy_poll", "", "m57: {busy_poll: 50}\n", look_busy_poll},
+	{"m57.sparse_queue", "", "m57: {sparse_queue: false}\n", look_sparse},
 	{"m57.spread_flows", "", "m57: {spread_flows: true}\n", look_spread},
 
 	{"tun.routes[].route", "tun: {routes: [{route: 10.42.9.0/24, mtu: 600}]}\n",

@@ -61,12 +61,11 @@ static int fail(const char *error)
 /* With the line of the key that it is about, when the key is there. */
 static int fail_at(const char *error, struct where where)
 {
-	char place[PATH_MAX + 16];
+	char place[FINDING_PLACE_MAX];
 
 	if (!where.file || !where.line)
 		return fail(error);
-	snprintf(place, sizeof(place), "%s:%u", where.file, where.line);
-	log_error(error, LOG_STR("config", place));
+	log_error(error, LOG_STR("config", where_text(where, place)));
 	return -EIO;
 }
 
@@ -192,6 +191,13 @@ static size_t local_addrs(void *context, struct local_addr *list, size_t most)
 	return local_addrs_dump(list, most);
 }
 
+static void dns_warn(const struct daemon *daemon, const char *error)
+{
+	char place[FINDING_PLACE_MAX];
+
+	log_warning(error, LOG_STR("config", where_text(config_of(daemon)->dns_where, place)));
+}
+
 static void name_found(void *context, uint32_t id, enum name_outcome outcome,
 		       const struct addr *addrs, uint32_t count)
 {
@@ -201,7 +207,7 @@ static void name_found(void *context, uint32_t id, enum name_outcome outcome,
 	if (id != DNS_LOOKUP_ID)
 		node_on_name(daemon->control.node, id, outcome, addrs, count);
 	else if (dns_found(daemon->control.dns, outcome, addrs, count, error) != 0)
-		log_warning(error);
+		dns_warn(daemon, error);
 }
 
 static int node_make(struct daemon *daemon)
@@ -327,7 +333,7 @@ static void dns_make(struct daemon *daemon)
 	if (!daemon->control.dns)
 		log_warning("No DNS answers are given", LOG_STR("error", strerror(errno)));
 	else if (dns_reconfigure(daemon->control.dns, &config_of(daemon)->dns, error) != 0)
-		log_warning(error);
+		dns_warn(daemon, error);
 }
 
 /* A socket for m57ctl. Without one the node works all the same, so that is a warning. */

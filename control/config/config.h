@@ -127,6 +127,7 @@ struct config {
 	} tun;
 
 	struct dns_options dns; /* lighthouse.serve_dns and lighthouse.dns.* */
+	struct where dns_where; /* what says where it listens, or that it does */
 	/* lighthouse.*, preferred_ranges, punchy.*; arrays are the configuration's */
 	struct lighthouse_options lighthouse;
 	struct relay_options relay; /* relay.* */

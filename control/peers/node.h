@@ -2,8 +2,8 @@
  * node.h - the deciding part of the control plane: one node, as event + state + now -> actions.
  *
  * The control loop turns punts (message.h) into the calls below and fires node_tick(); the node
- *acts through struct outside and on the hostmap. It never blocks, reads a clock or makes a system
- *call itself. One thread.
+ * acts through struct outside and on the hostmap. It never blocks, reads a clock or makes a system
+ * call itself. One thread.
  *
  * Which call for which punt:
  *	PUNT_HANDSHAKE     node_on_handshake	PUNT_ROAM	   node_on_roam
@@ -13,7 +13,7 @@
  *	PUNT_ACTIVE	   node_on_active	PUNT_WANTED	   node_on_wanted
  *
  * After each batch of calls: arm a timer for node_next_deadline(), and hand the hostmap's garbage
- *to the reaper (hostmap_garbage_take).
+ * to the reaper (hostmap_garbage_take).
  */
 #ifndef M57_NODE_H
 #define M57_NODE_H

@@ -262,6 +262,7 @@ static void judge(struct assembler *a, const struct sparse_share *share)
 	count_store(a, BPF_W, COUNT(bytes), BPF_REG_4);
 	jump_if(a, BPF_JNE, BPF_REG_5, 0, BULK);
 	jump_if(a, BPF_JGT, BPF_REG_4, SPARSE_BEYOND * share->bytes, BEYOND);
+	jump_if(a, BPF_JGT, BPF_REG_1, share->large, SETTLED);
 	jump_if(a, BPF_JGT, BPF_REG_3, share->packets, SETTLED);
 	jump_if(a, BPF_JLE, BPF_REG_4, share->bytes, SPARSE);
 	label(a, SETTLED); /* its last packet has left? */
@@ -280,6 +281,7 @@ static void judge(struct assembler *a, const struct sparse_share *share)
 const struct sparse_share sparse_share_default = {
 	.packets = SPARSE_PACKETS,
 	.bytes = SPARSE_BYTES,
+	.large = SPARSE_LARGE,
 	.window_ns = SPARSE_WINDOW_NS,
 	.silence_ns = SPARSE_SILENCE_NS,
 	.settle_ns = SPARSE_SETTLE_NS,

@@ -11,12 +11,13 @@
  * How. The kernel asks a program of ours (eBPF, TUNSETSTEERINGEBPF) for the queue of each packet.
  * It keeps a count per flow, in SPARSE_FLOWS places by a keyed hash of addresses, protocol and
  * ports, and says SPARSE_QUEUE while the flow stays within its share of packets and bytes in each
- * window.
+ * window, and sends no large packet.
  *
  * Order. A flow must not overtake itself. From the sparse queue to the bulk one it goes when its
  * last packet has had time to leave, or when it is far beyond its share; back, only at the end of a
- * silence before which it had sent no more than its share. So a transfer changes once, soon after
- * it began, and one that sends in bursts stays where it is. Two flows in one place are counted
+ * silence before which it had sent no more than its share. A transfer changes at its first
+ * super-packet, which stands behind an answer of the other end, and one that sends in bursts stays
+ * where it is. Two flows in one place are counted
  * together: then a sparse one is bulk, as it would be without all this.
  */
 #ifndef M57_SPARSE_H
@@ -30,6 +31,7 @@
 /* What makes a flow sparse: SPARSE_* of limits.h, but for tests. Times at most 2 s. */
 struct sparse_share {
 	int32_t packets, bytes; /* per window */
+	int32_t large;          /* bytes of one packet; more is no sparse flow's */
 	int32_t window_ns;
 	int32_t silence_ns; /* ends a burst */
 	int32_t settle_ns;  /* after which a packet has left */

@@ -19,8 +19,12 @@ TestSuite(sparse, .timeout = 60);
 #define PACKET_MAX 3000
 
 /* Nobody's machine is slow enough to leave these windows by accident. */
-static const struct sparse_share patient = {
-	.packets = 4, .bytes = 1000, .window_ns = 2 * SECOND, .silence_ns = SECOND, .settle_ns = 0};
+static const struct sparse_share patient = {.packets = 4,
+					    .bytes = 1000,
+					    .large = 700,
+					    .window_ns = 2 * SECOND,
+					    .silence_ns = SECOND,
+					    .settle_ns = 0};
 
 static int program_of(const struct sparse_share *share)
 {
@@ -117,6 +121,30 @@ Test(sparse, or_of_bytes)
 	close(program);
 }
 
+Test(sparse, a_large_packet_makes_it_bulk_unless_it_would_overtake)
+{
+	struct sparse_share share = patient;
+	struct packet large = udp4;
+
+	large.length = 701;
+	int program = program_of(&share);
+	cr_expect_eq(queue_of(program, large), BULK_QUEUE, "the first of all");
+	large.source_port++;
+	large.length = 700;
+	cr_expect_eq(queue_of(program, large), SPARSE_QUEUE);
+	close(program);
+
+	share.settle_ns = 2 * SECOND;
+	program = program_of(&share);
+	large.length = 100;
+	cr_expect_eq(queue_of(program, large), SPARSE_QUEUE);
+	large.length = 701;
+	for (int i = 0; i < 5; i++)
+		cr_expect_eq(queue_of(program, large), SPARSE_QUEUE, "%d", i);
+	cr_expect_eq(queue_of(program, large), BULK_QUEUE, "far beyond its share");
+	close(program);
+}
+
 Test(sparse, other_flows_are_none_of_its_business)
 {
 	struct packet others[] = {
@@ -173,7 +201,7 @@ Test(sparse, it_changes_when_its_last_packet_has_had_time_or_far_beyond_its_shar
 	cr_expect_eq(queue_of(program, udp4), BULK_QUEUE);
 	large.source_port++;
 	cr_expect_eq(queue_of(program, large), SPARSE_QUEUE);
-	large.length = 1900;
+	large.length = 1900; /* large, too */
 	cr_expect_eq(queue_of(program, large), SPARSE_QUEUE);
 	cr_expect_eq(queue_of(program, large), SPARSE_QUEUE);
 	cr_expect_eq(queue_of(program, large), BULK_QUEUE);

@@ -8,7 +8,8 @@
  * holds a place no longer than silence does.
  *
  * All places taken: the client whose state is oldest goes. So no number of idle connections locks
- * the operator out.
+ * the operator out. Nor do those who ask without a pause: a turn that they use up ends behind the
+ * client that had its last request, and the next turn begins there.
  */
 #include "admin.h"
 
@@ -38,6 +39,7 @@ struct client {
 	char *answer;
 	size_t answer_bytes, sent; /* answer_bytes > 0: WRITING */
 	bool last;                 /* the connection ends with this answer */
+	bool ready;                /* in this turn */
 	char request[READ_BYTES];
 };
 
@@ -50,6 +52,7 @@ struct admin {
 	struct stat file; /* of the socket we made */
 	struct sockaddr_un address;
 	size_t client_count;
+	size_t first; /* place that the next turn begins with */
 	uint64_t dropped;
 	struct client *clients[ADMIN_CLIENTS_MAX]; /* made at the first connection of a place */
 };
@@ -350,19 +353,40 @@ static void client_turn(struct admin *admin, struct client *client, uint64_t now
 		watch(admin, EPOLL_CTL_MOD, client->fd, EPOLLIN | EPOLLOUT, client);
 }
 
+/* Those that are ready, in the order of their places from first on, until the turn is used up. */
+static void clients_turn(struct admin *admin, uint64_t now_ns)
+{
+	size_t first = admin->first;
+	int left = ADMIN_TURN_MAX;
+
+	for (size_t i = 0; i < ADMIN_CLIENTS_MAX; i++) {
+		size_t place = (first + i) % ADMIN_CLIENTS_MAX;
+		struct client *client = admin->clients[place];
+
+		if (!client || !client->ready)
+			continue;
+		client->ready = false;
+		if (left == 0)
+			continue; /* it is ready in the next turn, too */
+		client_turn(admin, client, now_ns, &left);
+		if (left == 0)
+			admin->first = place + 1;
+	}
+}
+
 void admin_turn(struct admin *admin, uint64_t now_ns)
 {
 	struct epoll_event events[ADMIN_CLIENTS_MAX + 1];
-	int left = ADMIN_TURN_MAX;
 	int count = epoll_wait(admin->epoll_fd, events, ADMIN_CLIENTS_MAX + 1, 0);
 	bool accept = false;
 
-	for (int i = 0; i < count && left > 0; i++) {
+	for (int i = 0; i < count; i++) {
 		if (events[i].data.ptr)
-			client_turn(admin, events[i].data.ptr, now_ns, &left);
+			((struct client *)events[i].data.ptr)->ready = true;
 		else
 			accept = true;
 	}
+	clients_turn(admin, now_ns);
 	/* Last, so that no event above is for a place that has changed hands. */
 	if (accept)
 		clients_accept(admin, now_ns);

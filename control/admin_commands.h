@@ -25,6 +25,7 @@ struct admin_world {
 	const char *device;              /* "" with tun.disabled */
 	const char *offloads;            /* as in the log: "tun tso,uso, udp gso,gro" */
 	enum io_tier tier;
+	bool sparse; /* the last queue has the sparse flows */
 	struct endpoint bound;
 	uint64_t started_ns; /* monotonic */
 };

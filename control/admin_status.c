@@ -95,16 +95,17 @@ json_t *admin_run_status(struct admin_world *world, const struct admin_arguments
 	struct control *control = world->control;
 
 	return json_pack(
-		"{s:s,s:o,s:s,s:o,s:i,s:s,s:b,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,s:o,"
+		"{s:s,s:o,s:s,s:o,s:i,s:s,s:b,s:b,s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:b,s:o,s:I,s:I,s:s,"
+		"s:o,"
 		"s:o,s:o}",
 		"version", M57_VERSION, "uptimeSeconds",
 		admin_seconds(control->outside.now_ns(control) - world->started_ns), "interface",
 		world->device[0] ? world->device : "disabled", "udpAddr",
 		admin_text_endpoint(&world->bound), "queues", (int)control->queues, "steering",
-		steering_name(control->steering), "spreadFlows", (int)world->config->spread_flows,
-		"ioUring", dataplane_tier_name(world->tier), "cipher",
-		world->config->cipher == AEAD_AES256GCM ? "aes" : "chachapoly", "aead", aead->name,
-		"aeadArchitecture", aead->architecture ? aead->architecture : "",
+		steering_name(control->steering), "sparseQueue", (int)world->sparse, "spreadFlows",
+		(int)world->config->spread_flows, "ioUring", dataplane_tier_name(world->tier),
+		"cipher", world->config->cipher == AEAD_AES256GCM ? "aes" : "chachapoly", "aead",
+		aead->name, "aeadArchitecture", aead->architecture ? aead->architecture : "",
 		"aeadMegabytesPerSecond", (json_int_t)aead_chosen_speed(world->config->cipher),
 		"offloads", world->offloads, "certificate", status_cert(world), "amLighthouse",
 		(int)world->config->lighthouse.am_lighthouse, "lighthouses",
@@ -172,14 +173,18 @@ json_t *admin_run_counters(struct admin_world *world, const struct admin_argumen
 }
 
 /* What each worker has done: how a tunnel's flows are spread shows here. */
-static json_t *queue_row(struct control *control, uint32_t queue)
+static json_t *queue_row(const struct admin_world *world, uint32_t queue)
 {
+	struct control *control = world->control;
 	static const enum statistic shown[] = {
 		STAT_TUN_PACKETS,  STAT_UDP_SENT,    STAT_UDP_RECEIVED,
 		STAT_TUN_WRITTEN,  STAT_HANDED_OVER, STAT_HANDED_TAKEN,
 		STAT_COPIED_BYTES, STAT_LOOPS,       STAT_WAITS,
 	};
-	json_t *row = json_pack("{s:i}", "queue", (int)queue);
+	const char *flows = !world->sparse                 ? "all"
+			    : queue + 1 == control->queues ? "sparse"
+							   : "bulk";
+	json_t *row = json_pack("{s:i,s:s}", "queue", (int)queue, "flows", flows);
 	uint64_t drops[DROPS] = {0}, stats[STATS] = {0}, dropped = 0;
 
 	dataplane_read_queue(control->dataplane, queue, drops, stats);
@@ -198,7 +203,7 @@ json_t *admin_run_queues(struct admin_world *world, const struct admin_arguments
 	json_t *rows = json_array();
 
 	for (uint32_t queue = 0; queue < world->control->queues; queue++)
-		json_array_append_new(rows, queue_row(world->control, queue));
+		json_array_append_new(rows, queue_row(world, queue));
 	return rows;
 }
 

@@ -278,10 +278,37 @@ static void turn_wait(struct control *control, uint64_t deadline_ns)
 					       deadline_ns == UINT64_MAX ? NULL : &timeout, NULL);
 }
 
+/* A worker without a ring cannot say so: who waits for it has to look. */
+static uint64_t next_look(const struct control *control)
+{
+	if (control_workers_ready(control))
+		return UINT64_MAX;
+	return control->outside.now_ns(control->outside.context) +
+	       (uint64_t)START_LOOK_MS * 1000000u;
+}
+
+/* Nothing more is awaited of a worker that could not begin, and the node ends. */
+static void workers_look(struct control *control)
+{
+	for (uint32_t queue = 0; queue < control->queues; queue++) {
+		int error = dataplane_start_error(control->dataplane, queue);
+
+		if (!error || (control->workers_ready & 1ull << queue))
+			continue;
+		control->workers_ready |= 1ull << queue;
+		log_error("A worker's io_uring cannot be started", LOG_U64("queue", queue),
+			  LOG_STR("error", strerror(error)));
+		control->exit_status = 1;
+		control->state = CONTROL_ENDED;
+	}
+}
+
 static uint64_t next_deadline(const struct control *control)
 {
 	uint64_t deadline = node_next_deadline(control->node);
 
+	if (next_look(control) < deadline)
+		deadline = next_look(control);
 	if (routes_next_deadline(control->routes) < deadline)
 		deadline = routes_next_deadline(control->routes);
 	if (handshake_queue_deadline(&control->handshakes) < deadline)
@@ -308,8 +335,9 @@ static void workers_await(struct control *control)
 	uint64_t deadline = control->outside.now_ns(control) + (uint64_t)CLOSE_WAIT_MS * 1000000u;
 
 	while (!control_workers_ready(control) && control->outside.now_ns(control) < deadline) {
-		turn_wait(control, deadline);
+		turn_wait(control, next_look(control) < deadline ? next_look(control) : deadline);
 		completions_take(control);
+		workers_look(control);
 	}
 }
 
@@ -336,6 +364,8 @@ int control_run(struct control *control)
 	while (control->state != CONTROL_ENDED) {
 		turn_wait(control, next_deadline(control));
 		completions_take(control);
+		if (!control_workers_ready(control))
+			workers_look(control);
 		if (control->state == CONTROL_ENDED)
 			break;
 		if (control->reload_asked && control->state == CONTROL_RUNNING) {

@@ -51,7 +51,8 @@ struct control {
 	/* the loop's own */
 	struct io_uring ring;
 	enum control_state state;
-	int exit_status; /* of the process: 0, or 2 when the tun or the socket died */
+	int exit_status; /* of the process: 0; 1 when a worker could not begin; 2 when the tun or
+			    the socket died */
 	uint64_t close_deadline_ns;
 	uint64_t workers_ready;             /* a bit per queue */
 	uint64_t waiting_taken[QUEUES_MAX]; /* PUNT_WAITING that the node has got, by queue */

@@ -27,6 +27,7 @@
 #include "system/notify.h"
 #include "system/resolver.h"
 #include "system/signals.h"
+#include "system/sparse.h"
 #include "system/tun_setup.h"
 #include "system/udp_setup.h"
 
@@ -38,6 +39,7 @@ struct daemon {
 	enum io_tier tier;
 	struct tun_device tun;
 	struct udp_sockets udp;
+	int sparse_program;        /* for the tun; -1: sparse flows have no queue of their own */
 	struct snapshot *snapshot; /* until it is published, and again once the workers are gone */
 	struct control control;
 	bool has_control, has_signals;
@@ -59,12 +61,11 @@ static int fail(const char *error)
 /* With the line of the key that it is about, when the key is there. */
 static int fail_at(const char *error, struct where where)
 {
-	char place[PATH_MAX + 16];
+	char place[FINDING_PLACE_MAX];
 
 	if (!where.file || !where.line)
 		return fail(error);
-	snprintf(place, sizeof(place), "%s:%u", where.file, where.line);
-	log_error(error, LOG_STR("config", place));
+	log_error(error, LOG_STR("config", where_text(where, place)));
 	return -EIO;
 }
 
@@ -76,6 +77,23 @@ static int fail_errno(const char *what, int failure)
 
 /* --- the parts, in the order they are made -----------------------------------------------------
  */
+
+/*
+ * Where there are several routines their workers share out all flows, and a flow seldom has one to
+ * itself; so the queue of sparse flows is for a single routine, as is Nebula's default.
+ */
+static void sparse_choose(struct daemon *daemon)
+{
+	const struct config *config = config_of(daemon);
+
+	if (!config->sparse_queue || config->routines != 1 || config->tun.disabled)
+		return;
+	daemon->sparse_program = sparse_program_load(&sparse_share_default);
+	if (daemon->sparse_program < 0)
+		log_info("Flows that send little wait with the others: the kernel takes no program "
+			 "from us; run with CAP_BPF",
+			 LOG_STR("error", strerror(-daemon->sparse_program)));
+}
 
 static int tables_make(struct daemon *daemon)
 {
@@ -93,7 +111,8 @@ static int tables_make(struct daemon *daemon)
 		return fail_errno("Cannot receive signals", -fd);
 	control->signal_fd = fd;
 	daemon->has_signals = true;
-	if (control_init(control, config_of(daemon)->routines, error) != 0)
+	sparse_choose(daemon);
+	if (control_init(control, config_of(daemon)->routines + 1, error) != 0)
 		return fail(error);
 	daemon->has_control = true;
 	control->map = hostmap_create(&locked);
@@ -115,12 +134,15 @@ static int sockets_make(struct daemon *daemon)
 	struct udp_options options = generation_udp(daemon->reload.now);
 	char error[ERROR_LINE_MAX] = "";
 
+	options.sparse = daemon->sparse_program >= 0;
+	options.queues += options.sparse;
 	if (udp_open(&daemon->udp, &options, error) != 0)
 		return fail_at(error, strstr(error, "listen.port") ? config->listen.port_where
 								   : config->listen.host_where);
 	daemon->control.udp_fd = daemon->udp.fds[0];
 	daemon->control.steering = daemon->udp.steering;
 	daemon->control.udp_v6 = daemon->udp.v6;
+	daemon->control.queues = daemon->udp.queues;
 	/* The kernel reports twice what it was asked for; half counts as what an operator asked. */
 	if ((options.read_buffer && daemon->udp.read_buffer / 2 < options.read_buffer) ||
 	    (options.write_buffer && daemon->udp.write_buffer / 2 < options.write_buffer))
@@ -135,8 +157,10 @@ static int tun_make(struct daemon *daemon)
 {
 	const struct config *config = config_of(daemon);
 	struct tun_options options = {.name = config->tun.dev,
-				      .queues = config->routines,
-				      .offloads = config->tun.use_offloads};
+				      .queues = daemon->udp.queues,
+				      .offloads = config->tun.use_offloads,
+				      .program =
+					      daemon->udp.sparse ? &daemon->sparse_program : NULL};
 	char error[ERROR_LINE_MAX] = "";
 
 	if (config->tun.disabled)
@@ -167,6 +191,13 @@ static size_t local_addrs(void *context, struct local_addr *list, size_t most)
 	return local_addrs_dump(list, most);
 }
 
+static void dns_warn(const struct daemon *daemon, const char *error)
+{
+	char place[FINDING_PLACE_MAX];
+
+	log_warning(error, LOG_STR("config", where_text(config_of(daemon)->dns_where, place)));
+}
+
 static void name_found(void *context, uint32_t id, enum name_outcome outcome,
 		       const struct addr *addrs, uint32_t count)
 {
@@ -176,7 +207,7 @@ static void name_found(void *context, uint32_t id, enum name_outcome outcome,
 	if (id != DNS_LOOKUP_ID)
 		node_on_name(daemon->control.node, id, outcome, addrs, count);
 	else if (dns_found(daemon->control.dns, outcome, addrs, count, error) != 0)
-		log_warning(error);
+		dns_warn(daemon, error);
 }
 
 static int node_make(struct daemon *daemon)
@@ -188,6 +219,7 @@ static int node_make(struct daemon *daemon)
 	if (!control->resolver)
 		log_warning("Host names cannot be looked up", LOG_STR("error", strerror(errno)));
 	if (generation_node_options(daemon->reload.now, &options) == 0) {
+		options.workers = daemon->udp.queues;
 		options.udp_v6 = daemon->udp.v6;
 		options.udp_port = daemon->udp.bound.port;
 		options.local_addrs = local_addrs;
@@ -256,7 +288,8 @@ static int dataplane_make(struct daemon *daemon)
 	int cpus[QUEUES_MAX];
 	bool chosen = cpus_choose(daemon, cpus);
 	struct dataplane_options options = {
-		.queues = config_of(daemon)->routines,
+		.queues = daemon->udp.queues,
+		.sparse = daemon->udp.sparse,
 		.tun_fds = config_of(daemon)->tun.disabled ? NULL : daemon->tun.fds,
 		.udp_fds = daemon->udp.fds,
 		.udp_v6 = daemon->udp.v6,
@@ -300,7 +333,7 @@ static void dns_make(struct daemon *daemon)
 	if (!daemon->control.dns)
 		log_warning("No DNS answers are given", LOG_STR("error", strerror(errno)));
 	else if (dns_reconfigure(daemon->control.dns, &config_of(daemon)->dns, error) != 0)
-		log_warning(error);
+		dns_warn(daemon, error);
 }
 
 /* A socket for m57ctl. Without one the node works all the same, so that is a warning. */
@@ -326,6 +359,7 @@ static void admin_make(struct daemon *daemon)
 		.device = device,
 		.offloads = daemon->offloads,
 		.tier = daemon->tier,
+		.sparse = daemon->udp.sparse,
 		.bound = daemon->udp.bound,
 		.started_ns = control->outside.now_ns(control),
 	};
@@ -362,7 +396,8 @@ static void ready(struct control *control)
 			 config_of(daemon)->tun.disabled ? "disabled" : daemon->tun.name),
 		 LOG_STR("networks", networks), LOG_STR("build", M57_VERSION),
 		 LOG_ENDPOINT("udpAddr", &daemon->udp.bound),
-		 LOG_U64("routines", daemon->udp.queues),
+		 LOG_U64("routines", config_of(daemon)->routines),
+		 LOG_STR("sparseQueue", daemon->udp.sparse ? "yes" : "no"),
 		 LOG_STR("ioUring", dataplane_tier_name(daemon->tier)), LOG_STR("aead", aead->name),
 		 LOG_STR("aeadArchitecture", aead->architecture),
 		 LOG_U64("aeadMegabytesPerSecond", aead_chosen_speed(config_of(daemon)->cipher)),
@@ -440,6 +475,8 @@ static void daemon_close(struct daemon *daemon)
 	}
 	routes_destroy(control->routes);
 	tun_close(&daemon->tun);
+	if (daemon->sparse_program >= 0)
+		close(daemon->sparse_program);
 	udp_close(&daemon->udp);
 	if (daemon->has_control)
 		control_close(control);
@@ -480,6 +517,7 @@ int daemon_run(struct generation *generation, const char *path, bool strict)
 	daemon->control.on_reload = on_reload;
 	daemon->control.context = daemon;
 	daemon->control.addrs_fd = -1;
+	daemon->sparse_program = -1;
 
 	if (tables_make(daemon) == 0 && sockets_make(daemon) == 0 && tun_make(daemon) == 0 &&
 	    routes_make(daemon) == 0 && node_make(daemon) == 0 && dataplane_make(daemon) == 0) {

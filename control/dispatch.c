@@ -54,7 +54,7 @@ static void note(struct control *control, const struct punt *punt)
 static void trains_mixed(struct control *control)
 {
 	if (control->steering != STEER_LABEL ||
-	    steer_by(STEER_INDEX, control->udp_fd, control->queues) != 0)
+	    steer_by(STEER_INDEX, control->udp_fd, control->queues, false) != 0)
 		return;
 	control->steering = STEER_INDEX;
 	log_info("The network joins flows of a tunnel to trains: its socket gets them all, and "
@@ -64,12 +64,6 @@ static void trains_mixed(struct control *control)
 static void worker_ready(struct control *control, const struct punt *punt)
 {
 	control->workers_ready |= 1ull << punt->queue;
-	if (punt->result) {
-		log_error("A worker's io_uring cannot be started", LOG_U64("queue", punt->queue),
-			  LOG_STR("error", strerror(-punt->result)));
-		control->exit_status = 1;
-		control->state = CONTROL_ENDED;
-	}
 	/* A handshake may have been answered by another worker before this one was there. */
 	orders_go_on(&control->orders, punt->queue);
 	if (control->state == CONTROL_STARTING && control_workers_ready(control)) {

@@ -34,6 +34,8 @@ struct line {
 
 /* Room is kept for the end of a cut line: "} and the newline. */
 #define TAIL_BYTES 4
+/* A comma, quotes and a colon around a key, what put_quoted() keeps free, an empty value. */
+#define KEY_ROOM (4 + 8 + TAIL_BYTES + 2)
 
 static void put(struct line *line, const char *bytes, size_t len)
 {
@@ -275,6 +277,9 @@ static void json_line(struct line *line, enum log_level level, const char *time,
 		const struct log_field *field = take_own ? &own[j++] : fields[i++];
 		size_t before = line->len;
 
+		/* a key that is cut would be another key */
+		if (before + strlen(field->key) + KEY_ROOM > line->size)
+			continue;
 		if (before > 1)
 			put_text(line, ",");
 		put_quoted(line, field->key);

@@ -3,7 +3,7 @@
  *
  *	0  a clean end, -help, -version, or -test without errors
  *	1  the configuration or the start failed
- *	2  wrong flags, or the tun or the socket failed while running
+ *	2  wrong flags, or the tun, the socket or a worker's ring failed while running
  */
 #include <linux/limits.h>
 #include <sodium.h>

@@ -133,6 +133,7 @@ static void keep_fixed(struct config *next, const struct config *old)
 	next->cipher = old->cipher;
 	next->routines = old->routines;
 	next->spread_flows = old->spread_flows;
+	next->sparse_queue = old->sparse_queue;
 	next->busy_poll_us = old->busy_poll_us;
 	next->lighthouse.am_lighthouse = old->lighthouse.am_lighthouse;
 	next->tun.disabled = old->tun.disabled;
@@ -218,12 +219,12 @@ static void sockets_apply(struct reload *reload, struct step *step)
 
 static void dns_apply(struct reload *reload, const struct step *step)
 {
-	char error[ERROR_LINE_MAX] = "";
+	char error[ERROR_LINE_MAX] = "", place[FINDING_PLACE_MAX];
 	struct dns *dns = reload->control->dns;
 
 	if (!dns || dns_reconfigure(dns, &step->next->config->dns, error) == 0)
 		return;
-	log_error(error);
+	log_error(error, LOG_STR("config", where_text(step->next->config->dns_where, place)));
 	note(&reload->last, error);
 }
 
@@ -243,7 +244,7 @@ static void firewall_log(const struct step *step)
 /* Told when they change, not at each reload; m57ctl says them as long as they wait. */
 static void restart_keys_log(struct reload *reload, const struct step *step)
 {
-	char keys[CHANGES_TEXT_MAX], place[PATH_MAX + 16], text[ERROR_LINE_MAX];
+	char keys[CHANGES_TEXT_MAX], place[FINDING_PLACE_MAX], text[ERROR_LINE_MAX];
 	struct where where = {0};
 	unsigned count = config_changes(reload->started, step->next->config, keys, &where);
 	bool news = strcmp(reload->waiting, keys) != 0;
@@ -251,10 +252,9 @@ static void restart_keys_log(struct reload *reload, const struct step *step)
 	strcpy(reload->waiting, keys);
 	if (count == 0)
 		return;
-	snprintf(place, sizeof(place), "%s:%u", where.file ? where.file : "", where.line);
 	if (news)
 		log_warning("Changed keys that take effect at the next start only",
-			    LOG_STR("keys", keys), LOG_STR("config", place));
+			    LOG_STR("keys", keys), LOG_STR("config", where_text(where, place)));
 	snprintf(text, sizeof(text), "only at the next start: %.400s", keys);
 	note(&reload->last, text);
 }

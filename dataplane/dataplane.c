@@ -45,9 +45,9 @@ static int fifo_create(struct event_fifo *fifo, uint32_t size)
 }
 
 /* A worker that seals more before it sends would make the others wait for it (skew.h). */
-static uint32_t unsent_max(uint32_t queues)
+static uint32_t unsent_max(uint32_t queues, bool sparse)
 {
-	if (queues == 1)
+	if (queues == 1 || sparse) /* who has sparse flows waits itself */
 		return UINT32_MAX;
 	return SKEW_PACKETS_MAX / queues > GSO_SEGMENTS_MAX ? SKEW_PACKETS_MAX / queues
 							    : GSO_SEGMENTS_MAX;
@@ -77,11 +77,13 @@ static int worker_create(struct dataplane *d, uint32_t queue, const struct datap
 
 	w->queue = queue;
 	w->queues = d->queues;
-	w->spread = o->spread_flows && d->queues > 1;
+	w->spread = o->spread_flows && d->queues > 1 && !o->sparse;
 	w->busy_poll_ns = o->busy_poll_us * 1000ull;
 	w->label_key = w->spread ? &d->label_key : NULL;
+	w->sparse = o->sparse;
+	w->label = o->sparse && queue == d->queues - 1 ? WIRE_LABEL_SPARSE : WIRE_LABEL_NONE;
 	w->source_key = &d->source_key;
-	w->unsent_max = unsent_max(d->queues);
+	w->unsent_max = unsent_max(d->queues, o->sparse);
 	w->counters = &d->counters[queue];
 	w->map = o->map;
 	w->conntrack = d->conntrack;
@@ -109,6 +111,9 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	if (!d)
 		return NULL;
 	d->queues = options->queues;
+	uint32_t windows = options->sparse                          ? 1
+			   : options->spread_flows && d->queues > 1 ? d->queues
+								    : 0;
 	for (uint32_t i = 0; i < d->queues; i++)
 		d->cpus[i] = options->cpus ? options->cpus[i] : -1;
 	d->workers = aligned_alloc(_Alignof(struct worker), d->queues * sizeof(*d->workers));
@@ -121,7 +126,7 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 		goto err_destroy;
 	if (d->queues > 1 && hostmap_share(options->map, d->queues) != 0)
 		goto err_destroy;
-	if (options->spread_flows && d->queues > 1 && hostmap_spread(options->map, d->queues) != 0)
+	if (windows > 0 && hostmap_spread(options->map, windows) != 0)
 		goto err_destroy;
 	memset(d->counters, 0, d->queues * sizeof(*d->counters));
 	randombytes_buf(d->label_key.words, sizeof(d->label_key.words));
@@ -205,6 +210,11 @@ int dataplane_start(struct dataplane *d)
 	return -err;
 }
 
+int dataplane_start_error(const struct dataplane *d, uint32_t queue)
+{
+	return atomic_load(&d->workers[queue].start_error);
+}
+
 static int post(struct dataplane *d, uint32_t queue, struct order *order)
 {
 	order->queue = queue;
@@ -260,7 +270,9 @@ void dataplane_stop(struct dataplane *d)
 	for (uint32_t i = 0; i < d->started; i++) {
 		d->stop[i].type = ORDER_STOP;
 		/* a worker that has only just been started may not have enabled its ring yet */
-		for (int n = 0; n < STOP_TRIES && post(d, i, &d->stop[i]) == -EBADFD; n++)
+		for (int n = 0; n < STOP_TRIES && !dataplane_start_error(d, i) &&
+				post(d, i, &d->stop[i]) == -EBADFD;
+		     n++)
 			usleep(1000);
 	}
 	for (uint32_t i = 0; i < d->started; i++)

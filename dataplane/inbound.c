@@ -10,11 +10,14 @@
  */
 #include "inbound_run.h"
 
-/* The worker that a datagram is for, by its flow label; OWNER_NONE: whoever has it. */
+/* The worker that a datagram is for, by its flow label; OWNER_NONE: whoever has it. Of sparse flows
+ * it is OWNER_SPARSE, and whoever has it may work on it. */
 static uint32_t owner_of(const struct worker *w, const uint8_t *datagram)
 {
 	uint16_t label = wire_label(datagram);
 
+	if (w->sparse)
+		return label == WIRE_LABEL_SPARSE ? OWNER_SPARSE : OWNER_NONE;
 	if (!w->spread || label == WIRE_LABEL_NONE)
 		return OWNER_NONE;
 	return label_owner(wire_remote_index(datagram), label, w->queues);
@@ -50,7 +53,7 @@ static void run_dispatch(struct worker *w, struct inbound_run *run, uint32_t ind
 		count_drop(w->counters, DROP_INDEX_PENDING, run->count);
 		return;
 	}
-	if (run->owner != OWNER_NONE && run->owner != w->queue && !run->via) {
+	if (w->spread && run->owner != OWNER_NONE && run->owner != w->queue && !run->via) {
 		pass_on(w, run, arrival);
 		return;
 	}

@@ -7,7 +7,8 @@
 
 #include "worker.h"
 
-#define OWNER_NONE UINT32_MAX
+#define OWNER_NONE   UINT32_MAX
+#define OWNER_SPARSE 0 /* the only window beside the tunnel's own */
 
 struct inbound_run {
 	struct tunnel *tunnel;

@@ -16,6 +16,9 @@
  *          \--> orders ------> inbox.c
  *                 questions to a lighthouse: inbound_run.c --> answer.c --> train.c
  *
+ * A second worker may have the sparse flows (worker.sparse): the same turns on a queue and a socket
+ * of its own.
+ *
  * RCU: the worker is a registered reader, offline while it is inside io_turn(). Pointers that came
  * from tables do not live longer than a turn.
  */
@@ -111,8 +114,8 @@ static void noted(struct worker *w, const struct io_event *event)
 	if (event->note == NOTE_GSO_REMOTE) {
 		struct tunnel *tunnel = hostmap_by_id(w->map, event->tunnel);
 		struct remote *remote = tunnel ? RCU_READ(tunnel->remote) : NULL;
-		if (remote && atomic_load(&remote->gso_segment_max) >= event->bytes)
-			atomic_store(&remote->gso_segment_max, event->bytes - 1);
+		if (remote)
+			remote_lower_gso(remote, event->bytes);
 	}
 	punt_note(w, event);
 }
@@ -274,14 +277,32 @@ static void turn(struct worker *w)
 	rcu_worker_online();
 }
 
-static void say(struct worker *w, enum punt_type type, int result)
+static void say(struct worker *w, enum punt_type type)
 {
 	struct punt *punt = punt_take(w, POOL_CLASS_ORDER, type);
 
-	if (!punt)
-		return;
-	punt->result = result;
-	punt_send(w, punt);
+	if (punt)
+		punt_send(w, punt);
+}
+
+/* Cancels what is armed and gives back all that still comes. */
+static void stop(struct worker *w)
+{
+	struct io_event event;
+
+	chains_flush(w);
+	train_close(w);
+	io_stop(w->io); /* marks stay: no worker goes on */
+	rcu_worker_offline();
+	while (!io_stopped(w->io)) {
+		io_turn(w->io, false);
+		while (io_next(w->io, &event))
+			if (event.type == IO_TUN_RUN || event.type == IO_UDP_TRAIN)
+				io_release(w->io, &event);
+			else if (event.type == IO_HANDED)
+				handover_release(event.handover);
+	}
+	rcu_worker_online();
 }
 
 void *worker_main(void *argument)
@@ -291,28 +312,17 @@ void *worker_main(void *argument)
 
 	snprintf(name, sizeof(name), "m57-w%u", w->queue);
 	pthread_setname_np(pthread_self(), name);
-	urcu_qsbr_register_thread();
-	int err = io_enable(w->io);
-	say(w, PUNT_READY, err);
-	if (err == 0) {
-		while (!w->stopping)
-			turn(w);
-		chains_flush(w);
-		train_close(w);
-		io_stop(w->io); /* marks stay: no worker goes on */
-		rcu_worker_offline();
-		while (!io_stopped(w->io)) {
-			struct io_event event;
-			io_turn(w->io, false);
-			while (io_next(w->io, &event))
-				if (event.type == IO_TUN_RUN || event.type == IO_UDP_TRAIN)
-					io_release(w->io, &event);
-				else if (event.type == IO_HANDED)
-					handover_release(event.handover);
-		}
-		rcu_worker_online();
+	int error = -io_enable(w->io);
+	if (error) {
+		atomic_store(&w->start_error, error);
+		return NULL;
 	}
-	say(w, PUNT_STOPPED, 0);
+	urcu_qsbr_register_thread();
+	say(w, PUNT_READY);
+	while (!w->stopping)
+		turn(w);
+	stop(w);
+	say(w, PUNT_STOPPED);
 	rcu_worker_offline();
 	io_turn(w->io, false);
 	urcu_qsbr_unregister_thread();

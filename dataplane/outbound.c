@@ -61,7 +61,7 @@ enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *p
 			     const struct inner *inner)
 {
 	struct segmenter s;
-	uint16_t label = WIRE_LABEL_NONE;
+	uint16_t label = w->label;
 	uint64_t counter;
 	struct way way;
 

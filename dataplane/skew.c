@@ -3,16 +3,20 @@
 
 #include "worker.h"
 
+static bool labelled(const struct tunnel *tunnel)
+{
+	return atomic_load_explicit(&tunnel->labelled, memory_order_relaxed);
+}
+
 /* Rarely asked: the line is written by who receives. */
 static uint64_t distance_max(const struct tunnel *tunnel)
 {
-	return atomic_load_explicit(&tunnel->labelled, memory_order_relaxed) ? SKEW_WIDE_MAX
-									     : SKEW_PACKETS_MAX;
+	return labelled(tunnel) ? SKEW_WIDE_MAX : SKEW_PACKETS_MAX;
 }
 
 bool skew_permits(const struct worker *w, const struct tunnel *tunnel)
 {
-	if (!tunnel->unsent)
+	if (!tunnel->unsent || (w->sparse && labelled(tunnel)))
 		return true;
 	uint64_t next = atomic_load_explicit(&tunnel->counter, memory_order_acquire) + 1;
 

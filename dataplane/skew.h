@@ -15,6 +15,10 @@
  * worker that looked at the same moment. Control's messages, answers and echoes do not wait: they
  * are single and few.
  *
+ * Sparse flows (worker.sparse). A peer that writes their label has a replay window for them: no
+ * worker waits for another. With other peers the worker of sparse flows is the one that would be
+ * ahead, and waits by the rule above.
+ *
  * Order of memory. A mark is shown before its counters are drawn, and drawing releases. Who sees
  * that they are drawn, by an acquiring look at the counter, therefore sees the mark.
  *

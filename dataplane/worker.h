@@ -135,7 +135,9 @@ struct worker {
 	/* --- set once --- */
 	uint32_t queue, queues;
 	bool spread;                       /* labelled datagrams of other workers are passed on */
-	const struct label_key *label_key; /* NULL: no labels are written */
+	const struct label_key *label_key; /* NULL: no labels are written, but for the next */
+	bool sparse;                       /* there is a worker of sparse flows: the last */
+	uint16_t label;                    /* of all that it sends from the tun */
 	const struct source_key *source_key;
 	uint32_t unsent_max; /* packets sealed in one batch */
 	struct io *io;
@@ -146,6 +148,8 @@ struct worker {
 	bool udp_v6;
 	bool has_tun;
 	uint64_t busy_poll_ns; /* looked for more before sleeping; 0: not at all */
+
+	_Atomic int start_error; /* control asks: errno of a ring that could not be enabled */
 
 	/* --- per turn --- */
 	const struct snapshot *snapshot;
@@ -190,7 +194,10 @@ struct worker {
 };
 
 /* loop.c */
-/* The thread: enables its ring, says PUNT_READY, turns until ORDER_STOP, says PUNT_STOPPED. */
+/*
+ * The thread: enables its ring, says PUNT_READY, turns until ORDER_STOP, says PUNT_STOPPED. Without
+ * a ring it has no way to say anything: it leaves start_error and ends.
+ */
 void *worker_main(void *worker);
 
 /* punt.c */

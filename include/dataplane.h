@@ -3,8 +3,8 @@
  *
  * Order of calls: aead_select, hostmap_create, dataplane_create (probes the kernel, makes the
  * rings, registers files and buffers), dataplane_publish (a snapshot), dataplane_start (threads),
- * wait for PUNT_READY of every queue, then dataplane_post freely; dataplane_stop,
- * dataplane_destroy. One caller: the control thread.
+ * wait for PUNT_READY or dataplane_start_error of every queue, then dataplane_post freely;
+ * dataplane_stop, dataplane_destroy. One caller: the control thread.
  */
 #ifndef M57_DATAPLANE_H
 #define M57_DATAPLANE_H
@@ -38,6 +38,7 @@ struct dataplane_options {
 	struct hostmap *map;
 	enum io_tier tier;
 	bool spread_flows;     /* m57.spread_flows: labels are written, and looked at */
+	bool sparse;           /* the last of two queues has the sparse flows; no spread_flows */
 	uint32_t busy_poll_us; /* m57.busy_poll: a worker with nothing to do looks that long for
 				  more before it sleeps */
 	const int *cpus;       /* CPU that each worker stays on, -1: any; or NULL. Copied */
@@ -78,6 +79,10 @@ enum drop dataplane_judge(const struct dataplane *d, const struct tunnel *tunnel
 
 /* Starts the workers. 0 or -errno. A worker that cannot be pinned runs all the same, anywhere. */
 int dataplane_start(struct dataplane *d);
+
+/* The errno for which the worker of queue could not enable its ring and has ended, so that no
+ * PUNT_READY will come; else 0. */
+int dataplane_start_error(const struct dataplane *d, uint32_t queue);
 
 /* Workers that dataplane_start() has pinned. */
 uint32_t dataplane_pinned(const struct dataplane *d);

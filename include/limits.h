@@ -44,6 +44,10 @@
  */
 #define UDP_WRITE_BUFFER_DEFAULT (1u << 20)
 #define CLOSE_WAIT_MS            1000 /* at exit: for the CloseTunnel messages to leave */
+#define START_LOOK_MS            20 /* at the start: between looks for a worker that cannot begin */
+/* A kernel short of memory takes requests again within moments; one that does not in a second has
+ * something else. */
+#define RING_REFUSED_MAX_MS 1000
 
 /* --- certificates (PROTOCOL.md 3) ------------------------------------------------------------- */
 #define CERT_BYTES_MAX    65536 /* one certificate, encoded */
@@ -164,6 +168,21 @@
 	     */
 #define MIXED_TRAINS_MAX                                                                           \
 	8 /* authentic trains of several owners before the kernel is no longer asked to spread */
+/*
+ * A sparse flow (control/system/sparse.h): what a voice call, a shell, a game or a query sends, 13
+ * Mbit/s at most; the acknowledgements of a transfer are more. A transfer's first super-packet, ten
+ * segments in general, is large. Twice the window of silence ends a burst. 100 us is what a woken
+ * worker takes to send what it got, and less than an answer takes; at SPARSE_BEYOND times the share
+ * a flow that gives no such moment changes all the same.
+ */
+#define SPARSE_FLOWS      1024 /* places that flows are counted in; power of two */
+#define SPARSE_PACKETS    32
+#define SPARSE_BYTES      (16 << 10)
+#define SPARSE_LARGE      4096 /* bytes of a packet that no sparse flow sends */
+#define SPARSE_WINDOW_NS  10000000
+#define SPARSE_SILENCE_NS 15000000
+#define SPARSE_SETTLE_NS  100000
+#define SPARSE_BEYOND     4
 #define RECV_ERROR_HEARD_PER_SECOND                                                                \
 	1000 /* recv_errors that one worker hands to control; more are forged, or say it again */
 /*

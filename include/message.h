@@ -74,7 +74,7 @@ struct punt {
 	struct addr addr;             /* PUNT_WAITING, PUNT_WANTED: overlay next hop */
 	enum wire_type wire;          /* PUNT_OPENED */
 	enum note note;               /* PUNT_NOTE */
-	int result;                   /* PUNT_READY, PUNT_ORDER_DONE: 0 or -errno */
+	int result;                   /* PUNT_ORDER_DONE: 0 or -errno */
 	uint64_t value;               /* PUNT_COUNTER: COUNTER_*_AT; PUNT_NOTE: errno */
 	struct order *order;          /* PUNT_ORDER_DONE, PUNT_RESUME_AGAIN */
 	struct source_shares *shares; /* PUNT_HANDSHAKE: where it is counted, as one of bucket; */

@@ -40,6 +40,19 @@ struct remote {
 	_Atomic uint32_t gso_segment_max;
 };
 
+/* Segments of that many bytes were refused. Workers may learn of different ones at the same time:
+ * the smallest counts. */
+static inline void remote_lower_gso(struct remote *remote, uint32_t refused_bytes)
+{
+	uint32_t now = atomic_load_explicit(&remote->gso_segment_max, memory_order_relaxed);
+
+	while (now >= refused_bytes && refused_bytes > 0 &&
+	       !atomic_compare_exchange_weak_explicit(&remote->gso_segment_max, &now,
+						      refused_bytes - 1, memory_order_relaxed,
+						      memory_order_relaxed))
+		;
+}
+
 #define REPLAY_WORDS (REPLAY_WINDOW / 64)
 
 /*

@@ -17,7 +17,8 @@
 #define WIRE_HEADER_BYTES 16
 #define WIRE_TAG_BYTES    16
 #define WIRE_OVERHEAD     (WIRE_HEADER_BYTES + WIRE_TAG_BYTES)
-#define WIRE_LABEL_NONE   0 /* flow label: what every Nebula release writes */
+#define WIRE_LABEL_NONE   0   /* flow label: what every Nebula release writes */
+#define WIRE_LABEL_SPARSE 256 /* of a flow that sends little (PROTOCOL.md 1.1) */
 
 enum wire_encryption { WIRE_CLEAR, WIRE_SEALED, WIRE_AUTHENTICATED };
 

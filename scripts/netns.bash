@@ -133,9 +133,9 @@ credentials_make() {
 
 # config_write SIDE [KEY=VALUE...]: cipher=aes routines=2 mtu=1300 extra=YAML (top level),
 # tun_extra=, listen_extra= (lines under tun: and listen:), inbound=YAML list, ctl=PATH of the socket,
-# spread=m57.spread_flows.
+# spread=m57.spread_flows, sparse=m57.sparse_queue.
 config_write() {
-	local side=$1 peer cipher=aes routines=2 mtu=1300 extra="" tun_extra="" listen_extra="" level=info ctl=$PAIR_DIR/$1.sock spread=""
+	local side=$1 peer cipher=aes routines=2 mtu=1300 extra="" tun_extra="" listen_extra="" level=info ctl=$PAIR_DIR/$1.sock spread="" sparse=""
 	local inbound="[{port: 5201-5300, proto: any, group: demo}, {port: any, proto: icmp, group: demo}]"
 	peer=$(other "$side")
 	shift
@@ -165,7 +165,7 @@ firewall:
   inbound: $inbound
 logging:
   level: $level
-m57: {ctl: $ctl${spread:+, spread_flows: $spread}}
+m57: {ctl: $ctl${spread:+, spread_flows: $spread}${sparse:+, sparse_queue: $sparse}}
 $extra
 YAML
 }

@@ -61,6 +61,34 @@ static int ca_write(const struct ca_options *options, const struct subject *subj
 	return status;
 }
 
+/* What the flags say, checked and carried out. */
+static int ca_make(struct ca_options *o, const struct flag *flags, size_t count)
+{
+	char error[TOOL_TEXT_MAX];
+	struct subject subject;
+	int status;
+
+	if (tool_check_choices(&o->choices) != 0)
+		return 1;
+	if (o->text.name[0] == '\0')
+		return tool_usage_error(&mode_ca, flags, count, "-name is required");
+	if (o->duration_ns <= 0)
+		return tool_usage_error(&mode_ca, flags, count, "-duration must be greater than 0");
+	if (o->networks_too[0] != '\0')
+		o->text.networks = o->networks_too;
+	if (o->unsafe_networks_too[0] != '\0')
+		o->text.unsafe_networks = o->unsafe_networks_too;
+	if (subject_parse(&o->text, &subject, error) != 0)
+		status = tool_usage_error(&mode_ca, flags, count, "%s", error);
+	else if (tool_check_absent(o->out_key, "CA key") != 0 ||
+		 tool_check_absent(o->out_crt, "CA cert") != 0)
+		status = 1;
+	else
+		status = ca_write(o, &subject);
+	subject_free(&subject);
+	return status;
+}
+
 static int run(int argc, char **argv)
 {
 	struct ca_options o = {.text = {"", "", "", ""},
@@ -112,31 +140,11 @@ static int run(int argc, char **argv)
 		 "Optional: version of the certificate format to use (1)", "1"},
 	};
 	const size_t count = sizeof(flags) / sizeof(flags[0]);
-	char error[TOOL_TEXT_MAX];
-	struct subject subject;
 	int status;
 
 	if (!tool_flags(&mode_ca, flags, count, argc, argv, &status))
 		return status;
-	if (tool_check_choices(&o.choices) != 0)
-		return 1;
-	if (o.text.name[0] == '\0')
-		return tool_usage_error(&mode_ca, flags, count, "-name is required");
-	if (o.duration_ns <= 0)
-		return tool_usage_error(&mode_ca, flags, count, "-duration must be greater than 0");
-	if (o.networks_too[0] != '\0')
-		o.text.networks = o.networks_too;
-	if (o.unsafe_networks_too[0] != '\0')
-		o.text.unsafe_networks = o.unsafe_networks_too;
-	if (subject_parse(&o.text, &subject, error) != 0)
-		status = tool_usage_error(&mode_ca, flags, count, "%s", error);
-	else if (tool_check_absent(o.out_key, "CA key") != 0 ||
-		 tool_check_absent(o.out_crt, "CA cert") != 0)
-		status = 1;
-	else
-		status = ca_write(&o, &subject);
-	subject_free(&subject);
-	return status;
+	return ca_make(&o, flags, count);
 }
 
 const struct mode mode_ca = {

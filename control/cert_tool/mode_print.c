@@ -18,14 +18,17 @@ static void print_hex(const uint8_t *bytes, size_t len)
 		printf("%02x", bytes[i]);
 }
 
-/* Text of a certificate, which may have been made to upset a terminal. */
+/* Text of a certificate, which may have been made to upset a terminal: by the old control
+ * characters, or by those that UTF-8 writes as 0xc2 0x80 to 0x9f. */
 static void print_text(const char *text)
 {
 	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
+		unsigned char c = (unsigned char)text[0], next = (unsigned char)text[1];
 
 		if (c == 0x7f || (c < 0x20 && c != '\t'))
 			printf("\\x%02x", c);
+		else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+			printf("\\x%02x", (unsigned char)*++text);
 		else
 			putchar(c);
 	}

@@ -200,6 +200,31 @@ static const char *options_check(struct sign_options *o)
 	return NULL;
 }
 
+/* What the flags say, checked and carried out. */
+static int sign_make(struct sign_options *o, const struct flag *flags, size_t count)
+{
+	const char *problem = options_check(o);
+	char error[TOOL_TEXT_MAX];
+	struct subject subject;
+	int status;
+
+	if (tool_check_choices(&o->choices) != 0)
+		return 1;
+	if (problem != NULL)
+		return tool_usage_error(&mode_sign, flags, count, "%s", problem);
+	if (subject_parse(&o->text, &subject, error) != 0)
+		status = tool_usage_error(&mode_sign, flags, count, "%s", error);
+	else if (subject.network_count != 1)
+		status = tool_usage_error(&mode_sign, flags, count,
+					  "invalid ip definition: a version 1 certificate has "
+					  "exactly one ipv4 network, have %s",
+					  o->text.networks);
+	else
+		status = sign(o, &subject);
+	subject_free(&subject);
+	return status;
+}
+
 static int run(int argc, char **argv)
 {
 	struct sign_options o = {.text = {"", "", "", ""},
@@ -248,29 +273,11 @@ static int run(int argc, char **argv)
 		 "0"},
 	};
 	const size_t count = sizeof(flags) / sizeof(flags[0]);
-	char error[TOOL_TEXT_MAX];
-	struct subject subject;
-	const char *problem;
 	int status;
 
 	if (!tool_flags(&mode_sign, flags, count, argc, argv, &status))
 		return status;
-	problem = options_check(&o);
-	if (tool_check_choices(&o.choices) != 0)
-		return 1;
-	if (problem != NULL)
-		return tool_usage_error(&mode_sign, flags, count, "%s", problem);
-	if (subject_parse(&o.text, &subject, error) != 0)
-		status = tool_usage_error(&mode_sign, flags, count, "%s", error);
-	else if (subject.network_count != 1)
-		status = tool_usage_error(&mode_sign, flags, count,
-					  "invalid ip definition: a version 1 certificate has "
-					  "exactly one ipv4 network, have %s",
-					  o.text.networks);
-	else
-		status = sign(&o, &subject);
-	subject_free(&subject);
-	return status;
+	return sign_make(&o, flags, count);
 }
 
 const struct mode mode_sign = {

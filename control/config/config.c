@@ -444,6 +444,7 @@ struct config *config_load(const char *path, struct findings *findings)
 	read_logging(&r);
 	read_ctl(&r);
 	config->spread_flows = read_bool(&r, "m57.spread_flows");
+	config->sparse_queue = read_bool(&r, "m57.sparse_queue");
 	config->busy_poll_us = (uint32_t)read_int(&r, "m57.busy_poll", 0, BUSY_POLL_US_MAX);
 	return config;
 

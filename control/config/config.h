@@ -127,6 +127,7 @@ struct config {
 	} tun;
 
 	struct dns_options dns; /* lighthouse.serve_dns and lighthouse.dns.* */
+	struct where dns_where; /* what says where it listens, or that it does */
 	/* lighthouse.*, preferred_ranges, punchy.*; arrays are the configuration's */
 	struct lighthouse_options lighthouse;
 	struct relay_options relay; /* relay.* */
@@ -159,6 +160,7 @@ struct config {
 	struct log_options logging;
 	bool allow_incomplete; /* m57.allow_incomplete */
 	bool spread_flows;     /* m57.spread_flows */
+	bool sparse_queue;     /* m57.sparse_queue; with routines: 1 */
 	uint32_t busy_poll_us; /* m57.busy_poll */
 
 	struct {

@@ -362,6 +362,17 @@ static bool parse_dns_host(const char *text, struct dns_options *dns)
 	return true;
 }
 
+/* The line to look at when the responder cannot listen. */
+static struct where dns_place(const struct config_reader *r)
+{
+	static const char *const paths[] = {"lighthouse.dns.host", "lighthouse.dns.port"};
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		if (read_node(r, paths[i]) != NULL)
+			return read_where(r, paths[i]);
+	return read_where(r, "lighthouse.serve_dns");
+}
+
 static void read_dns(struct config_reader *r, struct dns_options *dns, bool am_lighthouse)
 {
 	const char *host = read_text(r, "lighthouse.dns.host");
@@ -428,6 +439,7 @@ void read_lighthouse(struct config_reader *r)
 	read_preferred(r, options);
 	read_punchy(r, options);
 	read_dns(r, &r->config->dns, options->am_lighthouse);
+	r->config->dns_where = dns_place(r);
 	review_static_hosts(r, options);
 	if (!options->am_lighthouse)
 		return;

@@ -9,6 +9,23 @@
 
 #define TEXT_MAX 768 /* bytes of one text; longer ones are cut */
 
+/* The list is full: an error takes the place of the last warning. It is what stops the start, and
+ * who is shown warnings alone does not learn why. */
+static void make_room(struct findings *findings)
+{
+	uint32_t i = findings->count;
+
+	while (i > 0 && findings->list[i - 1].severity == SEVERITY_ERROR)
+		i--;
+	if (i == 0)
+		return;
+	free(findings->list[i - 1].file);
+	free(findings->list[i - 1].text);
+	memmove(&findings->list[i - 1], &findings->list[i],
+		(findings->count - i) * sizeof(*findings->list));
+	findings->count--;
+}
+
 static void add(struct findings *findings, enum severity severity, struct where where,
 		const char *format, va_list arguments)
 {
@@ -19,6 +36,8 @@ static void add(struct findings *findings, enum severity severity, struct where 
 		findings->errors++;
 	else
 		findings->warnings++;
+	if (findings->count == FINDINGS_MAX && severity == SEVERITY_ERROR)
+		make_room(findings);
 	if (findings->count == FINDINGS_MAX)
 		return;
 	list = realloc(findings->list, (findings->count + 1) * sizeof(*list));
@@ -83,13 +102,18 @@ void findings_print(const struct findings *findings, FILE *out)
 			findings->errors + findings->warnings - findings->count);
 }
 
+const char *where_text(struct where where, char buf[FINDING_PLACE_MAX])
+{
+	int used = snprintf(buf, FINDING_PLACE_MAX, "%s", where.file ? where.file : "");
+
+	if (where.line != 0 && used > 0 && used < FINDING_PLACE_MAX)
+		snprintf(buf + used, (size_t)(FINDING_PLACE_MAX - used), ":%u", where.line);
+	return buf;
+}
+
 const char *finding_place(const struct finding *finding, char buf[FINDING_PLACE_MAX])
 {
-	int used = snprintf(buf, FINDING_PLACE_MAX, "%s", finding->file ? finding->file : "");
-
-	if (finding->line != 0 && used >= 0 && used < FINDING_PLACE_MAX)
-		snprintf(buf + used, (size_t)(FINDING_PLACE_MAX - used), ":%u", finding->line);
-	return buf;
+	return where_text((struct where){finding->file, finding->line}, buf);
 }
 
 void findings_free(struct findings *findings)

@@ -30,7 +30,7 @@ struct finding {
 
 /* Zero it before use; findings_free() afterwards. */
 struct findings {
-	uint32_t count;            /* of list, at most FINDINGS_MAX */
+	uint32_t count;            /* of list, at most FINDINGS_MAX; errors displace warnings */
 	uint32_t errors, warnings; /* all, those beyond FINDINGS_MAX too */
 	struct finding *list;
 };
@@ -50,7 +50,8 @@ void findings_free(struct findings *findings);
 
 #define FINDING_PLACE_MAX (4096 + 16) /* bytes: a path and a line */
 
-/* "FILE:LINE", or "FILE" without a line, in buf, returned. */
+/* "FILE:LINE", or "FILE" without a line, or "" without a file, in buf, returned. */
+const char *where_text(struct where where, char buf[FINDING_PLACE_MAX]);
 const char *finding_place(const struct finding *finding, char buf[FINDING_PLACE_MAX]);
 
 #define FINDING_QUOTE_MAX 84 /* bytes: 80 of the value, "...", terminator */

@@ -93,7 +93,8 @@ struct level {
 
 struct builder {
 	yaml_parser_t parser;
-	const char *file;
+	const char *file, *text;
+	size_t len; /* of text */
 	struct arena *arena;
 	struct findings *findings;
 	struct anchor *anchors; /* newest first: a name may be used again */
@@ -406,6 +407,20 @@ static void wipe_parser(yaml_parser_t *parser)
 	yaml_parser_delete(parser);
 }
 
+/* Where bytes are no UTF-8 libyaml tells the byte and not the line. */
+static void fail_parse(struct builder *b)
+{
+	yaml_mark_t mark = b->parser.problem_mark;
+	bool bytes = b->parser.error == YAML_READER_ERROR;
+	const char *problem = b->parser.problem != NULL ? b->parser.problem : "no memory";
+
+	for (size_t i = 0; bytes && i < b->parser.problem_offset && i < b->len; i++)
+		mark.line += b->text[i] == '\n';
+	finding_error(b->findings, at(b, &mark), "not valid YAML: %s; %s", problem,
+		      bytes ? "write this line in UTF-8"
+			    : "look at the indentation and quotes of this line and the one before");
+}
+
 static int parse_events(struct builder *b)
 {
 	for (;;) {
@@ -413,12 +428,7 @@ static int parse_events(struct builder *b)
 		int done;
 
 		if (!yaml_parser_parse(&b->parser, &event)) {
-			const yaml_mark_t *mark = &b->parser.problem_mark;
-
-			finding_error(b->findings, at(b, mark),
-				      "not valid YAML: %s; look at the indentation and quotes of "
-				      "this line and the one before",
-				      b->parser.problem != NULL ? b->parser.problem : "no memory");
+			fail_parse(b);
 			return -EINVAL;
 		}
 		done = take(b, &event);
@@ -437,7 +447,8 @@ static int parse_events(struct builder *b)
 const struct yaml_node *yaml_parse(const char *file, const char *text, size_t len,
 				   struct arena *arena, struct findings *findings)
 {
-	struct builder b = {.file = file, .arena = arena, .findings = findings};
+	struct builder b = {
+		.file = file, .text = text, .len = len, .arena = arena, .findings = findings};
 	yaml_mark_t start = {0};
 	int err;
 

@@ -253,8 +253,14 @@ static const struct yaml_node *load_folder(const char *path, struct arena *arena
 	struct file_list *list = calloc(1, sizeof(*list));
 	char *absolute = realpath(path, NULL);
 	const struct yaml_node *tree = NULL;
-	int err = list == NULL || absolute == NULL ? -ENOMEM : 0;
+	int err = list == NULL ? -ENOMEM : 0;
 
+	if (absolute == NULL) {
+		finding_error(findings, (struct where){path, 0},
+			      "cannot read the directory: %s; check its permissions",
+			      strerror(errno));
+		err = -EINVAL;
+	}
 	if (err == 0)
 		err = collect(absolute, 0, list, findings);
 	if (err == -ENOMEM)

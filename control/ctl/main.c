@@ -1,6 +1,6 @@
 /*
  * main.c - m57ctl: asks the running daemon over its unix socket, and prints the answer as a table
- *or as JSON. What there is to ask, only the daemon knows (control/admin_commands.c).
+ * or as JSON. What there is to ask, only the daemon knows (control/admin_commands.c).
  *
  *	0  answered
  *	1  the daemon says that it cannot be done
@@ -167,26 +167,58 @@ static int daemon_connect(const char *path)
 	return fd;
 }
 
+/* The daemon may hang up meanwhile, which is an answer too, and no reason to die by SIGPIPE. */
+static bool line_send(int fd, char *text)
+{
+	size_t length = strlen(text), sent = 0;
+
+	text[length++] = '\n'; /* in the place of the terminator */
+	while (sent < length) {
+		ssize_t step = send(fd, text + sent, length - sent, MSG_NOSIGNAL);
+
+		if (step < 0 && errno == EINTR)
+			continue;
+		if (step <= 0)
+			return false;
+		sent += (size_t)step;
+	}
+	return true;
+}
+
+static json_t *answer_read(int fd)
+{
+	FILE *stream = fdopen(fd, "r");
+	json_t *answer = NULL;
+	json_error_t error;
+
+	if (!stream) {
+		close(fd);
+		return NULL;
+	}
+	answer = json_loadf(stream, JSON_DISABLE_EOF_CHECK, &error);
+	fclose(stream);
+	return answer;
+}
+
 /* One request on a connection of its own. NULL with a line said. */
 static json_t *ask(const char *path, const char *command, json_t *arguments)
 {
 	json_t *request = json_pack("{s:s,s:O}", "command", command, "arguments", arguments);
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
 	json_t *answer = NULL;
-	json_error_t error;
-	int fd = daemon_connect(path);
-	FILE *stream = fd < 0 ? NULL : fdopen(fd, "r+");
+	int fd = -1;
 
 	json_decref(request);
-	if (stream && text && strlen(text) < ADMIN_REQUEST_MAX - 1 &&
-	    fprintf(stream, "%s\n", text) > 0 && fflush(stream) == 0)
-		answer = json_loadf(stream, JSON_DISABLE_EOF_CHECK, &error);
-	if (stream && !answer)
-		fail(path, "no answer");
-	if (stream)
-		fclose(stream);
+	if (!text || strlen(text) >= ADMIN_REQUEST_MAX - 1)
+		fail(path, "the command is too long, or is no text in UTF-8");
+	else
+		fd = daemon_connect(path);
+	if (fd >= 0 && line_send(fd, text))
+		answer = answer_read(fd);
 	else if (fd >= 0)
 		close(fd);
+	if (fd >= 0 && !answer)
+		fail(path, "no answer");
 	free(text);
 	return answer;
 }
@@ -194,7 +226,8 @@ static json_t *ask(const char *path, const char *command, json_t *arguments)
 /* --- commands of more than one request ---------------------------------------------------------
  */
 
-/* Adds to rows of a list what is behind the last one, until all are there. */
+/* Adds to rows of a list what is behind the last one, until all are there. NULL: they will not be.
+ */
 static json_t *rest_ask(const char *path, const struct command_line *line, json_t *result)
 {
 	json_t *rows = json_incref(json_object_get(result, "rows"));
@@ -208,8 +241,11 @@ static json_t *rest_ask(const char *path, const struct command_line *line, json_
 		json_decref(answer);
 		json_decref(result);
 		result = next;
-		if (json_array_extend(rows, json_object_get(result, "rows")) != 0)
+		if (json_array_extend(rows, json_object_get(result, "rows")) != 0) {
+			json_decref(rows); /* half a list would pass for the whole */
+			rows = NULL;
 			break;
+		}
 	}
 	json_decref(result);
 	return rows;

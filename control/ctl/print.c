@@ -29,8 +29,8 @@ static size_t clean(const char *text, char *out, size_t size)
 
 void print_text(const char *text, FILE *out)
 {
-	size_t size = strlen(text) * 4 + 16;
-	char *buf = malloc(size);
+	size_t size = text ? strlen(text) * 4 + 16 : 0;
+	char *buf = text ? malloc(size) : NULL;
 
 	if (!buf)
 		return;
@@ -61,6 +61,10 @@ static char *word(const json_t *value)
 
 	if (!out)
 		return NULL;
+	if (!value) { /* not every row of a table has every column */
+		fclose(out);
+		return text;
+	}
 	switch (json_typeof(value)) {
 	case JSON_STRING:
 		print_text(json_string_value(value), out);

@@ -7,7 +7,7 @@
  *
  * The responder's work comes in three steps of rising cost, so that the caller can stop in between:
  * reading costs hashes and a decoding, verifying one Ed25519 check the first time, answering four
- *X25519.
+ * X25519.
  */
 #ifndef M57_MACHINE_H
 #define M57_MACHINE_H

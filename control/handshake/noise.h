@@ -8,7 +8,7 @@
  *	responder: noise_init, noise_read_1, noise_write_2, noise_split
  *
  * noise_read_1 changes only hash states and is cheap. noise_read_2 works on a copy: whatever comes
- *in as message 2, a failure leaves the state as it was, so a forged one cannot spoil the handshake.
+ * in as message 2, a failure leaves the state as it was, so a forged one spoils no handshake.
  */
 #ifndef M57_NOISE_H
 #define M57_NOISE_H

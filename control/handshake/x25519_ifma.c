@@ -4,7 +4,7 @@
  * Theory of operation.
  *
  * A field element modulo p = 2^255 - 19 is five limbs of 51 bits; each limb is a register whose
- *four lanes belong to four multiplications that have nothing to do with each other. So there is no
+ * four lanes belong to four multiplications that have nothing to do with each other. So there is no
  * shuffling at all: the code is that of one Montgomery ladder (RFC 7748, 5), with vectors for
  * numbers.
  *

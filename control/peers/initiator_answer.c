@@ -195,6 +195,9 @@ void initiator_receive(struct node *node, const struct endpoint *source, struct 
 				  cert_error_text(peer.error), peer.detail);
 		node_drop(node, DROP_HANDSHAKE_CERTIFICATE, 1);
 		break;
+	case MACHINE_NO_MEMORY:
+		node_drop(node, DROP_HANDSHAKE_NO_ROOM, 1);
+		break;
 	default:
 		node_drop(node, DROP_HANDSHAKE_INVALID, 1);
 	}

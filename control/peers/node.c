@@ -59,7 +59,7 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 	node->lighthouse.options = options->lighthouse;
 	node->lighthouse.order = (struct remotes_order){options->lighthouse.preferred,
 							options->lighthouse.preferred_count};
-	if (tunnels_init(&node->tunnels, map, outside, options->queues, options->udp_v6) != 0)
+	if (tunnels_init(&node->tunnels, map, outside, options->workers, options->udp_v6) != 0)
 		goto err_node;
 	manager_init(node);
 	if (table_init(&node->pending_by_index) != 0)

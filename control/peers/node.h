@@ -2,8 +2,8 @@
  * node.h - the deciding part of the control plane: one node, as event + state + now -> actions.
  *
  * The control loop turns punts (message.h) into the calls below and fires node_tick(); the node
- *acts through struct outside and on the hostmap. It never blocks, reads a clock or makes a system
- *call itself. One thread.
+ * acts through struct outside and on the hostmap. It never blocks, reads a clock or makes a system
+ * call itself. One thread.
  *
  * Which call for which punt:
  *	PUNT_HANDSHAKE     node_on_handshake	PUNT_ROAM	   node_on_roam
@@ -13,7 +13,7 @@
  *	PUNT_ACTIVE	   node_on_active	PUNT_WANTED	   node_on_wanted
  *
  * After each batch of calls: arm a timer for node_next_deadline(), and hand the hostmap's garbage
- *to the reaper (hostmap_garbage_take).
+ * to the reaper (hostmap_garbage_take).
  */
 #ifndef M57_NODE_H
 #define M57_NODE_H
@@ -37,7 +37,8 @@ struct node_static_host {
 
 struct node_options {
 	enum aead_cipher cipher;
-	uint32_t queues;          /* workers, 1..QUEUES_MAX */
+	uint32_t queues;          /* workers that tunnels are shared out to, 1..QUEUES_MAX */
+	uint32_t workers;         /* all: one more where sparse flows have their own */
 	bool udp_v6;              /* sockets are AF_INET6: IPv4 remotes are mapped */
 	uint64_t try_interval_ns; /* handshakes.try_interval */
 	uint32_t retries;         /* handshakes.retries */

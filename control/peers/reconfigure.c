@@ -156,6 +156,7 @@ static void keep_fixed(struct node_options *next, const struct node_options *now
 {
 	next->cipher = now->cipher;
 	next->queues = now->queues;
+	next->workers = now->workers;
 	next->udp_v6 = now->udp_v6;
 	next->udp_port = now->udp_port;
 	next->try_interval_ns = now->try_interval_ns;

@@ -59,6 +59,8 @@ static void refuse(struct node *node, const struct machine_peer *peer,
 				 FIELD_TEXT("handshake.style", "ix_psk0"));
 		}
 	}
+	if (status == MACHINE_NO_MEMORY)
+		reason = DROP_HANDSHAKE_NO_ROOM; /* nothing is wrong with the message */
 	node_drop(node, reason, 1);
 }
 

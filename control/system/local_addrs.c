@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define ANSWER_BYTES   16384
+#define DUMP_TRIES     3 /* what changes faster is told of by local_addrs_watch() */
 #define ANSWER_TIMEOUT ((struct timeval){.tv_usec = 200000}) /* never seen; control must go on */
 
 struct dump {
@@ -35,7 +36,8 @@ static int take_address(const struct nlmsghdr *header, void *data)
 	struct local_addr *out = &dump->list[dump->count];
 	const uint8_t *bytes;
 
-	if (header->nlmsg_type != RTM_NEWADDR || dump->count == dump->most)
+	if (header->nlmsg_type != RTM_NEWADDR || header->nlmsg_len < NLMSG_LENGTH(sizeof(*info)) ||
+	    dump->count == dump->most)
 		return MNL_CB_OK;
 	if (info->ifa_flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED))
 		return MNL_CB_OK;
@@ -71,28 +73,39 @@ static bool dump_begin(struct mnl_socket *socket)
 	       mnl_socket_sendto(socket, header, header->nlmsg_len) >= 0;
 }
 
-size_t local_addrs_dump(struct local_addr *list, size_t most)
+/* False: the kernel says that its list changed under the dump. */
+static bool dump_take(struct mnl_socket *socket, struct dump *dump)
 {
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	uint8_t answer[ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct dump dump = {list, 0, most};
 	int more = MNL_CB_OK;
 
-	if (!socket)
-		return 0;
-	if (dump_begin(socket)) {
-		while (more > MNL_CB_STOP) {
-			ssize_t got = mnl_socket_recvfrom(socket, answer, sizeof(answer));
+	while (more > MNL_CB_STOP) {
+		ssize_t got = mnl_socket_recvfrom(socket, answer, sizeof(answer));
 
-			if (got < 0 && errno == EINTR)
-				continue;
-			if (got <= 0)
-				break;
-			more = mnl_cb_run(answer, (size_t)got, 1, mnl_socket_get_portid(socket),
-					  take_address, &dump);
-		}
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return true; /* no more of it will come */
+		more = mnl_cb_run(answer, (size_t)got, 1, mnl_socket_get_portid(socket),
+				  take_address, dump);
 	}
-	mnl_socket_close(socket);
+	return more == MNL_CB_STOP || errno != EINTR;
+}
+
+size_t local_addrs_dump(struct local_addr *list, size_t most)
+{
+	struct dump dump = {list, 0, most};
+	bool over = false;
+
+	for (int i = 0; i < DUMP_TRIES && !over; i++) {
+		struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+
+		if (!socket)
+			break;
+		dump.count = 0;
+		over = !dump_begin(socket) || dump_take(socket, &dump);
+		mnl_socket_close(socket);
+	}
 	return dump.count;
 }
 

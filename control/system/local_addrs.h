@@ -5,9 +5,10 @@
 #include "peers/lighthouse_options.h"
 
 /*
- * Dumps the addresses of all interfaces that are up into list, at most `most`; those of an
- * interface without a name any more are passed over. Returns how many; 0 when the kernel does not
- * answer. Blocks for the dump: some tens of microseconds.
+ * Dumps the addresses of all interfaces into list, at most `most`; those of an interface without a
+ * name any more are passed over. Returns how many; 0 when the kernel does not answer. Addresses
+ * that change meanwhile are asked for again, DUMP_TRIES times at most. Blocks for the dump: some
+ * tens of microseconds.
  */
 size_t local_addrs_dump(struct local_addr *list, size_t most);
 

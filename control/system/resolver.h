@@ -28,7 +28,7 @@ int resolver_fd(const struct resolver *resolver);
  */
 int resolver_begin(struct resolver *resolver, uint32_t id, const char *name,
 		   enum name_network network, uint64_t timeout_ns);
-/* Ends look-up id without an answer, if it is under way. Not from inside of an answer. */
+/* Ends look-up id without an answer, if it is under way. From inside of an answer too. */
 void resolver_cancel(struct resolver *resolver, uint32_t id);
 
 /* Takes in what the servers sent. */

@@ -19,6 +19,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -178,6 +179,23 @@ static void take_address_loss(struct route_watch *watch, const struct nlmsghdr *
 		watch->again = true;
 }
 
+/* A dump that breaks off ends as one that is whole does, but with an error behind it. */
+static bool is_whole(const struct nlmsghdr *done)
+{
+	int error = 0;
+
+	if (done->nlmsg_len >= NLMSG_LENGTH(sizeof(error)))
+		memcpy(&error, mnl_nlmsg_get_payload(done), sizeof(error));
+	return error >= 0;
+}
+
+/* What we know stays, and the kernel is asked again. */
+static void dump_failed(struct route_watch *watch)
+{
+	watch->dumping = 0;
+	watch->again = true;
+}
+
 static void take_message(struct route_watch *watch, const struct nlmsghdr *header)
 {
 	bool dumped = watch->dumping && header->nlmsg_seq == watch->sequence;
@@ -186,14 +204,14 @@ static void take_message(struct route_watch *watch, const struct nlmsghdr *heade
 		watch->again = true;
 	switch (header->nlmsg_type) {
 	case NLMSG_DONE:
-		if (dumped)
+		if (dumped && is_whole(header))
 			dump_part_over(watch);
+		else if (dumped)
+			dump_failed(watch);
 		break;
-	case NLMSG_ERROR: /* of the request for a dump: what we know stays */
-		if (dumped) {
-			watch->dumping = 0;
-			watch->again = true;
-		}
+	case NLMSG_ERROR: /* of the request for a dump */
+		if (dumped)
+			dump_failed(watch);
 		break;
 	case RTM_NEWLINK:
 	case RTM_DELLINK:

@@ -27,6 +27,10 @@
 #define TUN_F_USO6 0x40
 #endif
 
+#ifndef TUNSETSTEERINGEBPF
+#define TUNSETSTEERINGEBPF _IOR('T', 224, int)
+#endif
+
 #define TUN_PATH          "/dev/net/tun"
 #define TUN_RETRY_STEP_MS 50
 
@@ -127,6 +131,16 @@ static unsigned offloads_choose(struct tun_device *device)
 	return 0;
 }
 
+static int give_up(struct tun_device *device, const char *what, const char *cure, char *error)
+{
+	int failure = errno;
+
+	snprintf(error, ERROR_LINE_MAX, "cannot %s %s: %s; set %s", what, device->name,
+		 strerror(failure), cure);
+	tun_close(device);
+	return -failure;
+}
+
 int tun_open(struct tun_device *device, const struct tun_options *options,
 	     char error[ERROR_LINE_MAX])
 {
@@ -161,18 +175,15 @@ int tun_open(struct tun_device *device, const struct tun_options *options,
 		else if (mask && ioctl(fd, TUNSETOFFLOAD, mask) != 0)
 			goto err_offload;
 	}
+	if (options->program && ioctl(device->fds[0], TUNSETSTEERINGEBPF, options->program) != 0)
+		goto err_program;
 	device->index = if_nametoindex(device->name);
 	return 0;
 
-err_offload:;
-	int failure = errno;
-
-	snprintf(error, ERROR_LINE_MAX,
-		 "cannot set the offloads of a queue of %s: %s; "
-		 "set tun.use_offloads: false",
-		 device->name, strerror(failure));
-	tun_close(device);
-	return -failure;
+err_offload:
+	return give_up(device, "set the offloads of a queue of", "tun.use_offloads: false", error);
+err_program:
+	return give_up(device, "choose the queues of", "m57.sparse_queue: false", error);
 }
 
 void tun_close(struct tun_device *device)

@@ -13,9 +13,10 @@
 #include "limits.h"
 
 struct tun_options {
-	const char *name; /* tun.dev; "" lets the kernel choose one */
-	uint32_t queues;  /* 1..QUEUES_MAX; above 1 the device is made with IFF_MULTI_QUEUE */
-	bool offloads;    /* tun.use_offloads: virtio-net headers, TSO and USO */
+	const char *name;   /* tun.dev; "" lets the kernel choose one */
+	uint32_t queues;    /* 1..QUEUES_MAX; above 1 the device is made with IFF_MULTI_QUEUE */
+	bool offloads;      /* tun.use_offloads: virtio-net headers, TSO and USO */
+	const int *program; /* sparse.h: chooses the queue of each packet; NULL: the kernel does */
 };
 
 struct tun_device {

@@ -206,6 +206,39 @@ static int socket_bind(int fd, uint32_t queue, const struct udp_options *options
 	return result;
 }
 
+static void ttl_lower(int fd, int level, int option)
+{
+	int ttl;
+	socklen_t length = sizeof(ttl);
+
+	if (getsockopt(fd, level, option, &ttl, &length) == 0 && ttl-- > 1)
+		(void)setsockopt(fd, level, option, &ttl, sizeof(ttl));
+}
+
+/*
+ * GRO joins no datagrams whose TTL differs, so those of sparse flows do not end up behind others in
+ * a train, which the receiver's kernel would steer by its first.
+ */
+static void sparse_mark(int fd, bool v6)
+{
+	ttl_lower(fd, IPPROTO_IP, IP_TTL); /* a dual-stack socket has both */
+	if (v6)
+		ttl_lower(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS);
+}
+
+static void steer(struct udp_sockets *sockets, const struct udp_options *options)
+{
+	enum steering by = options->spread ? STEER_LABEL : STEER_INDEX;
+
+	sockets->steer_error = steer_by(by, sockets->fds[0], sockets->queues, options->sparse);
+	sockets->steering = sockets->steer_error ? STEER_HASH : by;
+	sockets->sparse = options->sparse && !sockets->steer_error;
+	if (sockets->sparse)
+		sparse_mark(sockets->fds[sockets->queues - 1], sockets->v6);
+	else if (options->sparse)
+		close(sockets->fds[--sockets->queues]);
+}
+
 int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 	     char error[ERROR_LINE_MAX])
 {
@@ -237,12 +270,8 @@ int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 			goto err_close;
 	}
 	sockets->bound = endpoint_from_sockaddr(&address.storage);
-	if (options->queues > 1) {
-		enum steering by = options->spread ? STEER_LABEL : STEER_INDEX;
-
-		sockets->steer_error = steer_by(by, sockets->fds[0], options->queues);
-		sockets->steering = sockets->steer_error ? STEER_HASH : by;
-	}
+	if (options->queues > 1)
+		steer(sockets, options);
 	sockets->read_buffer = buffer_read(sockets->fds[0], SO_RCVBUF);
 	sockets->write_buffer = buffer_read(sockets->fds[0], SO_SNDBUF);
 	return 0;

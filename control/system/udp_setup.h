@@ -20,6 +20,7 @@ struct udp_options {
 	uint32_t mark;         /* listen.so_mark; 0: none */
 	bool offloads;         /* listen.udp_offloads: GSO, and GRO unless single */
 	bool spread;           /* m57.spread_flows: steer by flow label too */
+	bool sparse;           /* the last of queues is for sparse flows alone (steer.h) */
 	bool single;           /* listen.batch 1: no GRO */
 };
 
@@ -30,13 +31,15 @@ struct udp_sockets {
 	bool gso, gro;       /* the kernel has it, and the config wants it */
 	enum steering steering;
 	int steer_error; /* steer_by(): 0, or -errno and the kernel's hash serves */
+	bool sparse;     /* the last one is for sparse flows */
 	struct endpoint bound;
 	uint32_t read_buffer, write_buffer; /* of socket 0, as the kernel reports it */
 };
 
 /*
- * Opens and binds them. A port that another program has is an error even though the sockets share
- * it among themselves. 0, or -errno with one line of cause and cure in error and nothing left open.
+ * Opens and binds them; without steering there is no socket for sparse flows. A port that another
+ * program has is an error even though the sockets share it among themselves. 0, or -errno with one
+ * line of cause and cure in error and nothing left open.
  */
 int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 	     char error[ERROR_LINE_MAX]);

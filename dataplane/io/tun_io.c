@@ -167,13 +167,6 @@ void io_write(struct io *io, struct write_slot *slot, uint8_t *packet, uint32_t 
 	count_stat(io->counters, STAT_TUN_WRITES, 1);
 }
 
-static uint32_t packets_in(uint32_t length, const struct virtio_net_hdr *vnet)
-{
-	if (vnet->gso_type == VIRTIO_NET_HDR_GSO_NONE)
-		return 1;
-	return (length - vnet->hdr_len + vnet->gso_size - 1) / vnet->gso_size;
-}
-
 /* Cuts a joined packet that the tun refused and writes its segments from other slots. */
 static void write_singles(struct io *io, uint8_t *packet, uint32_t length,
 			  const struct virtio_net_hdr *vnet)
@@ -185,7 +178,7 @@ static void write_singles(struct io *io, uint8_t *packet, uint32_t length,
 
 	if (inner_parse(packet, length, INBOUND, &inner) != DROP_NONE ||
 	    segment_begin(&s, packet, length, vnet, &inner) != DROP_NONE) {
-		count_drop(io->counters, DROP_WRITE_ERROR, packets_in(length, vnet));
+		count_drop(io->counters, DROP_WRITE_ERROR, vnet_packets(vnet, packet, length));
 		return;
 	}
 	for (uint32_t i = 0; i < s.count; i++) {
@@ -230,7 +223,8 @@ void tun_io_write_done(struct io *io, uint64_t value, int result)
 					       .type = IO_NOTE, .note = note, .error = -result});
 			write_singles(io, packet, length, &vnet);
 		} else {
-			count_drop(io->counters, DROP_WRITE_ERROR, packets_in(length, &vnet));
+			count_drop(io->counters, DROP_WRITE_ERROR,
+				   vnet_packets(&vnet, packet, length));
 		}
 	}
 	slot->in_flight--;

@@ -322,7 +322,7 @@ void udp_io_prepare_sends(struct io *io)
 	if (io->sends_in_flight > 0 || io->send_blocked || !io->unsent.head)
 		return;
 	if (io_uring_sq_space_left(&io->ring) <= GSO_SEGMENTS_MAX)
-		io_uring_submit(&io->ring); /* a chain must not be cut by a submission */
+		(void)io_uring_submit(&io->ring); /* a chain must not be cut by a submission */
 	while (io->unsent.head &&
 	       slot_requests(io->unsent.head) < io_uring_sq_space_left(&io->ring)) {
 		struct send_slot *slot = list_take(&io->unsent);

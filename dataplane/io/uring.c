@@ -13,14 +13,20 @@
  * send in its deferred work, and who asks for nothing gets one round of that, so the first sends of
  * a chain. The others stayed sealed for some turns more, while other workers sent newer packets of
  * the tunnel.
+ *
+ * A kernel that refuses a submission (it has no memory) is asked again, by the next turn or at once
+ * where there is no room for one more request. When it has refused all for RING_REFUSED_MAX_MS, no
+ * packet moves, and no word gets out of here either, for that would take the ring. Then the process
+ * ends, with a line that says so: whoever watches over it can start it anew, which nobody would for
+ * one that hangs.
  */
 #include "io/uring.h"
 
 #include <fcntl.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "handover.h"
 #include "spin.h"
@@ -118,12 +124,49 @@ int io_enable(struct io *io)
 	return 0;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now); /* vDSO, no system call */
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* As main.c: 2 is what failed while running. */
+static _Noreturn __attribute__((noinline)) void give_up(const struct io *io, int error)
+{
+	fprintf(stderr,
+		"queue %u: the kernel takes no more io_uring requests: %s; the node cannot go on\n",
+		io->options.queue, strerror(error));
+	_exit(2);
+}
+
+static __attribute__((noinline)) void submission_refused(struct io *io, int error)
+{
+	uint64_t now = now_ns();
+
+	count_stat(io->counters, STAT_RING_REFUSED, 1);
+	if (!io->refused_since_ns)
+		io->refused_since_ns = now;
+	else if (now - io->refused_since_ns > (uint64_t)RING_REFUSED_MAX_MS * 1000000u)
+		give_up(io, error);
+}
+
+/* What a submission came to; a wait may also have ended by a signal or its time. */
+static void submitted(struct io *io, int result)
+{
+	if (__builtin_expect(result >= 0 || result == -ETIME || result == -EINTR, 1))
+		io->refused_since_ns = 0;
+	else
+		submission_refused(io, -result);
+}
+
 struct io_uring_sqe *uring_sqe(struct io *io)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&io->ring);
 
 	while (!sqe) {
-		io_uring_submit(&io->ring);
+		submitted(io, io_uring_submit(&io->ring));
 		sqe = io_uring_get_sqe(&io->ring);
 	}
 	return sqe;
@@ -152,9 +195,9 @@ void io_turn(struct io *io, bool sleep)
 {
 	prepare_turn(io);
 	if (sleep || io->inline_pending > 0)
-		io_uring_submit_and_wait(&io->ring, io->inline_pending + sleep);
+		submitted(io, io_uring_submit_and_wait(&io->ring, io->inline_pending + sleep));
 	else
-		io_uring_submit_and_get_events(&io->ring);
+		submitted(io, io_uring_submit_and_get_events(&io->ring));
 }
 
 void io_gather(struct io *io)
@@ -164,16 +207,8 @@ void io_gather(struct io *io)
 
 	prepare_turn(io);
 	/* Linux 5.11: the wait takes a time-out of its own */
-	io_uring_submit_and_wait_timeout(&io->ring, &cqe, io->inline_pending + GATHER_RUNS, &most,
-					 NULL);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now); /* vDSO, no system call */
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	submitted(io, io_uring_submit_and_wait_timeout(
+			      &io->ring, &cqe, io->inline_pending + GATHER_RUNS, &most, NULL));
 }
 
 bool io_busy_poll(struct io *io, uint64_t ns)

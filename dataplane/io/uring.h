@@ -78,7 +78,8 @@ struct io {
 	uint32_t tun_errors, udp_errors; /* in a row */
 	bool stopping;
 
-	uint32_t inline_pending; /* submitted operations that complete during submission */
+	uint32_t inline_pending;   /* submitted operations that complete during submission */
+	uint64_t refused_since_ns; /* the kernel takes no submission; 0: it does */
 
 	/* sends: what waits, and the chain that is submitted, both in order; free is a stack */
 	struct send_list unsent, in_flight;

@@ -46,7 +46,8 @@ static struct pki pki;
 /* A fresh node for each request: none may fill the tables of the next. */
 static void make_world(void)
 {
-	struct node_options options = {.queues = 1, .try_interval_ns = 1000000, .retries = 1};
+	struct node_options options = {
+		.queues = 1, .workers = 1, .try_interval_ns = 1000000, .retries = 1};
 	char error[PKI_ERROR_MAX];
 	bool locked;
 

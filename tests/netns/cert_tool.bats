@@ -288,4 +288,7 @@ damaged() {
 	"$M57_CERT" print -path ca.crt | grep "$(printf '\033')" && return 1
 	"$M57_CERT" print -path ca.crt | grep -F 'a\x1b[31mb'
 	"$M57_CERT" print -json -path ca.crt | grep -F '"name":"a\u001b[31mb"'
+	# U+009B begins a command of a terminal, too
+	"$M57_CERT" ca -name "$(printf 'a\302\233b\302\240c')" -out-crt two.crt -out-key two.key
+	"$M57_CERT" print -path two.crt | grep -F "$(printf 'a\\x9bb\302\240c')"
 }

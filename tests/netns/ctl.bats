@@ -156,6 +156,43 @@ assert 9 < time.time() - begin < 15' "$PAIR_DIR/a.sock"
 	[ "$status" = 0 ]
 }
 
+# fake_daemon [ANSWER]...: each is what one connection gets; then, and without any, it hangs up at once
+fake_daemon() {
+	rm -f "$PAIR_DIR/a.sock"
+	timeout 30 python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen(64)
+for answer in sys.argv[2:]:
+    c, _ = s.accept()
+    c.recv(4096)
+    c.sendall(answer.encode() + b"\n")
+    c.close()
+while True:
+    s.accept()[0].close()' "$PAIR_DIR/a.sock" "$@" 3>&- &
+	FAKE=$!
+	wait_for 5 test -S "$PAIR_DIR/a.sock"
+}
+
+@test "m57ctl and a daemon that hangs up: exit 3, and never half a list" {
+	local row='{"vpnAddrs":["10.42.0.2"],"state":"live"}'
+	fake_daemon
+	for ((i = 0; i < 50; i++)); do
+		refuses 3 'no answer' status
+	done
+	kill "$FAKE"
+	fake_daemon "{\"ok\":true,\"result\":{\"rows\":[$row],\"more\":true,\"last\":\"10.42.0.2\"}}"
+	refuses 3 'no answer' list-hostmap
+	[ "$(grep -c live <<<"$output")" = 0 ]
+	kill "$FAKE"
+	# a column that the second row lacks
+	fake_daemon "{\"ok\":true,\"result\":[$row,{\"vpnAddrs\":[\"10.42.0.3\"]}]}"
+	says '^\[10.42.0.3\]' list-pending-hostmap
+	kill "$FAKE"
+	refuses 3 'too long' why "$(printf '%05000d' 0)"
+}
+
 @test "the socket is private, replaced when stale, gone at the end" {
 	nodes_make "$M57" "$M57"
 	[ "$(stat -c %a "$PAIR_DIR/a.sock")" = 600 ]

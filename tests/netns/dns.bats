@@ -192,7 +192,8 @@ answers_are() {
   dns: {host: ${UNDERLAY[l]}}"
 	hub_start a "$M57"
 	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
-	grep -q "lighthouse.dns: no answers are given at ${UNDERLAY[l]}:53" "${NODE_LOG[l]}"
+	grep "lighthouse.dns: no answers are given at ${UNDERLAY[l]}:53" "${NODE_LOG[l]}" |
+		grep "config=\"\?$PAIR_DIR/l.yml:$(grep -n 'dns: {' "$PAIR_DIR/l.yml" | cut -d: -f1)"
 }
 
 # at_name PROGRAM HOST: where a lighthouse whose lighthouse.dns.host is HOST listens at port 5353
@@ -226,6 +227,6 @@ listens_for_dns() {
   dns: {host: nobody.invalid, port: 5353}"
 	hub_start a "$M57"
 	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
-	wait_for 10 grep -q "lighthouse.dns: no answers are given at nobody.invalid:5353" "${NODE_LOG[l]}"
+	wait_for 10 grep -q "lighthouse.dns: no answers are given at nobody.invalid:5353.*l.yml:[0-9]" "${NODE_LOG[l]}"
 	run ! listens_for_dns
 }

@@ -22,6 +22,18 @@ without_tun_file() {
 	one_error '/dev/net/tun.*mknod'
 }
 
+@test "a worker's ring cannot be enabled: one line, exit 1, at once" {
+	needs_plain_build
+	config_write a routines=2
+	run in_ns a timeout -s KILL 10 env LD_PRELOAD="$B/tests/netns/ring_refused.so" \
+		"$M57" -config "$PAIR_DIR/a.yml"
+	echo "$output"
+	[ "$status" = 1 ]
+	grep -qE "level=error msg=\"A worker's io_uring cannot be started\".*Cannot allocate memory.*queue=0" <<<"$output"
+	grep -qE "level=error msg=\"A worker's io_uring cannot be started\".*queue=1" <<<"$output"
+	! grep -q 'Nebula interface is active' <<<"$output"
+}
+
 @test "no /dev/net/tun: it is made" {
 	without_tun_file
 	grep -q 'Nebula interface is active' <<<"$output"

@@ -8,6 +8,8 @@
 #define A (&sim->nodes[0])
 #define B (&sim->nodes[1])
 
+#define HEAL_NS (3 * SIM_S) /* promised for a peer that has lost its tunnels, or moved */
+
 /* Both run. both: the second knows where the first is, too. */
 static inline void pair_start(struct sim *sim, bool both)
 {
@@ -30,6 +32,24 @@ static inline void pair_connect(struct sim *sim)
 	sim_send(B, 0, 1, 1);
 	sim_run(sim, 2 * SIM_S);
 	cr_assert(sim_got_number(B, 1, 1) && sim_got_number(A, 2, 1));
+}
+
+/* Sends from one to the other every interval until something arrives; how long that took. */
+static inline uint64_t until_heard(struct sim *sim, struct sim_node *from, struct sim_node *to,
+				   uint64_t interval_ns, uint64_t limit_ns)
+{
+	uint64_t start = sim->now_ns, number = start;
+	size_t before = sim_got(to, from->id);
+
+	while (sim_got(to, from->id) == before && sim->now_ns - start < limit_ns) {
+		sim_send(from, 0, to->id, number++);
+		for (uint64_t left = interval_ns; left > 0 && sim_got(to, from->id) == before;) {
+			uint64_t step = left < 10 * SIM_MS ? left : 10 * SIM_MS;
+			sim_run(sim, step);
+			left -= step;
+		}
+	}
+	return sim->now_ns - start;
 }
 
 #endif

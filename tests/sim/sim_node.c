@@ -307,6 +307,7 @@ struct sim_node *sim_add(struct sim *sim)
 	node->options = (struct node_options){
 		.cipher = sim->seed % 2 ? AEAD_AES256GCM : AEAD_CHACHA20POLY1305,
 		.queues = SIM_QUEUES,
+		.workers = SIM_QUEUES,
 		.try_interval_ns = 100 * SIM_MS,
 		.retries = 10,
 		.accept_recv_error = RECV_ERROR_ALWAYS,

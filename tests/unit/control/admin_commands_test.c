@@ -76,6 +76,7 @@ static struct bench *bench_make(const struct node_static_host *hosts, size_t cou
 	bench->control.map = hostmap_create(&locked);
 	struct node_options options = {
 		.queues = 1,
+		.workers = 1,
 		.try_interval_ns = 100000000,
 		.retries = 10,
 		.static_hosts = hosts,

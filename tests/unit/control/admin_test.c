@@ -108,6 +108,46 @@ static bool ended(int fd)
 	return got == 0 || (got < 0 && errno == ECONNRESET);
 }
 
+/* Sends requests until no more fits, and takes the answers. */
+static void pipeline(int fd)
+{
+	static const char lines[] = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm\nn\no\np\n";
+	char text[65536];
+
+	while (send(fd, lines, sizeof(lines) - 1, MSG_NOSIGNAL) > 0)
+		;
+	while (hear(fd, text, sizeof(text)) > 0)
+		;
+}
+
+/* Each of the two has had its place in the order for longer than the third. */
+Test(admin, who_asks_without_a_pause_starves_nobody)
+{
+	struct bench bench;
+	char text[256];
+	int busy[2], fd;
+
+	bench_open(&bench);
+	busy[0] = call(bench.path);
+	busy[1] = call(bench.path);
+	turns(&bench);
+	pipeline(busy[0]);
+	pipeline(busy[1]);
+	fd = call(bench.path);
+	say(fd, "abc\n");
+	for (int turn = 0; turn < 4; turn++) {
+		admin_turn(bench.admin, bench.now_ns);
+		pipeline(busy[0]);
+		pipeline(busy[1]);
+	}
+	cr_expect_gt(hear(fd, text, sizeof(text)), 0);
+	cr_expect_str_eq(text, "{\"length\":3}\n");
+	close(busy[0]);
+	close(busy[1]);
+	close(fd);
+	bench_close(&bench);
+}
+
 Test(admin, answers_line_after_line)
 {
 	struct bench bench;

@@ -470,6 +470,24 @@ Test(config, many_findings_are_bounded, .fini = fini)
 	cr_assert_eq(findings.warnings, 300);
 }
 
+/* What stops the start is shown, and in its place, however many warnings come before it. */
+Test(config, errors_are_kept_before_warnings, .fini = fini)
+{
+	char text[8192] = "";
+
+	for (int i = 0; i < 300; i++)
+		sprintf(text + strlen(text), "zz%d: 1\n", i);
+	strcat(text, "cipher: rot13\nlisten: {port: 99999}\n");
+	load(text);
+	cr_assert_eq(findings.count, FINDINGS_MAX);
+	cr_assert_eq(findings.warnings, 300);
+	cr_assert(found(SEVERITY_ERROR, 302, "unknown cipher"));
+	cr_assert(found(SEVERITY_ERROR, 303, "listen.port"));
+	cr_assert(found(SEVERITY_WARNING, 2, "zz0"));
+	cr_assert_eq(findings.list[FINDINGS_MAX - 1].severity, SEVERITY_ERROR);
+	cr_assert_eq(findings.list[FINDINGS_MAX - 3].severity, SEVERITY_WARNING);
+}
+
 Test(config, rows_are_sound)
 {
 	for (size_t i = 0; i < keys_count; i++) {

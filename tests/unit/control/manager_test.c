@@ -284,6 +284,7 @@ static void world_make(struct world *world)
 	struct node_options options = {
 		.cipher = AEAD_AES256GCM,
 		.queues = 2,
+		.workers = 2,
 		.try_interval_ns = 100000000,
 		.retries = 10,
 		.drop_inactive = true,

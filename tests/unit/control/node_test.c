@@ -23,7 +23,7 @@ struct call {
 /* One node, host1, that was told of host2, and the machine of host2 at the other end. */
 struct bench {
 	uint64_t now_ns, wall_ns;
-	uint8_t random[64];
+	uint8_t random[128];
 	size_t random_length, random_at; /* what the generator gives first */
 	struct call calls[64];
 	size_t call_count;
@@ -154,6 +154,7 @@ static struct bench *bench_make(uint32_t queues)
 	struct node_options options = {
 		.cipher = AEAD_AES256GCM,
 		.queues = queues,
+		.workers = queues,
 		.try_interval_ns = 100000000,
 		.retries = 10,
 		.static_hosts = &host,
@@ -330,6 +331,19 @@ Test(node, responder_tunnel_is_complete_and_published)
 	/* The peer's networks came along; and node_destroy takes everything back. */
 	cr_assert_eq(tunnel->prefix_count, 0);
 	machine_peer_release(&peer);
+	bench_free(bench);
+}
+
+/* Nothing is wrong with the message: it is not counted as broken. */
+Test(node, a_responder_without_a_free_index_says_so)
+{
+	struct bench *bench = bench_make(1);
+
+	bench->random_length = sizeof(bench->random); /* zeros: each index drawn is none */
+	peer_begins(bench, 10);
+	cr_expect_eq(bench->drops[DROP_HANDSHAKE_NO_ROOM], 1);
+	cr_expect_eq(bench->drops[DROP_HANDSHAKE_INVALID], 0);
+	cr_expect_eq(bench->call_count, 0);
 	bench_free(bench);
 }
 

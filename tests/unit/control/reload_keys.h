@@ -3,31 +3,8 @@
 #ifndef M57_TEST_RELOAD_KEYS_H
 #define M57_TEST_RELOAD_KEYS_H
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "admin_commands.h"
-#include "control.h"
-#include "log.h"
 #include "peers/node_state.h"
-#include "reload.h"
-
-/* A node without tun or threads, as far as a reload goes. */
-static struct world {
-	char folder[64], path[96], ca_too[CERT_FINGERPRINT_SIZE];
-	uint16_t port, dns_port;
-	struct control control;
-	struct udp_sockets udp;
-	struct admin_world admin;
-	struct reload reload;
-} world;
-
-#define NODE     (world.control.node)
-#define SNAPSHOT (dataplane_snapshot(world.control.dataplane))
-#define CONFIG   (world.reload.now->config)
+#include "reload_world.h"
 
 /* --- what is looked at -------------------------------------------------------------------------
  */
@@ -198,20 +175,18 @@ LOOK(retries, NODE->options.retries)
 LOOK(alive, NODE->options.alive_interval_ns)
 LOOK(deletion, NODE->options.deletion_interval_ns)
 LOOK(spread, CONFIG->spread_flows)
+LOOK(sparse, CONFIG->sparse_queue)
 LOOK(busy_poll, CONFIG->busy_poll_us)
 
 /* --- rows --------------------------------------------------------------------------------------
  */
 
 /* @ is the folder, $ the port of the node, # the one of its DNS, % a CPU that may be used. */
-#define PKI(more)    "pki: {ca: @/ca.crt, cert: @/host.crt, key: @/host.key" more "}\n"
-#define LH(more)     "lighthouse: {am_lighthouse: true" more "}\n"
-#define LISTEN(more) "listen: {host: 127.0.0.1, port: $" more "}\n"
-#define IN(rule)     "firewall: {inbound: [{" rule "}]}\n"
-#define VIA(more)    "tun: {unsafe_routes: [{route: 172.16.0.0/12, via: 10.42.0.9" more "}]}\n"
-#define DNS(more)    LH(", serve_dns: true, dns: {host: 127.0.0.1, port: #}" more)
-#define LH_HOST      "static_host_map: {10.42.0.9: ['192.0.2.9:4242']}\n"
-#define LH_HOST_TOO  "static_host_map: {10.42.0.9: ['192.0.2.9:4242', '192.0.2.10:1']}\n"
+#define IN(rule)    "firewall: {inbound: [{" rule "}]}\n"
+#define VIA(more)   "tun: {unsafe_routes: [{route: 172.16.0.0/12, via: 10.42.0.9" more "}]}\n"
+#define DNS(more)   LH(", serve_dns: true, dns: {host: 127.0.0.1, port: #}" more)
+#define LH_HOST     "static_host_map: {10.42.0.9: ['192.0.2.9:4242']}\n"
+#define LH_HOST_TOO "static_host_map: {10.42.0.9: ['192.0.2.9:4242', '192.0.2.10:1']}\n"
 
 static const struct row {
 	const char *path, *before, *after;
@@ -324,6 +299,7 @@ static const struct row {
 	{"m57.allow_incomplete", "", "m57: {allow_incomplete: true}\n", NULL},
 	{"m57.ctl", "", "m57: {ctl: false}\n", NULL},
 	{"m57.busy_poll", "", "m57: {busy_poll: 50}\n", look_busy_poll},
+	{"m57.sparse_queue", "", "m57: {sparse_queue: false}\n", look_sparse},
 	{"m57.spread_flows", "", "m57: {spread_flows: true}\n", look_spread},
 
 	{"tun.routes[].route", "tun: {routes: [{route: 10.42.9.0/24, mtu: 600}]}\n",

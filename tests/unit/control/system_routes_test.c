@@ -5,12 +5,14 @@
 #include "system/system_routes.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -531,6 +533,56 @@ Test(system_routes, kernel_is_followed)
 	FOLLOWED(1, "10.7.0.0/16 10.42.0.7*1");
 	run("ip addr del 10.42.0.1/16 dev m57w");
 	cr_assert(settle(0), "%s", followed());
+	watch_end();
+}
+
+/* Until another dump has been asked for; nothing of it has been read. */
+static void dump_asked(void)
+{
+	uint64_t before = route_watch_dumps(watch), end = now_ns() + 20000000000u;
+
+	while (route_watch_dumps(watch) == before && now_ns() < end) {
+		(void)route_watch_due(watch, now_ns());
+		if (route_watch_dumps(watch) == before)
+			route_watch_turn(watch, now_ns());
+		usleep(200);
+	}
+	cr_assert_eq(route_watch_dumps(watch), before + 1);
+}
+
+/* What the kernel says at the end of one that it could not finish, instead of its whole answer. */
+static void break_dump(uint32_t sequence, int error)
+{
+	struct {
+		struct nlmsghdr header;
+		int error;
+	} done = {{.nlmsg_len = sizeof(done),
+		   .nlmsg_type = NLMSG_DONE,
+		   .nlmsg_flags = NLM_F_MULTI,
+		   .nlmsg_seq = sequence},
+		  error};
+	int pair[2], fd = route_watch_fd(watch), real = dup(fd);
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+	cr_assert_eq(dup2(pair[0], fd), fd);
+	cr_assert_eq(send(pair[1], &done, sizeof(done), 0), (ssize_t)sizeof(done));
+	route_watch_turn(watch, now_ns());
+	cr_assert_eq(dup2(real, fd), fd);
+	close(real);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+Test(system_routes, a_dump_that_breaks_off_takes_nothing_away)
+{
+	watch_make();
+	FOLLOWED(1, "10.1.0.0/16 10.42.0.2*1");
+	run("ip addr add 10.42.0.99/32 dev m57w; ip addr del 10.42.0.99/32 dev m57w");
+	dump_asked(); /* two families were asked for before */
+	break_dump(3, -ENOMEM);
+	cr_expect_eq(system_routes_count(route_watch_routes(watch)), 1);
+	cr_expect_neq(route_watch_next_deadline(watch), UINT64_MAX, "it is asked for again");
+	FOLLOWED(1, "10.1.0.0/16 10.42.0.2*1");
 	watch_end();
 }
 

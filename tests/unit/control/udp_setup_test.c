@@ -162,9 +162,45 @@ Test(udp_setup, flows_of_one_tunnel_are_steered_by_label)
 		cr_assert_eq(got_by(&sockets, sender, packet, 32), (int)(index % 3), "%u", index);
 	}
 	/* and back again, while they are in use */
-	cr_assert_eq(steer_by(STEER_INDEX, sockets.fds[0], 3), 0);
+	cr_assert_eq(steer_by(STEER_INDEX, sockets.fds[0], 3, false), 0);
 	wire_write_labelled(packet, WIRE_MESSAGE, 1, 9, 3);
 	cr_expect_eq(got_by(&sockets, sender, packet, 32), 0);
+	close(sender);
+	udp_close(&sockets);
+}
+
+static int ttl_of(int fd)
+{
+	int ttl = 0;
+	socklen_t length = sizeof(ttl);
+
+	cr_assert_eq(getsockopt(fd, IPPROTO_IP, IP_TTL, &ttl, &length), 0);
+	return ttl;
+}
+
+Test(udp_setup, sparse_flows_have_the_last_socket_to_themselves)
+{
+	struct udp_options options = {.host = "127.0.0.1", .queues = 2, .sparse = true};
+	struct udp_sockets sockets;
+	char error[ERROR_LINE_MAX];
+	uint8_t packet[32] = {0};
+	int sender = socket(AF_INET, SOCK_DGRAM, 0);
+
+	cr_assert_eq(udp_open(&sockets, &options, error), 0, "%s", error);
+	cr_assert_eq(sockets.steer_error, 0);
+	cr_assert(sockets.sparse);
+	cr_assert_eq(sockets.queues, 2);
+	for (uint32_t index = 1; index < 40; index++) {
+		wire_write_labelled(packet, WIRE_MESSAGE, WIRE_LABEL_SPARSE, index, 3);
+		cr_assert_eq(got_by(&sockets, sender, packet, 32), 1, "%u", index);
+		wire_write_labelled(packet, WIRE_MESSAGE, (uint16_t)index, index, 3);
+		cr_assert_eq(got_by(&sockets, sender, packet, 32), 0, "%u", index);
+		wire_write(packet, WIRE_HANDSHAKE, index, 1);
+		cr_assert_eq(got_by(&sockets, sender, packet, 32), 0, "%u", index);
+		cr_assert_eq(got_by(&sockets, sender, packet, index % 16 + 1), 0, "junk");
+	}
+	cr_expect_eq(ttl_of(sockets.fds[1]), ttl_of(sockets.fds[0]) - 1,
+		     "GRO joins them to no others");
 	close(sender);
 	udp_close(&sockets);
 }

@@ -96,6 +96,7 @@ Test(yaml, refused, .fini = fini)
 		{"a:\n  <<: 5\n", 2, "merge key"},
 		{"a: \"x\\0y\"\n", 1, "zero byte"},
 		{"a: \xff\xfe\n", 1, "not valid YAML"},
+		{"a: 1\nb: [2]\nc: K\xf6ln\nd: 1\n", 3, "write this line in UTF-8"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "crypto/replay.h"
@@ -353,4 +354,52 @@ Test(hostmap, tunnels_come_and_go_under_a_worker)
 			move(road.map, tunnels, number);
 	collect(road.map);
 	hostmap_destroy(road.map);
+}
+
+#define LOWER_ROUNDS 50000
+
+struct lowering {
+	struct remote remote;
+	_Atomic uint32_t arrived;
+};
+
+/* Both threads leave it within some nanoseconds of each other. */
+static void meet(struct lowering *l, uint32_t times)
+{
+	atomic_fetch_add(&l->arrived, 1);
+	for (uint32_t spins = 0; atomic_load(&l->arrived) < 2 * times;)
+		if (++spins % 1024 == 0)
+			sched_yield(); /* the other one needs this CPU */
+}
+
+static void *lower_odd(void *context)
+{
+	struct lowering *l = context;
+
+	for (uint32_t round = 0; round < LOWER_ROUNDS; round++) {
+		meet(l, 2 * round + 1);
+		remote_lower_gso(&l->remote, 1401);
+		meet(l, 2 * round + 2);
+	}
+	return NULL;
+}
+
+/* Two workers are told of different sizes that do not pass: the smaller one holds. */
+Test(remote, the_smallest_refused_segment_counts, .timeout = 60)
+{
+	static struct lowering l;
+	pthread_t thread;
+
+	cr_assert_eq(pthread_create(&thread, NULL, lower_odd, &l), 0);
+	for (uint32_t round = 0; round < LOWER_ROUNDS; round++) {
+		atomic_store(&l.remote.gso_segment_max, 9000);
+		meet(&l, 2 * round + 1);
+		remote_lower_gso(&l.remote, 1400);
+		meet(&l, 2 * round + 2);
+		cr_assert_eq(atomic_load(&l.remote.gso_segment_max), 1399, "round %u", round);
+	}
+	pthread_join(thread, NULL);
+	remote_lower_gso(&l.remote, 0);
+	remote_lower_gso(&l.remote, 1400);
+	cr_expect_eq(l.remote.gso_segment_max, 1399);
 }

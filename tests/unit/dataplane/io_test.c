@@ -2,6 +2,7 @@
  * io_test.c - reads, tun writes and messages on a real ring (engine.h).
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "handover.h"
@@ -379,6 +380,87 @@ Test(io, a_hand_over_that_the_owner_does_not_take_is_released_and_counted)
 		free(refused);
 	}
 	end(&e);
+}
+
+/* What the ring's descriptor names refuses every submission, until it is put back. */
+static int ring_spoil(struct engine *e)
+{
+	int real = dup(e->io->ring.ring_fd), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	cr_assert_gt(real, 0);
+	cr_assert_eq(dup2(null, e->io->ring.ring_fd), e->io->ring.ring_fd);
+	close(null);
+	return real;
+}
+
+static void nop(struct io_uring_sqe *sqe)
+{
+	io_uring_prep_nop(sqe);
+	sqe->user_data = TAG(OP_NONE, 0);
+}
+
+static void fill_ring(struct engine *e)
+{
+	for (int i = 0; i < SQ_ENTRIES; i++)
+		nop(io_uring_get_sqe(&e->io->ring));
+	cr_assert_null(io_uring_get_sqe(&e->io->ring));
+}
+
+struct repair {
+	struct engine *e;
+	int real;
+};
+
+static void *repair(void *context)
+{
+	const struct repair *r = context;
+
+	while (atomic_load(&r->e->counters.stats[STAT_RING_REFUSED]) == 0)
+		usleep(1000);
+	dup2(r->real, r->e->io->ring.ring_fd);
+	return NULL;
+}
+
+Test(io, a_submission_that_is_refused_for_a_while_is_made_again)
+{
+	struct repair r;
+	struct engine e;
+	pthread_t thread;
+
+	begin(&e, IO_TIER_6_1);
+	fill_ring(&e);
+	r = (struct repair){&e, ring_spoil(&e)};
+	cr_assert_eq(pthread_create(&thread, NULL, repair, &r), 0);
+	nop(uring_sqe(e.io));
+	pthread_join(thread, NULL);
+	cr_expect_geq(stat_of(&e, STAT_RING_REFUSED), 1);
+	cr_expect_eq(e.io->refused_since_ns, 0);
+	close(r.real);
+	from_peer(&e, "goes on", 7);
+	expect_train(&e, "goes on");
+	end(&e);
+}
+
+/* Else it would hang, with nobody to start it anew: for want of room, and in its turns. */
+Test(io, a_ring_without_room_that_takes_nothing_ends_the_node, .exit_code = 2)
+{
+	struct engine e;
+
+	begin(&e, IO_TIER_6_1);
+	fill_ring(&e);
+	ring_spoil(&e);
+	uring_sqe(e.io);
+}
+
+Test(io, turns_of_a_ring_that_takes_nothing_end_the_node, .exit_code = 2)
+{
+	struct engine e;
+
+	begin(&e, IO_TIER_6_1);
+	ring_spoil(&e);
+	nop(io_uring_get_sqe(&e.io->ring));
+	for (;;)
+		io_turn(e.io, true);
 }
 
 Test(io, orders_come_first_in_first_out)

@@ -1,0 +1,49 @@
+/*
+ * sparse.h - which packets of the tun go to the queue of sparse flows.
+ *
+ * Why. A bulk transfer keeps as many bytes on the way as its window lets it, and all of them stand
+ * in line: in the tun's queue at the sender, in the socket at the receiver. A ping behind them
+ * waits for the whole line, and for the bulk worker to get the CPU back. So flows that send little
+ * have a queue, a worker and a socket of their own (PROTOCOL.md 1.1, sparse label), as fq_codel
+ * puts sparse flows before the others; but fq_codel stands before the device, and there is no line
+ * there.
+ *
+ * How. The kernel asks a program of ours (eBPF, TUNSETSTEERINGEBPF) for the queue of each packet.
+ * It keeps a count per flow, in SPARSE_FLOWS places by a keyed hash of addresses, protocol and
+ * ports, and says SPARSE_QUEUE while the flow stays within its share of packets and bytes in each
+ * window, and sends no large packet.
+ *
+ * Order. A flow must not overtake itself. From the sparse queue to the bulk one it goes when its
+ * last packet has had time to leave, or when it is far beyond its share; back, only at the end of a
+ * silence before which it had sent no more than its share. A transfer changes at its first
+ * super-packet, which stands behind an answer of the other end, and one that sends in bursts stays
+ * where it is. Two flows in one place are counted
+ * together: then a sparse one is bulk, as it would be without all this.
+ */
+#ifndef M57_SPARSE_H
+#define M57_SPARSE_H
+
+#include <stdint.h>
+
+#define BULK_QUEUE   0
+#define SPARSE_QUEUE 1
+
+/* What makes a flow sparse: SPARSE_* of limits.h, but for tests. Times at most 2 s. */
+struct sparse_share {
+	int32_t packets, bytes; /* per window */
+	int32_t large;          /* bytes of one packet; more is no sparse flow's */
+	int32_t window_ns;
+	int32_t silence_ns; /* ends a burst */
+	int32_t settle_ns;  /* after which a packet has left */
+};
+
+extern const struct sparse_share sparse_share_default;
+
+/*
+ * Loads the program, for a tun of two queues. A descriptor that the caller closes, once the device
+ * has the program; or -errno: EPERM without CAP_BPF or CAP_SYS_ADMIN where
+ * kernel.unprivileged_bpf_disabled forbids it, ENOSYS without eBPF.
+ */
+int sparse_program_load(const struct sparse_share *share);
+
+#endif

@@ -1,0 +1,208 @@
+/*
+ * relay_lies_sim.c - relay messages from those who say what they may not, too much, again, or in
+ * pieces (PROTOCOL.md 7, traps 79 to 85).
+ */
+#include "message.h"
+#include "peers/node_query.h"
+#include "peers/node_state.h"
+#include "peers/relays.h"
+#include "relay_net.h"
+
+TestSuite(relay_lies, .timeout = 600);
+
+static size_t entries(struct sim_node *node, struct sim_node *neighbour)
+{
+	struct node_relay_view view;
+	uint32_t count = 0;
+
+	while (node_query_relay(node->node, &neighbour->addr, count, &view))
+		count++;
+	return count;
+}
+
+static struct addr host_addr(uint32_t id)
+{
+	return addr_from_v4(0x0a2a0000 + id);
+}
+
+/* A relay message as if from peer; the reason that it was dropped for, or DROP_NONE. */
+static enum drop told(struct sim_node *node, struct sim_node *peer, enum relay_message_type type,
+		      struct addr from, struct addr to, uint32_t initiator, uint32_t responder)
+{
+	struct relay_message message = {type, RELAY_V1, initiator, responder, from, to};
+	uint64_t invalid = node->drops[DROP_RELAY_INVALID];
+	uint64_t refused = node->drops[DROP_RELAY_REFUSED];
+	uint8_t bytes[RELAY_BYTES_MAX];
+	size_t length = relay_encode(&message, bytes, sizeof(bytes));
+
+	sim_opened(node, peer, WIRE_CONTROL, bytes, length);
+	return node->drops[DROP_RELAY_INVALID] != invalid   ? DROP_RELAY_INVALID
+	       : node->drops[DROP_RELAY_REFUSED] != refused ? DROP_RELAY_REFUSED
+							    : DROP_NONE;
+}
+
+/* Traps 79 and 82: loops, ourselves, others' names and others' entries. */
+static void lies(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0], *a = net.a, *b = net.b;
+	struct node_relay_view view;
+
+	/* to the relay */
+	cr_expect_eq(told(relay, a, RELAY_REQUEST, b->addr, host_addr(99), 5, 0),
+		     DROP_RELAY_INVALID, "in another's name");
+	cr_expect_eq(told(relay, a, RELAY_REQUEST, a->addr, a->addr, 5, 0), DROP_RELAY_INVALID,
+		     "to itself");
+	cr_expect_eq(told(relay, a, RELAY_REQUEST, a->addr, relay->addr, 5, 0), DROP_RELAY_INVALID,
+		     "to the relay");
+	cr_expect_eq(told(relay, a, RELAY_REQUEST, relay->addr, b->addr, 5, 0), DROP_RELAY_INVALID,
+		     "in the relay's name");
+	cr_expect_eq(told(relay, a, RELAY_REQUEST, a->addr, b->addr, 0, 0), DROP_RELAY_INVALID,
+		     "without an index");
+	cr_expect_eq(told(relay, a, RELAY_REQUEST, a->addr, addr_from_v4(0x08080808), 5, 0),
+		     DROP_RELAY_REFUSED, "outside of the network");
+	cr_expect_eq(node_pending_count(relay->node), 0, "nobody is looked for there");
+	cr_expect_eq(told(relay, a, RELAY_REQUEST, a->addr, host_addr(77), 5, 0),
+		     DROP_RELAY_REFUSED, "not there");
+	cr_expect_eq(entries(relay, a) + entries(relay, b), 0);
+	/* to an end: its relay's peer is the relay itself, or the end */
+	cr_expect_eq(told(a, relay, RELAY_REQUEST, relay->addr, a->addr, 5, 0), DROP_RELAY_INVALID);
+	cr_expect_eq(told(a, relay, RELAY_REQUEST, a->addr, a->addr, 5, 0), DROP_RELAY_INVALID);
+	cr_expect_eq(told(a, relay, RELAY_REQUEST, relay->addr, b->addr, 5, 0), DROP_RELAY_REFUSED,
+		     "an end forwards for nobody");
+	cr_expect_eq(entries(a, relay), 0);
+	/* responses to what was not asked, and to what another was asked */
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	cr_assert(node_query_relay(relay->node, &b->addr, 0, &view));
+	cr_expect_eq(told(relay, a, RELAY_RESPONSE, a->addr, b->addr, view.local_index, 666),
+		     DROP_RELAY_INVALID, "the entry of b's tunnel");
+	cr_expect_eq(told(relay, a, RELAY_RESPONSE, a->addr, b->addr, 12345, 666),
+		     DROP_RELAY_INVALID);
+	cr_assert(node_query_relay(relay->node, &b->addr, 0, &view));
+	cr_expect_neq(view.remote_index, 666);
+	cr_expect_eq(told(relay, b, RELAY_RESPONSE, a->addr, b->addr, view.local_index, 0),
+		     DROP_RELAY_INVALID, "an entry without an index");
+	cr_expect_eq(told(b, a, RELAY_REQUEST, a->addr, b->addr, 5, 0), DROP_RELAY_REFUSED,
+		     "through a relay to a relay");
+	talk(sim, &net, SIM_S);
+	talk_until_heard(sim, &net, 200 * SIM_MS);
+}
+
+Test(relay_lies, lies)
+{
+	sim_seeds(3, lies);
+}
+
+/* Trap 84: entries are bounded, and go with the tunnel. */
+static void too_many(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0], *a = net.a;
+	uint32_t granted = 0;
+
+	for (uint32_t i = 0; i < 2 * RELAYS_PER_TUNNEL_MAX; i++)
+		granted += told(a, relay, RELAY_REQUEST, host_addr(1000 + i), a->addr, 1 + i, 0) ==
+			   DROP_NONE;
+	cr_expect_eq(granted, RELAYS_PER_TUNNEL_MAX);
+	cr_expect_eq(a->drops[DROP_RELAY_REFUSED], RELAYS_PER_TUNNEL_MAX);
+	cr_expect_eq(entries(a, relay), RELAYS_PER_TUNNEL_MAX);
+	node_on_opened(a->node, 0, sim_primary(a, relay->id)->id, &relay->endpoint, 0,
+		       WIRE_CLOSE_TUNNEL, NULL, 0);
+	sim_node_reap(a);
+	cr_expect_eq(entries(a, relay), 0);
+	/* and of requests to the relay, more than it takes in a second */
+	talk_until_heard(sim, &net, 5 * SIM_S);
+	uint64_t refused = relay->drops[DROP_RELAY_REFUSED];
+	for (uint32_t i = 0; i < RELAY_REQUESTS_BURST + 100; i++)
+		told(relay, a, RELAY_REQUEST, a->addr, net.b->addr, 7, 0);
+	cr_expect_geq(relay->drops[DROP_RELAY_REFUSED] - refused, 90);
+}
+
+Test(relay_lies, too_many)
+{
+	sim_seeds(2, too_many);
+}
+
+/* Frames that were seen on the wire come again, to the relay and to the end (trap 80). */
+static void replayed(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	size_t got;
+	uint64_t forwarded;
+
+	sim->recording = true;
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, SIM_S);
+	sim->recording = false;
+	sim_run(sim, SIM_S);
+	got = sim_got(net.b, net.a->id);
+	forwarded = net.relay[0]->forwarded;
+	for (size_t i = 0; i < sim->sent_count; i++)
+		if (sim->sent[i].length >= WIRE_HEADER_BYTES &&
+		    wire_type_of(sim->sent[i].bytes) == WIRE_RELAY)
+			sim_inject(sim, &sim->sent[i].from, &sim->sent[i].to, sim->sent[i].bytes,
+				   sim->sent[i].length, SIM_MS);
+	sim_run(sim, SIM_MS * 2);
+	cr_expect_eq(sim_got(net.b, net.a->id), got);
+	cr_expect_eq(net.relay[0]->forwarded, forwarded);
+	cr_expect_gt(net.relay[0]->drops[DROP_REPLAY], 10);
+}
+
+Test(relay_lies, replayed)
+{
+	sim_seeds(3, replayed);
+}
+
+/* Forms may change from message to message: an answer has that of its request (trap 85). */
+static void mixed_forms(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	uint8_t bytes[RELAY_BYTES_MAX];
+	struct relay_message message = {.type = RELAY_REQUEST};
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	for (uint32_t i = 0; i < 6; i++) {
+		const struct peer_host *host =
+			tunnels_find_host(&net.relay[0]->node->tunnels, &net.a->addr);
+		const struct relay *near = relays_find(host->primary, &net.b->addr);
+
+		message.form = i % 2 ? RELAY_V1 : RELAY_V2;
+		message.initiator_index = 100 + i;
+		message.from = net.a->addr;
+		message.to = net.b->addr;
+		sim_opened(net.relay[0], net.a, WIRE_CONTROL, bytes,
+			   relay_encode(&message, bytes, sizeof(bytes)));
+		cr_assert(near && near->form == message.form && near->state == RELAY_ESTABLISHED);
+		cr_assert_eq(near->remote_index, 100 + i, "a new index takes the old one's place");
+		talk(sim, &net, SIM_S); /* a does not know that index, and is asked for its own */
+	}
+	talk_until_heard(sim, &net, 3 * SIM_S);
+}
+
+Test(relay_lies, mixed_forms)
+{
+	sim_seeds(4, mixed_forms);
+}
+
+/* The message cut at each byte, on both kinds of node: counted, and nothing else. */
+static void cut_messages(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct relay_message message = {RELAY_REQUEST, RELAY_V2,       7, 0,
+					net.a->addr,   host_addr(1000)};
+	uint8_t bytes[RELAY_BYTES_MAX];
+	size_t length = relay_encode(&message, bytes, sizeof(bytes));
+
+	for (size_t n = 0; n < length; n++) {
+		sim_opened(net.relay[0], net.a, WIRE_CONTROL, bytes, n);
+		sim_opened(net.a, net.relay[0], WIRE_CONTROL, bytes, n);
+	}
+	cr_expect_eq(net.relay[0]->drops[DROP_RELAY_INVALID], length);
+	cr_expect_eq(net.a->drops[DROP_RELAY_INVALID], length);
+	talk_until_heard(sim, &net, 2 * SIM_S);
+}
+
+Test(relay_lies, cut_messages)
+{
+	sim_seeds(1, cut_messages);
+}

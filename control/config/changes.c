@@ -26,9 +26,21 @@ static bool same_value(enum key_type type, const struct yaml_node *a, const stru
 	}
 }
 
+static bool int_of(const struct key *key, const struct yaml_node *node, int64_t *out)
+{
+	struct yaml_node usual = {.kind = NODE_SCALAR, .plain = true, .text = key->default_text};
+
+	return yaml_int(yaml_is_null(node) ? &usual : node, out) == 0;
+}
+
 static bool changed(const struct key *key, const struct yaml_node *old,
 		    const struct yaml_node *next)
 {
+	int64_t x, y;
+
+	/* to keys_is_default() 0 is as much as leaving it out, but the node goes by it */
+	if (key->type == KEY_INT && int_of(key, old, &x) && int_of(key, next, &y))
+		return x != y;
 	if (keys_is_default(key, old) && keys_is_default(key, next))
 		return false;
 	return !yaml_equal(old, next) && !same_value(key->type, old, next);

@@ -133,7 +133,7 @@ static uint64_t now_ns(void)
 }
 
 /* As main.c: 2 is what failed while running. */
-static _Noreturn void give_up(const struct io *io, int error)
+static _Noreturn __attribute__((noinline)) void give_up(const struct io *io, int error)
 {
 	fprintf(stderr,
 		"queue %u: the kernel takes no more io_uring requests: %s; the node cannot go on\n",

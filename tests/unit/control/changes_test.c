@@ -46,6 +46,9 @@ Test(changes, keys_that_need_a_restart)
 	       "\ntun: {dev: y}\nlisten: {port: 4243, batch: 64}",
 	       "listen.port, listen.batch, tun.dev", 4);
 	expect("cipher: aes", "cipher: chachapoly", "cipher", 2);
+	expect("", "listen: {batch: 0}", "listen.batch", 2);
+	expect("timers: {connection_alive_interval: 0}", "", "timers.connection_alive_interval", 0);
+	expect("routines: auto", "routines: 0", "routines", 2);
 	expect("tun: {cpu_affinity: [0]}", "tun: {cpu_affinity: [0, 1]}", "tun.cpu_affinity", 2);
 }
 

@@ -1,5 +1,6 @@
 /* log_test.c - log lines as Nebula's, and lines that cannot be forged. */
 #include <criterion/criterion.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,6 +140,39 @@ Test(log, long_lines_are_cut_and_whole)
 		cr_assert_eq(quotes % 2, 0, "length %zu: %s", length, line + strlen(line) - 40);
 	}
 	free(large);
+}
+
+/* What does not fit is left out by whole keys; a text may be shorter. */
+Test(log, no_key_is_cut)
+{
+	static const char *const known[] = {"aText", "first",        "level",
+					    "msg",   "secondOfThem", "time"};
+	struct log_options options = {.format = LOG_FORMAT_JSON};
+	struct log_field fields[] = {LOG_STR("aText", "some words\nand more of them"),
+				     LOG_U64("first", 12345),
+				     LOG_STR("secondOfThem", "x y z"),
+				     {.kind = LOG_FIELD_END}};
+
+	for (size_t size = 64; size < 220; size++) {
+		size_t length = log_line(&options, LOG_LEVEL_INFO, (struct timespec){0}, "message",
+					 fields, buf, size);
+		json_error_t error;
+		json_t *line = json_loads(buf, 0, &error), *value;
+		const char *key;
+
+		cr_assert_lt(length, size);
+		cr_assert_not_null(line, "%s: %s", buf, error.text);
+		json_object_foreach(line, key, value)
+		{
+			size_t i = 0;
+
+			while (i < sizeof(known) / sizeof(known[0]) && strcmp(known[i], key) != 0)
+				i++;
+			cr_assert_lt(i, sizeof(known) / sizeof(known[0]), "%s", buf);
+		}
+		cr_assert(size < 200 || json_object_size(line) == 6, "%s", buf);
+		json_decref(line);
+	}
 }
 
 static struct timespec zero_clock(void)

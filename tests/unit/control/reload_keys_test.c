@@ -4,6 +4,9 @@
  * key without a row here fails. What the kernel is told of routes, MTU and addresses:
  * routes_test.c.
  */
+#include <dirent.h>
+#include <errno.h>
+
 #include "config/keys.h"
 #include "reload_keys.h"
 
@@ -66,4 +69,40 @@ Test(reload_keys, every_key_that_works_has_a_row)
 			row++;
 		cr_expect(keys[i].effect != KEY_WORKS || row < ROWS, "%s", keys[i].path);
 	}
+}
+
+static unsigned open_files(void)
+{
+	DIR *list = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	while (readdir(list))
+		count++;
+	closedir(list);
+	return count;
+}
+
+Test(reload_keys, refused_reloads_leave_nothing_open)
+{
+	static const char *const refused[] = {
+		"pki: {ca: @/none, cert: @/host.crt, key: @/host.key}\n",
+		"pki: {ca: @/ca.crt, cert: @/other.crt, key: @/host.key}\n",
+		"pki: {ca: @/ca.crt, cert: @, key: @/host.key}\n",
+		"cipher: [aes\n",
+		"cipher: rot13\n",
+		"firewall: {inbound: [{port: 99999, proto: tcp, host: any}]}\n",
+	};
+	struct log_options nothing = {.level = LOG_LEVEL_ERROR + 1};
+	unsigned before;
+
+	world_make();
+	log_setup(&nothing);
+	before = open_files();
+	for (unsigned i = 0; i < 10 * sizeof(refused) / sizeof(refused[0]); i++) {
+		config_write(refused[i % (sizeof(refused) / sizeof(refused[0]))]);
+		cr_expect_eq(reload_run(&world.reload), -EINVAL);
+		cr_expect_eq(open_files(), before, "%s", world.reload.last.text);
+	}
+	cr_expect_eq(SNAPSHOT->rules_version, RULES_VERSION_FIRST);
+	world_end();
 }

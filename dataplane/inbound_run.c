@@ -83,9 +83,8 @@ static void settle(struct worker *w, struct inbound_run *run, uint32_t end)
 		if (kept > 0)
 			tunnel_is_alive(w, run->tunnel, run->source, run->via,
 					run->type == WIRE_MESSAGE);
-		if (kept > 0 && run->owner != OWNER_NONE &&
-		    !atomic_load_explicit(&run->tunnel->labelled, memory_order_relaxed))
-			atomic_store_explicit(&run->tunnel->labelled, 1, memory_order_relaxed);
+		if (kept > 0 && run->owner != OWNER_NONE)
+			tunnel_labelled(run->tunnel);
 		if (kept > 0 && run->mixed)
 			handover_mixed(w);
 	}

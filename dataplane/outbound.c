@@ -53,7 +53,8 @@ static inline void seal_on_way(const struct tunnel *tunnel, const struct way *wa
 
 	seal_packet(tunnel, type, label, counter + i, bytes, length, packet);
 	if (way->via)
-		seal_frame(way->via, way->index, way->counter + i, out, length + WIRE_OVERHEAD);
+		seal_frame(way->via, way->index, label, way->counter + i, out,
+			   length + WIRE_OVERHEAD);
 }
 
 enum drop outbound_on_tunnel(struct worker *w, struct tunnel *tunnel, uint8_t *packet,

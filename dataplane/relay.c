@@ -22,9 +22,10 @@
 #include "crypto/replay.h"
 #include "crypto/seal.h"
 
-/* Frames of one index, one behind the other. */
+/* Frames of one index and one label, one behind the other. */
 struct frames {
 	uint8_t *first;
+	uint16_t label;
 	uint32_t count, stride; /* of each but the last */
 	uint32_t length;        /* of all */
 	uint64_t counter[RUN_MAX];
@@ -50,6 +51,7 @@ static uint32_t stretch_bytes(const struct frames *f, uint32_t i, uint32_t end)
 static void gather(const struct arrival *a, uint32_t *at, struct frames *f, uint32_t index)
 {
 	f->first = a->packet + *at;
+	f->label = wire_label(f->first);
 	f->stride = a->segment_bytes;
 	f->count = f->length = 0;
 	while (*at < a->length && f->count < RUN_MAX) {
@@ -58,7 +60,7 @@ static void gather(const struct arrival *a, uint32_t *at, struct frames *f, uint
 		if (bytes > a->segment_bytes)
 			bytes = a->segment_bytes;
 		if (bytes < WIRE_OVERHEAD || wire_type_of(frame) != WIRE_RELAY ||
-		    wire_remote_index(frame) != index)
+		    wire_remote_index(frame) != index || wire_label(frame) != f->label)
 			break;
 		f->counter[f->count++] = wire_counter(frame);
 		f->length += bytes;
@@ -69,7 +71,8 @@ static void gather(const struct arrival *a, uint32_t *at, struct frames *f, uint
 /* Who sent them, and not before? False: nobody did. */
 static bool authenticate(struct worker *w, struct tunnel *tunnel, struct frames *f)
 {
-	uint32_t fresh = replay_check(&tunnel->replay, f->counter, f->count, f->fresh);
+	struct replay *window = label_window(w, tunnel, f->label);
+	uint32_t fresh = replay_check(window, f->counter, f->count, f->fresh);
 	uint32_t authentic = 0;
 
 	for (uint32_t i = 0; i < f->count && fresh > 0; i++) {
@@ -80,11 +83,12 @@ static bool authenticate(struct worker *w, struct tunnel *tunnel, struct frames 
 	}
 	if (authentic < fresh)
 		count_drop(w->counters, DROP_AUTHENTICATION, fresh - authentic);
-	uint32_t kept =
-		authentic ? replay_commit(&tunnel->replay, f->counter, f->count, f->fresh) : 0;
+	uint32_t kept = authentic ? replay_commit(window, f->counter, f->count, f->fresh) : 0;
 	uint32_t replayed = f->count - fresh + (authentic - kept);
 	if (replayed > 0)
 		count_drop(w->counters, DROP_REPLAY, replayed);
+	if (kept > 0 && window != &tunnel->replay)
+		tunnel_labelled(tunnel);
 	return kept > 0;
 }
 
@@ -115,8 +119,8 @@ static enum drop forward(struct worker *w, const struct arrival *a, const struct
 		return DROP_COUNTER_LIMIT;
 	}
 	for (uint32_t k = i; k < end; k++)
-		seal_frame(relay->out, relay->out_index, counter + (k - i), frame_at(f, k),
-			   frame_bytes(f, k) - WIRE_OVERHEAD);
+		seal_frame(relay->out, relay->out_index, w->label, counter + (k - i),
+			   frame_at(f, k), frame_bytes(f, k) - WIRE_OVERHEAD);
 	io_send_borrow(w->io, slot, a->buffer, frame_at(f, i));
 	slot->length = stretch_bytes(f, i, end);
 	slot->count = end - i;
@@ -219,6 +223,6 @@ int relay_send(struct worker *w, struct tunnel *via, uint32_t index, const uint8
 	if (!outbound_reserve(w, via, 1, &counter))
 		return -EKEYEXPIRED;
 	memcpy(frame + WIRE_HEADER_BYTES, bytes, length);
-	seal_frame(via, index, counter, frame, length);
+	seal_frame(via, index, WIRE_LABEL_NONE, counter, frame, length);
 	return train_send_single(w, &remote->to, via->id, frame, length + WIRE_OVERHEAD);
 }

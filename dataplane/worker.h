@@ -193,6 +193,24 @@ struct worker {
 	bool mixed_said;
 };
 
+/*
+ * Where a datagram's counter counts when no flows spread: those with the sparse label have a window
+ * of their own, whoever receives them (PROTOCOL.md 1.1).
+ */
+static inline struct replay *label_window(const struct worker *w, struct tunnel *tunnel,
+					  uint16_t label)
+{
+	return w->sparse && label == WIRE_LABEL_SPARSE && tunnel->windows ? &tunnel->windows[0]
+									  : &tunnel->replay;
+}
+
+/* Something authentic with a label has come; the line is shared, so it is written once. */
+static inline void tunnel_labelled(struct tunnel *tunnel)
+{
+	if (!atomic_load_explicit(&tunnel->labelled, memory_order_relaxed))
+		atomic_store_explicit(&tunnel->labelled, 1, memory_order_relaxed);
+}
+
 /* loop.c */
 /*
  * The thread: enables its ring, says PUNT_READY, turns until ORDER_STOP, says PUNT_STOPPED. Without

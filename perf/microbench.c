@@ -471,7 +471,8 @@ static void run_seal_relayed(void)
 	for (uint32_t i = 0; i < RUN_PACKETS; i++) {
 		seal_packet(&via, WIRE_MESSAGE, WIRE_LABEL_NONE, COUNTER_FIRST + i,
 			    super + i * PAYLOAD_BYTES, PACKET_BYTES, frames[i] + WIRE_HEADER_BYTES);
-		seal_frame(&via, 7, COUNTER_FIRST + i, frames[i], PACKET_BYTES + WIRE_OVERHEAD);
+		seal_frame(&via, 7, WIRE_LABEL_NONE, COUNTER_FIRST + i, frames[i],
+			   PACKET_BYTES + WIRE_OVERHEAD);
 	}
 }
 
@@ -495,7 +496,8 @@ static void run_relay_turn(void)
 {
 	check_frames();
 	for (uint32_t i = 0; i < RUN_PACKETS; i++)
-		seal_frame(&via, 7, COUNTER_FIRST + i, frames[i], PACKET_BYTES + WIRE_OVERHEAD);
+		seal_frame(&via, 7, WIRE_LABEL_NONE, COUNTER_FIRST + i, frames[i],
+			   PACKET_BYTES + WIRE_OVERHEAD);
 }
 
 static void aead_prepare(void)

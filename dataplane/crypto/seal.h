@@ -30,14 +30,15 @@ static inline int seal_open(const struct tunnel *tunnel, const uint8_t *packet, 
 
 /*
  * A relay frame around the packet of inner bytes at frame + WIRE_HEADER_BYTES: writes header and
- * tag, moves nothing (PROTOCOL.md 7.3). index is that of via's peer, the counter via's.
+ * tag, moves nothing (PROTOCOL.md 7.3). index is that of via's peer, the counter via's; label is
+ * WIRE_LABEL_SPARSE or WIRE_LABEL_NONE.
  */
-static inline void seal_frame(const struct tunnel *via, uint32_t index, uint64_t counter,
-			      uint8_t *frame, uint32_t inner)
+static inline void seal_frame(const struct tunnel *via, uint32_t index, uint16_t label,
+			      uint64_t counter, uint8_t *frame, uint32_t inner)
 {
 	uint8_t *tag = frame + WIRE_HEADER_BYTES + inner;
 
-	wire_write(frame, WIRE_RELAY, index, counter);
+	wire_write_labelled(frame, WIRE_RELAY, label, index, counter);
 	aead_seal(&via->keys->seal, counter, frame, WIRE_HEADER_BYTES + inner, tag, 0, tag);
 }
 

@@ -70,7 +70,7 @@ static void send_frame(struct sim_node *node, struct tunnel *via, uint32_t index
 		return;
 	check_nonce(node, via, counter);
 	memcpy(frame + WIRE_HEADER_BYTES, packet, length);
-	seal_frame(via, index, counter, frame, length);
+	seal_frame(via, index, WIRE_LABEL_NONE, counter, frame, length);
 	sim_transmit(node->sim, &node->endpoint, &via->remote->to, frame, length + WIRE_OVERHEAD);
 }
 

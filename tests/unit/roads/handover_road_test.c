@@ -308,7 +308,7 @@ Test(handover_road, what_came_through_a_relay_stays)
 	bytes = rig->datagram_bytes;
 	memcpy(frame + WIRE_HEADER_BYTES, rig->datagrams, bytes);
 	rig->datagram_bytes = rig->segment_bytes = 0;
-	seal_frame(&rig->as_peer, index, COUNTER_FIRST, frame, bytes);
+	seal_frame(&rig->as_peer, index, WIRE_LABEL_NONE, COUNTER_FIRST, frame, bytes);
 	rig_add_raw(rig, frame, bytes + WIRE_OVERHEAD);
 	rig_receive(rig);
 	flush(rig);

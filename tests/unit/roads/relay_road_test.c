@@ -45,7 +45,7 @@ static uint8_t *add_frame(struct rig *rig, uint32_t n, const uint8_t *bytes, uin
 	uint8_t frame[DATAGRAM_MAX];
 
 	memcpy(frame + WIRE_HEADER_BYTES, bytes, length);
-	seal_frame(&rig->as_peer, RELAY_INDEX + n, rig->counter++, frame, length);
+	seal_frame(&rig->as_peer, RELAY_INDEX + n, rig->label, rig->counter++, frame, length);
 	rig_add_raw(rig, frame, length + WIRE_OVERHEAD);
 	return rig->datagrams + rig->datagram_bytes - length - WIRE_OVERHEAD;
 }
@@ -273,7 +273,7 @@ Test(relay_road, what_is_inside_of_a_frame)
 	cr_expect_eq(rig->io.sent_count, 0, "no recv_error");
 	cr_expect_eq(rig_stat(rig, STAT_RECV_ERROR_LIMITED), 0, "nor was one tried");
 	uint64_t before = rig_all_drops(rig);
-	seal_frame(&rig->as_peer, RELAY_INDEX, 500, frame, 100);
+	seal_frame(&rig->as_peer, RELAY_INDEX, WIRE_LABEL_NONE, 500, frame, 100);
 	add_frame(rig, 0, frame, 100 + WIRE_OVERHEAD);
 	rig_receive(rig);
 	cr_expect_eq(rig_drops(rig, DROP_RELAY_NESTED), 1);

@@ -139,3 +139,66 @@ Test(sparse_road, a_peer_with_one_window_is_not_overtaken_and_one_with_two_may_b
 	train_close(&rig->w);
 	rig_destroy(rig);
 }
+
+/* A frame of the rig's peer for our entry 0x00aabb00, which leads on to tunnel. */
+static void receive_frame(struct rig *rig, uint16_t label, uint64_t counter)
+{
+	uint8_t frame[200] = {0};
+
+	seal_frame(&rig->as_peer, 0x00aabb00u, label, counter, frame, 100);
+	rig_add_raw(rig, frame, 100 + WIRE_OVERHEAD);
+}
+
+static void relay_to(struct rig *rig, struct tunnel *in, struct tunnel *out)
+{
+	struct relay_entry relay = {in, true, out, 0x00ccdd00u};
+
+	cr_assert_eq(hostmap_index_reserve(rig->map, 0x00aabb00u), 0);
+	cr_assert_eq(hostmap_relay_publish(rig->map, 0x00aabb00u, &relay), 0);
+}
+
+Test(sparse_road, frames_have_the_label_and_the_window_too)
+{
+	for (uint32_t queue = 0; queue < 2; queue++) {
+		struct tunnel *tunnel;
+		struct rig *rig = rig_of(queue, &tunnel);
+		struct addr four = addr_from_v4(0x0a000004);
+		struct tunnel *in = rig_tunnel(rig, 2, &four);
+
+		relay_to(rig, in, tunnel);
+		receive_frame(rig, WIRE_LABEL_NONE, 5 + 2 * REPLAY_WINDOW);
+		rig_receive(rig);
+		cr_expect_eq(in->labelled, 0);
+		receive_frame(rig, WIRE_LABEL_SPARSE, 5);
+		receive_frame(rig, WIRE_LABEL_SPARSE, 5);
+		receive_frame(rig, WIRE_LABEL_NONE, 6);
+		rig_receive(rig);
+		cr_expect_eq(in->labelled, 1);
+		cr_expect_eq(rig_drops(rig, DROP_REPLAY), 2, "known, and too old");
+		cr_assert_eq(rig->io.sent_count, 2);
+		for (uint32_t n = 0; n < 2; n++)
+			cr_expect_eq(wire_label(rig->io.sent[n].bytes), rig->w.label,
+				     "that of the worker which sends it on");
+		rig_destroy(rig);
+	}
+}
+
+Test(sparse_road, frames_around_ours_have_our_label)
+{
+	struct tunnel *tunnel;
+	struct rig *rig = rig_of(1, &tunnel);
+	struct relay_path path = {.via = rig->tunnel, .index = 7};
+
+	free(tunnel->remote);
+	tunnel->remote = NULL;
+	tunnel->path = &path;
+	cr_expect(send_packet(rig));
+	train_close(&rig->w);
+	cr_assert_eq(rig->io.sent_count, 1);
+	const uint8_t *frame = rig->io.sent[0].bytes;
+	cr_expect_eq(wire_type_of(frame), WIRE_RELAY);
+	cr_expect_eq(wire_label(frame), WIRE_LABEL_SPARSE);
+	cr_expect_eq(wire_label(frame + WIRE_HEADER_BYTES), WIRE_LABEL_SPARSE);
+	tunnel->path = NULL;
+	rig_destroy(rig);
+}

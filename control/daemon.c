@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/limits.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,10 +86,12 @@ static int fail_errno(const char *what, int failure)
 static void sparse_choose(struct daemon *daemon)
 {
 	const struct config *config = config_of(daemon);
+	uint64_t key[2];
 
 	if (!config->sparse_queue || config->routines != 1 || config->tun.disabled)
 		return;
-	daemon->sparse_program = sparse_program_load(&sparse_share_default);
+	randombytes_buf(key, sizeof(key));
+	daemon->sparse_program = sparse_program_load(&sparse_share_default, key);
 	if (daemon->sparse_program < 0)
 		log_info("Flows that send little wait with the others: the kernel takes no program "
 			 "from us; run with CAP_BPF",

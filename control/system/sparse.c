@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <netinet/in.h>
-#include <sodium.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -152,11 +151,8 @@ static void hash_in(struct assembler *a)
 }
 
 /* R8: a hash of the flow; fragments and what has no ports go by addresses and protocol. */
-static void hash_flow(struct assembler *a)
+static void hash_flow(struct assembler *a, const uint64_t key[2])
 {
-	uint64_t key[2];
-
-	randombytes_buf(key, sizeof(key));
 	copy(a, BPF_REG_6, BPF_REG_1);
 	constant(a, BPF_REG_8, 0, key[0]);
 	constant(a, BPF_REG_9, 0, key[1] | 1);
@@ -294,7 +290,7 @@ static int bpf(int command, union bpf_attr *attributes)
 	return result < 0 ? -errno : result;
 }
 
-int sparse_program_load(const struct sparse_share *share)
+int sparse_program_load(const struct sparse_share *share, const uint64_t key[2])
 {
 	union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY,
 			      .key_size = sizeof(uint32_t),
@@ -306,7 +302,7 @@ int sparse_program_load(const struct sparse_share *share)
 
 	if (map_fd < 0)
 		return map_fd;
-	hash_flow(&a);
+	hash_flow(&a, key);
 	find_counts(&a, map_fd);
 	begin_window(&a, share);
 	judge(&a, share);

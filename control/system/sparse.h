@@ -40,10 +40,11 @@ struct sparse_share {
 extern const struct sparse_share sparse_share_default;
 
 /*
- * Loads the program, for a tun of two queues. A descriptor that the caller closes, once the device
+ * Loads the program, for a tun of two queues; key is for its hash of flows, and nobody else's to
+ * know. A descriptor that the caller closes, once the device
  * has the program; or -errno: EPERM without CAP_BPF or CAP_SYS_ADMIN where
  * kernel.unprivileged_bpf_disabled forbids it, ENOSYS without eBPF.
  */
-int sparse_program_load(const struct sparse_share *share);
+int sparse_program_load(const struct sparse_share *share, const uint64_t key[2]);
 
 #endif

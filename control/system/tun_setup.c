@@ -44,7 +44,7 @@ static int device_open(char *error)
 
 	if (fd < 0 && errno == ENOENT) {
 		(void)mkdir("/dev/net", 0755);
-		if (mknod(TUN_PATH, S_IFCHR | 0600, makedev(10, 200)) == 0)
+		if (mknod(TUN_PATH, S_IFCHR | 0600, makedev(10, 200)) == 0 || errno == EEXIST)
 			fd = open(TUN_PATH, O_RDWR | O_CLOEXEC);
 		else
 			errno = ENOENT;
@@ -178,6 +178,8 @@ int tun_open(struct tun_device *device, const struct tun_options *options,
 	if (options->program && ioctl(device->fds[0], TUNSETSTEERINGEBPF, options->program) != 0)
 		goto err_program;
 	device->index = if_nametoindex(device->name);
+	if (device->index == 0) /* somebody has renamed it */
+		return give_up(device, "find", "another tun.dev", error);
 	return 0;
 
 err_offload:

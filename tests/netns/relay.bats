@@ -56,6 +56,29 @@ ctl() {
 	"$B/m57ctl" -socket "$PAIR_DIR/$1.sock" "${@:2}"
 }
 
+# received QUEUE: datagrams that this worker of the relay has had
+received() {
+	ctl l -json queues | python3 -c '
+import json, sys
+print(json.load(sys.stdin)[int(sys.argv[1])]["udp_received_packets"])' "$1"
+}
+
+@test "a relay keeps sparse flows apart from the others too" {
+	local bulk sparse
+	relay_net "$M57" "$M57" "$M57"
+	found_within 15000 a b
+	iperf_serve b
+	in_ns a ping -q -c 1 -W 2 "${OVERLAY[b]}"
+	bulk=$(received 0) sparse=$(received 1)
+	in_ns a ping -q -c 50 -i 0.01 -W 2 "${OVERLAY[b]}"
+	[ $(($(received 1) - sparse)) -ge 100 ]
+	[ $(($(received 0) - bulk)) -lt 50 ] # tests of tunnels, and the lighthouse's
+	sparse=$(received 1)
+	tcp_passes a
+	[ $(($(received 0) - bulk)) -ge 5000 ]
+	[ $(($(received 1) - sparse)) -lt 500 ]
+}
+
 @test "all m57" {
 	through_relay "$M57" "$M57" "$M57"
 	ctl a list-hostmap | grep -Eq '^.10.42.0.2. +relay 10.42.0.9 +live'

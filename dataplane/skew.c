@@ -8,6 +8,12 @@ static bool labelled(const struct tunnel *tunnel)
 	return atomic_load_explicit(&tunnel->labelled, memory_order_relaxed);
 }
 
+/* No counter of one worker is too old for the other's: each has its own window at the peer. */
+static bool apart(const struct worker *w, const struct tunnel *tunnel)
+{
+	return w->sparse && labelled(tunnel);
+}
+
 /* Rarely asked: the line is written by who receives. */
 static uint64_t distance_max(const struct tunnel *tunnel)
 {
@@ -16,7 +22,7 @@ static uint64_t distance_max(const struct tunnel *tunnel)
 
 bool skew_permits(const struct worker *w, const struct tunnel *tunnel)
 {
-	if (!tunnel->unsent || (w->sparse && labelled(tunnel)))
+	if (!tunnel->unsent || apart(w, tunnel))
 		return true;
 	uint64_t next = atomic_load_explicit(&tunnel->counter, memory_order_acquire) + 1;
 
@@ -33,7 +39,7 @@ void skew_show(struct worker *w, struct tunnel *tunnel)
 {
 	struct skew *skew = &w->skew;
 
-	if (!tunnel->unsent)
+	if (!tunnel->unsent || apart(w, tunnel))
 		return;
 	_Atomic uint64_t *mark = &tunnel->unsent[w->queue];
 	if (atomic_load_explicit(mark, memory_order_relaxed) || skew->count == SKEW_MARKS_MAX)

@@ -16,8 +16,9 @@
  * are single and few.
  *
  * Sparse flows (worker.sparse). A peer that writes their label has a replay window for them: no
- * worker waits for another. With other peers the worker of sparse flows is the one that would be
- * ahead, and waits by the rule above.
+ * worker waits for another, and none shows marks, which cost a turn to take away before each sleep.
+ * With other peers the worker of sparse flows is the one that would be ahead, and waits by the rule
+ * above.
  *
  * Order of memory. A mark is shown before its counters are drawn, and drawing releases. Who sees
  * that they are drawn, by an acquiring look at the counter, therefore sees the mark.

@@ -136,6 +136,11 @@ Test(sparse_road, a_peer_with_one_window_is_not_overtaken_and_one_with_two_may_b
 	tunnel->labelled = 1;
 	tunnel->counter = 100 + 3 * REPLAY_WINDOW;
 	cr_expect(send_packet(rig));
+	cr_expect_eq(rig->w.skew.count, 0, "nobody looks at its mark");
+	tunnel->labelled = 0;
+	tunnel->unsent[0] = 0;
+	cr_expect(send_packet(rig));
+	cr_expect_eq(rig->w.skew.count, 1);
 	train_close(&rig->w);
 	rig_destroy(rig);
 }

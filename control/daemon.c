@@ -115,7 +115,8 @@ static int tables_make(struct daemon *daemon)
 	control->signal_fd = fd;
 	daemon->has_signals = true;
 	sparse_choose(daemon);
-	if (control_init(control, config_of(daemon)->routines + 1, error) != 0)
+	if (control_init(control, config_of(daemon)->routines + (daemon->sparse_program >= 0),
+			 error) != 0)
 		return fail(error);
 	daemon->has_control = true;
 	control->map = hostmap_create(&locked);
@@ -245,13 +246,15 @@ static const char *udp_offloads_text(const struct daemon *daemon)
 	return daemon->udp.gso && daemon->udp.gro ? "gso,gro" : daemon->udp.gso ? "gso" : "none";
 }
 
-/* The CPU of each worker into cpus; false: they are not pinned. */
+/* The CPU of each worker into cpus, any for that of sparse flows; false: they are not pinned. */
 static bool cpus_choose(const struct daemon *daemon, int cpus[QUEUES_MAX])
 {
 	const struct config *config = config_of(daemon);
 	struct cpu_topology *topology;
 	int result;
 
+	for (uint32_t i = 0; i < QUEUES_MAX; i++)
+		cpus[i] = -1;
 	if (!config->tun.pin_threads)
 		return false;
 	if (config->tun.cpu_affinity_count > 0) {

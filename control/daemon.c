@@ -430,7 +430,11 @@ static void started_log(const struct daemon *daemon)
 			 LOG_U64("routines", config_of(daemon)->routines),
 			 LOG_STR("steering", steering_name(daemon->udp.steering)),
 			 LOG_STR("spreadFlows", config_of(daemon)->spread_flows ? "yes" : "no"));
-	if (daemon->udp.steer_error)
+	if (daemon->udp.steer_error && config_of(daemon)->routines == 1)
+		log_info("Flows that send little wait with the others: no program may be attached "
+			 "to the sockets; run with CAP_NET_ADMIN",
+			 LOG_STR("error", strerror(-daemon->udp.steer_error)));
+	else if (daemon->udp.steer_error)
 		log_warning("No program may be attached to the sockets: the kernel chooses one for "
 			    "each peer by its addresses, and workers share out its flows if "
 			    "m57.spread_flows is on; run with CAP_NET_ADMIN",

@@ -8,6 +8,7 @@
  */
 #include "system/sparse.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <netinet/in.h>
@@ -55,17 +56,15 @@ struct assembler {
 	uint32_t count;
 };
 
-static struct bpf_insn *emit(struct assembler *a, int code, int to, int from, int offset,
-			     int32_t value)
+/* The program is the same each time but for constants: a test that loads it has seen its length. */
+static void emit(struct assembler *a, int code, int to, int from, int offset, int32_t value)
 {
-	struct bpf_insn *insn = &a->code[a->count++];
-
-	*insn = (struct bpf_insn){.code = (uint8_t)code,
-				  .dst_reg = (uint8_t)(to & 15),
-				  .src_reg = (uint8_t)(from & 15),
-				  .off = (int16_t)offset,
-				  .imm = value};
-	return insn;
+	assert(a->count < INSTRUCTIONS_MAX);
+	a->code[a->count++] = (struct bpf_insn){.code = (uint8_t)code,
+						.dst_reg = (uint8_t)(to & 15),
+						.src_reg = (uint8_t)(from & 15),
+						.off = (int16_t)offset,
+						.imm = value};
 }
 
 static void label(struct assembler *a, enum label label)
@@ -150,6 +149,18 @@ static void hash_in(struct assembler *a)
 	change_by(a, BPF_XOR, BPF_REG_8, BPF_REG_0);
 }
 
+/* Both addresses, bytes first to end, and the protocol, which stays in R7. */
+static void hash_names(struct assembler *a, int32_t first, int32_t end, int32_t protocol)
+{
+	for (int32_t at = first; at < end; at += 4) {
+		packet_load(a, BPF_W, at);
+		hash_in(a);
+	}
+	packet_load(a, BPF_B, protocol);
+	copy(a, BPF_REG_7, BPF_REG_0);
+	hash_in(a);
+}
+
 /* R8: a hash of the flow; fragments and what has no ports go by addresses and protocol. */
 static void hash_flow(struct assembler *a, const uint64_t key[2])
 {
@@ -163,13 +174,7 @@ static void hash_flow(struct assembler *a, const uint64_t key[2])
 	jump(a, BULK);
 
 	label(a, IPV4);
-	for (int32_t at = 12; at < 20; at += 4) {
-		packet_load(a, BPF_W, at);
-		hash_in(a);
-	}
-	packet_load(a, BPF_B, 9);
-	copy(a, BPF_REG_7, BPF_REG_0);
-	hash_in(a);
+	hash_names(a, 12, 20, 9);
 	packet_load(a, BPF_H, 6);
 	change(a, BPF_AND, BPF_REG_0, 0x3fff); /* more fragments, or not the first */
 	jump_if(a, BPF_JNE, BPF_REG_0, 0, HASHED);
@@ -179,13 +184,7 @@ static void hash_flow(struct assembler *a, const uint64_t key[2])
 	jump(a, PORTS);
 
 	label(a, IPV6);
-	for (int32_t at = 8; at < 40; at += 4) {
-		packet_load(a, BPF_W, at);
-		hash_in(a);
-	}
-	packet_load(a, BPF_B, 6);
-	copy(a, BPF_REG_7, BPF_REG_0);
-	hash_in(a);
+	hash_names(a, 8, 40, 6);
 	change(a, BPF_MOV, BPF_REG_0, 40);
 
 	label(a, PORTS);

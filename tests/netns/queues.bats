@@ -2,17 +2,7 @@
 # Debian's nebula at the other end notices nothing.
 bats_require_minimum_version 1.5.0
 load lib
-
-ctl() {
-	local side=$1
-	shift
-	"$B/m57ctl" -socket "$PAIR_DIR/$side.sock" -json "$@"
-}
-
-# per_queue SIDE COUNTER: its value in each worker, in one line
-per_queue() {
-	ctl "$1" queues | python3 -c 'import json, sys; print(*(r[sys.argv[1]] for r in json.load(sys.stdin)))' "$2"
-}
+. "$BATS_TEST_DIRNAME/per_queue.bash"
 
 # one SIDE NAME: a counter or a drop reason, over all workers
 one() {

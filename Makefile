@@ -164,9 +164,9 @@ $(B)/perf/lighthouse_load: $(B)/obj/perf/lighthouse_load.o $(CONTROL_OBJ) $(IDEN
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS)
 # Peers and floods that speak Nebula: both planes' code, but not a node.
-CROWD_PROGRAMS := $(B)/perf/crowd $(B)/perf/flood
+CROWD_PROGRAMS := $(B)/perf/crowd $(B)/perf/flood $(B)/perf/relay_load
 CROWD_OBJ      := $(call obj,perf/crowd_hosts.c)
-$(B)/obj/perf/crowd.o $(B)/obj/perf/crowd_hosts.o $(B)/obj/perf/flood.o: $(B)/obj/perf/%.o: perf/%.c $(B)/flags | $(PROTO_C)
+$(CROWD_PROGRAMS:$(B)/%=$(B)/obj/%.o) $(CROWD_OBJ): $(B)/obj/perf/%.o: perf/%.c $(B)/flags | $(PROTO_C)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(BASE) $(CFLAGS) $(INC_control) -Idataplane $(PKG_CFLAGS) -c -o $@ $<
 $(CROWD_PROGRAMS): $(B)/perf/%: $(B)/obj/perf/%.o $(CROWD_OBJ) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)

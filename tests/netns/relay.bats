@@ -92,6 +92,19 @@ print(json.load(sys.stdin)[int(sys.argv[1])]["udp_received_packets"])' "$1"
 	run ! grep copied_bytes "$PAIR_DIR/counters"
 }
 
+# perf/relay_load measures with them
+@test "frames of two bare ends" {
+	hub_start l "$M57" more="relay: {am_relay: true}"
+	wait_for 5 in_ns l test -e /sys/class/net/tun-l/flags
+	in_ns a "$B/perf/relay_load" "${UNDERLAY[l]}" 4242 "$PAIR_DIR" --seconds 1 --window 96 >"$PAIR_DIR/frames"
+	read -r _ _ _ _ _ frames _ lost _ wrong _ <"$PAIR_DIR/frames"
+	[ "$frames" -ge 96 ]
+	[ "$lost $wrong" = "0 0" ]
+	ctl l counters >"$PAIR_DIR/counters"
+	awk -v n="$frames" '$1 == "relay_forwarded_packets" { exit $2 != n }' "$PAIR_DIR/counters"
+	run ! grep copied_bytes "$PAIR_DIR/counters"
+}
+
 @test "relay m57, ends m57 and nebula" {
 	need_nebula
 	through_relay "$M57" "$M57" "$NEBULA"

@@ -181,6 +181,7 @@ Test(config_lighthouse, mistakes)
 		{"lighthouse: {hosts: [[1]]}", SEVERITY_ERROR, 2, "is no address"},
 		{"lighthouse: {hosts: 10.0.0.1}", SEVERITY_ERROR, 2, "is not a list"},
 		{"lighthouse: {interval: -1}", SEVERITY_WARNING, 2, "0 is used"},
+		{"lighthouse:\n  interval: 5\n  serve_dns: true", SEVERITY_WARNING, 4, "no effect"},
 		{"lighthouse: {interval: abc}", SEVERITY_WARNING, 2, "default 10"},
 		{"lighthouse: {advertise_addrs: [192.0.2.1]}", SEVERITY_ERROR, 2,
 		 "not ADDRESS:PORT"},

@@ -112,3 +112,19 @@ refused() {
 	config_write a
 	run -0 "$M57" -config "$PAIR_DIR/a.yml" -test
 }
+
+# criterion_runs: the run has begun a program, whose number is in CHILD
+criterion_runs() {
+	CHILD=$(pgrep -P "$RUNNER") && [ -e "/tmp/criterion_$CHILD.sock" ]
+}
+
+@test "a test run that is told to end leaves nothing behind" {
+	"$REPO/tests/run" sim_random >/dev/null 2>&1 </dev/null 3>&- &
+	RUNNER=$!
+	wait_for 20 criterion_runs
+	kill -TERM $RUNNER
+	wait $RUNNER || status=$?
+	[ "$status" = 130 ]
+	run ! kill -0 "$CHILD"
+	[ ! -e "/tmp/criterion_$CHILD.sock" ]
+}

@@ -101,7 +101,7 @@ print(json.load(sys.stdin)[int(sys.argv[1])]["udp_received_packets"])' "$1"
 	[ "$frames" -ge 96 ]
 	[ "$lost $wrong" = "0 0" ]
 	ctl l counters >"$PAIR_DIR/counters"
-	awk -v n="$frames" '$1 == "relay_forwarded_packets" { exit $2 != n }' "$PAIR_DIR/counters"
+	[ "$(awk '$1 == "relay_forwarded_packets" { print $2 }' "$PAIR_DIR/counters")" = "$frames" ]
 	run ! grep copied_bytes "$PAIR_DIR/counters"
 }
 

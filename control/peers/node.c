@@ -133,6 +133,7 @@ int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index)
 	uint32_t queues = node->options.queues;
 	int err = -EEXIST;
 
+	queue %= queues; /* the worker of sparse flows comes behind them */
 	for (int i = 0; i < INDEX_TRIES && err == -EEXIST; i++) {
 		uint8_t drawn[4];
 

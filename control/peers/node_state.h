@@ -62,8 +62,9 @@ static inline void node_count(const struct node *node, enum statistic which, uin
 uint64_t node_handshake_time(struct node *node);
 
 /*
- * index_allocate: a random index that steers to queue, published as pending. 0 and *index; -EEXIST
- * after 32 collisions, -ENOMEM.
+ * index_allocate: a random index that steers to queue, published as pending. To the worker of
+ * sparse flows labels steer, whatever the index: as its queue, any may be had. 0 and *index;
+ * -EEXIST after 32 collisions, -ENOMEM.
  */
 int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index);
 

@@ -144,8 +144,10 @@ static struct relay *own_entry(struct node *node, const struct peer_host *host,
 	relay = relays_find(record, &host->addr);
 	if (!relay) {
 		relay = relays_add(node, record, &host->addr, RELAY_TERMINAL, RELAY_DISESTABLISHED);
-		if (!relay)
+		if (!relay) {
+			node_drop(node, DROP_RELAY_REFUSED, 1);
 			return NULL;
+		}
 		relay->form = record->cert->version == CERT_VERSION_1 ? RELAY_V1 : RELAY_V2;
 	}
 	return relay->type == RELAY_TERMINAL && !relay->wrong ? relay : NULL;

@@ -275,6 +275,19 @@ Test(node, index_zero_and_wrap_are_drawn_again)
 	bench_free(bench);
 }
 
+/* A tunnel may have come by the queue of sparse flows, which is none of those that share tunnels.
+ */
+Test(node, an_index_for_the_queue_of_sparse_flows)
+{
+	struct bench *bench = bench_make(1);
+	uint32_t index;
+
+	cr_assert_eq(node_index_allocate(bench->node, 1, &index), 0);
+	cr_assert(hostmap_by_index(bench->map, index));
+	hostmap_index_remove(bench->map, index);
+	bench_free(bench);
+}
+
 /* --- time --------------------------------------------------------------------------------------
  */
 

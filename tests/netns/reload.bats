@@ -109,7 +109,12 @@ reload_a_hundred_times() {
 	rm "$PAIR_DIR/a.yml"
 	run ctl a reload
 	[ "$status" = 1 ]
+	mkfifo "$PAIR_DIR/a.yml" # which nobody writes to
+	run ctl a reload
+	[ "$status" = 1 ]
+	grep -q "a.yml: a pipe is read once" <<<"$output"
 	pings a
+	rm "$PAIR_DIR/a.yml"
 	cp "$PAIR_DIR/good.yml" "$PAIR_DIR/a.yml"
 	mv "$PAIR_DIR/a.key" "$PAIR_DIR/hidden"
 	run ctl a reload

@@ -130,6 +130,7 @@ a_flow_each() {
 	ports_of_queues 3
 	a_flow_each
 	[ "$(one b handed_taken_packets)" -gt 10000 ]
+	echo "replay $(one b replay), handover_full $(one b handover_full)"
 	[ "$(one b replay)" = 0 ] && [ "$(one b handover_full)" = 0 ]
 }
 

@@ -110,6 +110,7 @@ without_tun_file() {
 	node_start a
 	node_start b
 	wait_for 5 grep -q 'interface is active' "$PAIR_DIR/a.log"
+	wait_for 5 grep -q 'interface is active' "$PAIR_DIR/b.log"
 	run ! in_ns a ip link show tun-a
 	ping_overlay b || true
 	wait_for 5 grep -q 'Handshake message received' "$PAIR_DIR/b.log"

@@ -59,11 +59,12 @@ pair() {
 	[ "$(counter a TcpExtTCPTSReorder)" = 0 ]
 }
 
-# arrives FROM PORT: how many of 200 packets to the port come through
+# arrives FROM PORT [SECONDS]: how many of 200 packets to the port come through; so long the first is
+# waited for
 arrives() {
 	local peer sink
 	peer=$(other "$1")
-	in_ns "$peer" "$BLAST" sink "$2" --limit 2 >"$PAIR_DIR/arrives" </dev/null 3>&- &
+	in_ns "$peer" "$BLAST" sink "$2" --limit "${3:-2}" >"$PAIR_DIR/arrives" </dev/null 3>&- &
 	sink=$!
 	wait_for 2 grep -q ready "$PAIR_DIR/arrives"
 	in_ns "$1" "$BLAST" send "${OVERLAY[$peer]}" "$2" --packets 200 --rate 1000 >/dev/null
@@ -74,7 +75,7 @@ arrives() {
 @test "a port no rule allows stays closed" {
 	nodes_make "$M57" "$M57"
 	[ "$(arrives a 6000)" = 0 ]
-	[ "$(arrives a 5202)" = 200 ]
+	[ "$(arrives a 5202 10)" = 200 ]
 }
 
 @test "a peer outside the group is refused" {
@@ -85,5 +86,5 @@ arrives() {
 	# ping goes from b: a's own rule lets group demo in, and b's conntrack the answer
 	tunnel_wait b
 	[ "$(arrives a 5202)" = 0 ]
-	[ "$(arrives b 5202)" = 200 ]
+	[ "$(arrives b 5202 10)" = 200 ]
 }

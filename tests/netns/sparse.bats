@@ -29,6 +29,10 @@ all_of() {
 	done
 }
 
+total() { # "NUMBERS"
+	echo "$((${1// /+}))"
+}
+
 sparse_queue() { # SIDE: True or False
 	ctl "$1" status | python3 -c 'import json, sys; print(json.load(sys.stdin)["sparseQueue"])'
 }
@@ -38,7 +42,7 @@ pings() { # COUNT
 }
 
 @test "pings take the sparse queues of both ends, a transfer the others" {
-	local before
+	local before bulk sparse
 	nodes_make "$M57" "$M57" routines=1
 	[ "$(sparse_queue a) $(sparse_queue b)" = "True True" ]
 	iperf_serve b
@@ -48,9 +52,11 @@ pings() { # COUNT
 	all_of "$(grew "$before" 0)" -le 5 # tests of the tunnel
 	before=$(sums)
 	tcp_passes a
-	echo "bulk: $(grew "$before" 0), sparse: $(grew "$before" 1)"
-	all_of "$(grew "$before" 0)" -ge 100
-	all_of "$(grew "$before" 1)" -le 300 # its beginning, and the connection of iperf3's own
+	bulk=$(grew "$before" 0) sparse=$(grew "$before" 1)
+	echo "bulk: $bulk, sparse: $sparse"
+	all_of "$bulk" -ge 100
+	# its beginning, the connection of iperf3's own, and acknowledgements while they are few
+	[ "$((20 * $(total "$sparse")))" -lt "$(total "$bulk")" ]
 }
 
 @test "a transfer goes on while its neighbours ping, and no packet is refused" {

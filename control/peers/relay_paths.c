@@ -162,21 +162,37 @@ static bool is_needed(const struct node *node, const struct relay *relay)
 	return relays_was_used(node, relay) || relay->users;
 }
 
+/* On another tunnel of the neighbour there is one already, or it is on its way. */
+static bool is_there(const struct relay *relay)
+{
+	return relay && (relay->state == RELAY_ESTABLISHED || relay->state == RELAY_PEER_REQUESTED);
+}
+
+void relays_move(struct node *node, const struct relay *relay, struct tunnel_record *to)
+{
+	struct relay *there = relays_find(to, &relay->peer);
+
+	if (is_there(there))
+		return;
+	if (!there)
+		there = relays_add(node, to, &relay->peer, relay->type, RELAY_REQUESTED);
+	if (!there || there->type != relay->type)
+		return;
+	there->state = RELAY_REQUESTED;
+	there->form = relay->form;
+	relays_ask(node, there);
+}
+
 static void move_needed(struct node *node, const struct tunnel_record *from,
 			struct tunnel_record *to)
 {
 	for (struct relay *relay = from->relays; relay; relay = relay->next) {
-		struct relay *there = relays_find(to, &relay->peer);
+		const struct relay *there = relays_find(to, &relay->peer);
 
-		if (there && there->state != RELAY_REQUESTED)
+		if (is_there(there))
 			continue;
-		if (!there && is_needed(node, relay)) {
-			there = relays_add(node, to, &relay->peer, relay->type, RELAY_REQUESTED);
-			if (there)
-				there->form = relay->form;
-		}
-		if (there)
-			relays_ask(node, there);
+		if ((there && there->state == RELAY_REQUESTED) || is_needed(node, relay))
+			relays_move(node, relay, to);
 	}
 }
 

@@ -385,15 +385,30 @@ void relays_receive(struct node *node, struct tunnel_record *record, const uint8
 		on_response(node, record, &message);
 }
 
+/* The tunnel with the neighbour of an entry that its other messages take, where that is another. */
+static struct tunnel_record *better_tunnel(const struct relay *relay)
+{
+	const struct tunnel_record *record = relay->record;
+	struct tunnel_record *primary =
+		record->link_count > 0 ? record->links[0].host->primary : NULL;
+
+	if (!primary || primary == record || primary->state != RECORD_LIVE ||
+	    !primary->tunnel->remote)
+		return NULL;
+	return primary;
+}
+
 /*
  * The neighbour does not know the entry, or somebody says so in its name: the tunnel is tested, and
  * the entry asked for again. A relay that has restarted answers neither; then the test does the
- * rest, by a recv_error for the tunnel itself or by silence.
+ * rest, by a recv_error for the tunnel itself or by silence. A neighbour that has given up this one
+ * of several tunnels is asked on the one that it has.
  */
 bool relays_on_recv_error(struct node *node, uint32_t index, const struct endpoint *source)
 {
 	struct relay *relay = relays_by_remote(node, index, source);
 	uint64_t now = node_now_ns(node);
+	struct tunnel_record *better;
 
 	if (!relay)
 		return false;
@@ -404,5 +419,8 @@ bool relays_on_recv_error(struct node *node, uint32_t index, const struct endpoi
 	relay->asked_ns = now;
 	manager_doubt(node, relay->record);
 	request(node, relay);
+	better = better_tunnel(relay);
+	if (better)
+		relays_move(node, relay, better);
 	return true;
 }

@@ -127,22 +127,35 @@ static bool is_mate(const struct relay *relay, const struct relay *other)
 	       relays_record_has(relay->record, &other->peer);
 }
 
-/* The entry on which leaves what comes on relay; the newest tunnel of the far end first. */
+static struct relay *mate_on(const struct tunnel_record *record, const struct relay *relay)
+{
+	struct relay *other = record->relays;
+
+	while (other && !(is_mate(relay, other) && other->state == RELAY_ESTABLISHED))
+		other = other->next;
+	return other;
+}
+
+/* The entry on which leaves what comes on relay: the newest tunnel of the far end first, but one
+ * that is in doubt last, since the far end may have no such entry any more. */
 static struct relay *mate_of(struct node *node, const struct relay *relay)
 {
 	const struct peer_host *host;
+	struct relay *doubtful = NULL;
 
 	if (relay->type != RELAY_FORWARDING)
 		return NULL;
 	host = tunnels_find_host(&node->tunnels, &relay->peer);
 	for (struct host_link *link = host ? host->links : NULL; link; link = link->next) {
-		if (!link->record->tunnel->remote)
-			continue;
-		for (struct relay *other = link->record->relays; other; other = other->next)
-			if (is_mate(relay, other) && other->state == RELAY_ESTABLISHED)
-				return other;
+		const struct tunnel_record *record = link->record;
+		struct relay *other = record->tunnel->remote ? mate_on(record, relay) : NULL;
+
+		if (other && record->state != RECORD_SUSPECT)
+			return other;
+		if (!doubtful)
+			doubtful = other;
 	}
-	return NULL;
+	return doubtful;
 }
 
 static bool same_entry(const struct relay_entry *a, const struct relay_entry *b)

@@ -132,6 +132,8 @@ void relays_path_lost(struct node *node, struct relay *relay);
 void relays_tunnel_gone(struct node *node, struct tunnel_record *record, bool for_good);
 /* Another tunnel of the host is primary: entries that are used move there. */
 void relays_attend(struct node *node, struct peer_host *host);
+/* Asks for an entry like relay on another tunnel of the same neighbour, unless there is one. */
+void relays_move(struct node *node, const struct relay *relay, struct tunnel_record *to);
 /* The tunnel carries traffic through a relay: looks for a direct path now and then. */
 void relays_promote(struct node *node, struct tunnel_record *record, uint64_t now);
 /* Such a search has only just been and the tunnel does not answer: the next ones come later. */

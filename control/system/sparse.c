@@ -21,6 +21,7 @@
 
 #define INSTRUCTIONS_MAX 250 /* a place fits a byte */
 #define FLOW_BITS        10
+#define LOAD_TRIES       10
 _Static_assert(SPARSE_FLOWS == 1 << FLOW_BITS, "a place for each value of the hash's high bits");
 
 /* What the program keeps of a flow. */
@@ -289,6 +290,17 @@ static int bpf(int command, union bpf_attr *attributes)
 	return result < 0 ? -errno : result;
 }
 
+/* The verifier gives up, with EAGAIN, where it finds a signal or task work waiting for the thread.
+ */
+static int load(union bpf_attr *program)
+{
+	int result = -EAGAIN;
+
+	for (int tries = 0; tries < LOAD_TRIES && result == -EAGAIN; tries++)
+		result = bpf(BPF_PROG_LOAD, program);
+	return result;
+}
+
 int sparse_program_load(const struct sparse_share *share, const uint64_t key[2])
 {
 	union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY,
@@ -312,7 +324,7 @@ int sparse_program_load(const struct sparse_share *share, const uint64_t key[2])
 				  .insn_cnt = a.count,
 				  .license = (uintptr_t) "MIT",
 				  .prog_name = "m57_sparse"};
-	int program_fd = bpf(BPF_PROG_LOAD, &program);
+	int program_fd = load(&program);
 
 	close(map_fd); /* the program holds it */
 	return program_fd;

@@ -117,6 +117,12 @@ print(next(r["count"] for r in json.load(sys.stdin) if r["name"] == sys.argv[1])
 	tcp_passes a -R
 }
 
+@test "the program is loaded although the kernel's check of it is interrupted" {
+	NODE_ENV=("LD_PRELOAD=$B/tests/netns/bpf_interrupted.so")
+	nodes_make "$M57" "$M57" routines=1
+	[ "$(sparse_queue a) $(sparse_queue b)" = "True True" ]
+}
+
 @test "without the right to load the program the node works, and says so" {
 	[ "$(cat /proc/sys/kernel/unprivileged_bpf_disabled)" != 0 ] || skip "here everybody may load programs"
 	config_write a routines=1

@@ -325,6 +325,7 @@ void *worker_main(void *argument)
 	say(w, PUNT_STOPPED);
 	rcu_worker_offline();
 	io_turn(w->io, false);
+	io_let_go(w->io);
 	urcu_qsbr_unregister_thread();
 	return NULL;
 }

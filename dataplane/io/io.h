@@ -181,5 +181,11 @@ uint64_t io_waiting_lost(const struct io *io);
 /* Cancels all reads; io_turn() until io_stopped(). */
 void io_stop(struct io *io);
 bool io_stopped(const struct io *io);
+/*
+ * The tun and the socket are nobody's of this ring any more; by its worker, at the end. The kernel
+ * frees a ring some time after its process has gone, and a tun that is kept until then is busy for
+ * who comes next.
+ */
+void io_let_go(struct io *io);
 
 #endif

@@ -362,6 +362,11 @@ void io_stop(struct io *io)
 	udp_io_give_up(io);
 }
 
+void io_let_go(struct io *io)
+{
+	(void)io_uring_unregister_files(&io->ring);
+}
+
 bool io_stopped(const struct io *io)
 {
 	return io->stopping && io->tun_reads == 0 && !io->udp_armed && io->sends_in_flight == 0 &&

@@ -106,13 +106,8 @@ tcp_moves() {
 	[ "$bytes" -ge 5000000 ]
 }
 
-# udp_moves FROM TO ADDRESS: numbered packets, all but a few of which arrive; where the machine had no
-# time for them, once more
+# udp_moves FROM TO ADDRESS: numbered packets, all but a few of which arrive
 udp_moves() {
-	udp_moves_once "$@" || udp_moves_once "$@" || udp_moves_once "$@"
-}
-
-udp_moves_once() {
 	local sink received
 	in_ns "$2" "$BLAST" sink 5202 --limit 20 >"$PAIR_DIR/sink" </dev/null 3>&- &
 	sink=$!

@@ -181,7 +181,7 @@ flow_end() {
 	flow_goes_on
 	kill -INT $FLOW
 	wait $FLOW || true
-	awk -v most="$1" -F 'icmp_seq=' '/ bytes from / { split($2, n, " "); answered++; if (n[1] > high) high = n[1] + 0 }
+	awk -v most="$1" -F 'icmp_seq=' '/ bytes from / { split($2, n, " "); answered += !seen[n[1]]++; if (n[1] > high) high = n[1] + 0 }
 		END { print answered " of " high " answered"; exit high - answered > most }' "$PAIR_DIR/flow"
 }
 

@@ -71,8 +71,8 @@ flooded() {
 	echo "memory: $(node_memory b) kB"
 	nm -D "$M57" 2>/dev/null | grep -q __asan_init || [ "$(node_memory b)" -le $((64 * 1024)) ]
 	load_end
-	wait_for 5 ping_overlay a
-	wait_for 5 ping_overlay b
+	ping_overlay a
+	ping_overlay b
 }
 
 # strangers PROGRAM_A: a recorded stage 1 of a, and one with a's certificate, come to b from elsewhere
@@ -94,7 +94,7 @@ strangers() {
 	goes_on "3,000 of them"
 	run ! grep -q "roamed" "$PAIR_DIR/b.log"
 	load_end
-	wait_for 5 ping_overlay b
+	ping_overlay b
 }
 
 replayed() {

@@ -204,7 +204,7 @@ void relays_attend(struct node *node, struct peer_host *host)
 		return;
 	/* Which tunnel of the host is first decides where frames leave. */
 	relays_each_of_peer(node, &host->addr, relays_publish_pair);
-	if (!primary || !primary->tunnel->remote || primary->state != RECORD_LIVE)
+	if (!relays_may_take(primary))
 		return;
 	for (struct host_link *link = host->links; link; link = link->next)
 		if (link->record != primary)

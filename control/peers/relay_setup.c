@@ -129,7 +129,7 @@ static struct tunnel_record *tunnel_to_relay(struct node *node, const struct add
 		initiator_begin(node, host, 0);
 	if (host)
 		tunnels_put_host(&node->tunnels, host);
-	return record && record->tunnel->remote && record->state == RECORD_LIVE ? record : NULL;
+	return relays_may_take(record) ? record : NULL;
 }
 
 /* Our entry for host on the tunnel to one of its relays, made when absent; NULL: not (yet). */
@@ -262,7 +262,7 @@ static struct tunnel_record *far_tunnel(struct node *node, const struct addr *to
 	bool ours = false;
 
 	if (record)
-		return record->tunnel->remote && record->state == RECORD_LIVE ? record : NULL;
+		return relays_may_take(record) ? record : NULL;
 	for (size_t i = 0; i < own->network_count; i++)
 		ours |= prefix_contains(&own->networks[i], to);
 	host = ours ? tunnels_obtain_host(&node->tunnels, to) : NULL;
@@ -392,10 +392,7 @@ static struct tunnel_record *better_tunnel(const struct relay *relay)
 	struct tunnel_record *primary =
 		record->link_count > 0 ? record->links[0].host->primary : NULL;
 
-	if (!primary || primary == record || primary->state != RECORD_LIVE ||
-	    !primary->tunnel->remote)
-		return NULL;
-	return primary;
+	return primary != record && relays_may_take(primary) ? primary : NULL;
 }
 
 /*

@@ -53,6 +53,11 @@ bool relays_record_has(const struct tunnel_record *record, const struct addr *ad
 	return false;
 }
 
+bool relays_may_take(const struct tunnel_record *record)
+{
+	return record && record->tunnel->remote && record->state == RECORD_LIVE;
+}
+
 /* --- look-ups ----------------------------------------------------------------------------------
  */
 

@@ -101,6 +101,8 @@ void relays_publish_pair(struct node *node, struct relay *relay);
 /* Has a frame come on it since this was asked last? */
 bool relays_was_used(const struct node *node, const struct relay *relay);
 bool relays_record_has(const struct tunnel_record *record, const struct addr *addr);
+/* May entries be on it, frames leave by it? Direct, for there is one hop only, and proven. */
+bool relays_may_take(const struct tunnel_record *record); /* NULL is allowed */
 
 /* --- setting up: relay_setup.c --- */
 

@@ -30,8 +30,8 @@ struct tun_device {
 
 /*
  * Makes the device (PROTOCOL.md 9.4, 11.1). A busy name is tried again for TUN_BUSY_RETRY_MS: the
- * files of an io_uring are released some time after its process has ended. 0, or -errno with one
- * line of cause and cure in error and nothing left open.
+ * files of an io_uring are released some time after its process has been killed. 0, or -errno with
+ * one line of cause and cure in error and nothing left open.
  */
 int tun_open(struct tun_device *device, const struct tun_options *options,
 	     char error[ERROR_LINE_MAX]);

@@ -113,7 +113,8 @@ print(next(r["count"] for r in json.load(sys.stdin) if r["name"] == sys.argv[1])
 }
 
 @test "the program is loaded although the kernel's check of it is interrupted" {
-	NODE_ENV=("LD_PRELOAD=$B/tests/netns/bpf_interrupted.so")
+	needs_plain_build
+	NODE_ENV=("LD_PRELOAD=$B/tests/netns/kernel_refuses.so" M57_REFUSES=program)
 	nodes_make "$M57" "$M57" routines=1
 	[ "$(sparse_queue a) $(sparse_queue b)" = "True True" ]
 }

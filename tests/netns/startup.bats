@@ -25,7 +25,7 @@ without_tun_file() {
 @test "a worker's ring cannot be enabled: one line, exit 1, at once" {
 	needs_plain_build
 	config_write a routines=2
-	run in_ns a timeout -s KILL 10 env LD_PRELOAD="$B/tests/netns/ring_refused.so" \
+	run in_ns a timeout -s KILL 10 env LD_PRELOAD="$B/tests/netns/kernel_refuses.so" M57_REFUSES=ring \
 		"$M57" -config "$PAIR_DIR/a.yml"
 	echo "$output"
 	[ "$status" = 1 ]

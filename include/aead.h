@@ -25,8 +25,8 @@
 #define AEAD_KEY_BYTES   32
 #define AEAD_TAG_BYTES   16
 #define AEAD_NONCE_BYTES 12
-/* Expanded key of the largest backend (crypto/vaes.h: 1,136 bytes), cache-line rounded. */
-#define AEAD_STATE_BYTES 1152
+/* Expanded key of the largest backend (crypto/vaes.h: 1,216 bytes), cache-line rounded. */
+#define AEAD_STATE_BYTES 1216
 
 enum aead_cipher { AEAD_AES256GCM, AEAD_CHACHA20POLY1305, AEAD_CIPHERS };
 

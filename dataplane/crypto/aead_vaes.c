@@ -657,6 +657,19 @@ INLINE __m128i times_x(__m128i h)
 	return _mm_xor_si128(h, _mm_and_si128(top, poly));
 }
 
+INLINE void keep_halves(struct schedule *s, unsigned i, __m128i h)
+{
+	__m128i halves = _mm_xor_si128(h, _mm_srli_si128(h, 8));
+
+	if (i <= HALVES)
+		s->halves[HALVES - i] = _mm_move_epi64(halves);
+	if (i > UPPER) {
+		__m128i *entry = &s->halves[HALVES - (i - UPPER)];
+
+		*entry = _mm_unpacklo_epi64(*entry, halves);
+	}
+}
+
 TARGET int vaes_key_init(struct aead_key *key, const uint8_t raw[AEAD_KEY_BYTES])
 {
 	struct schedule *s = (struct schedule *)key->state;
@@ -671,8 +684,7 @@ TARGET int vaes_key_init(struct aead_key *key, const uint8_t raw[AEAD_KEY_BYTES]
 		s->power[POWERS + i] = s->halves[HALVES + i] = _mm_setzero_si128();
 	for (unsigned i = 1; i <= POWERS; i++) {
 		s->power[POWERS - i] = h;
-		if (i <= HALVES)
-			s->halves[HALVES - i] = _mm_xor_si128(h, _mm_srli_si128(h, 8));
+		keep_halves(s, i, h);
 		/* The next power, by the first one, which stands in the last place. */
 		struct sums sums = multiply(_mm256_zextsi128_si256(h), s, 1);
 

@@ -1,13 +1,21 @@
 /*
  * aead_vaes512.c - AES-256-GCM by VAES and VPCLMULQDQ on 512-bit registers.
  *
- * Theory of operation: aead_vaes.c's, with four blocks per register, 256 bytes per batch and one
- * reduction per batch. ipsec-mb has the same instructions and is level with this from some
- * kilobytes on; what is won here is the fixed cost of a packet: a fifth of its time at 1316 bytes,
- * two thirds at 64.
+ * Theory of operation: aead_vaes.c's, with four blocks per register. Here a packet goes through in
+ * groups of eight registers (512 bytes), and its end, 1 to 512 bytes, is a group of as many as it
+ * needs: code of its own for each number. What limits, measured on Zen 4:
  *
- * The tail is simpler than with 256 bits: loads and stores take a mask of bytes, so a short block
- * is as good as a whole one, and nothing outside the contract's ranges is touched.
+ *  - A register's 14 AES rounds take 14 cycles, its three multiplications 6 of another unit: they
+ *    run beside each other where both are in the CPU's sight at once. So the steps of the hash
+ *    stand between the rounds: opening hashes the group it decrypts, sealing hashes the one before.
+ *  - Eight registers in the rounds hide the latency of four cycles and use each round key eight
+ *    times once it is loaded. Five, six and seven were slower for whole packets.
+ *  - What is left is everything else in the vector units. The products of two registers are added
+ *    at once (xor3), halves are kept with the key, a group has one reduction, and the block that
+ *    waits for the reduction before is added last.
+ *
+ * Loads and stores take a mask of bytes, so a short block is as good as a whole one, and nothing
+ * outside the contract's ranges is touched.
  */
 #ifdef __x86_64__
 
@@ -20,17 +28,14 @@
 		target("avx512f,avx512bw,avx512vl,avx512dq,bmi2,aes,pclmul,vaes,vpclmulqdq")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
-#define QUAD  64  /* bytes of a register: 4 blocks */
-#define BATCH 256 /* 4 registers */
-#define WIDE  512 /* bytes of AAD with one reduction: 32 blocks */
+#define QUAD         64 /* bytes of a register: 4 blocks */
+#define QUADS        8  /* registers of a group */
+#define GROUP        (QUADS * QUAD)
+#define GROUP_BLOCKS (QUADS * 4)
+_Static_assert(POWERS >= GROUP_BLOCKS + 2, "a group at the end, between AAD and lengths");
 
-/* Sums of products, not yet reduced: low + middle * x^64 + high * x^128, in each lane. */
-struct sums {
-	__m512i low, middle, high;
-};
-
-struct batch {
-	__m512i a, b, c, d;
+struct group {
+	__m512i quad[QUADS];
 };
 
 INLINE __m512i load_quad(const void *from)
@@ -54,35 +59,58 @@ INLINE __m512i xor3(__m512i a, __m512i b, __m512i c)
 	return _mm512_ternarylogic_epi64(a, b, c, 0x96);
 }
 
-/* --- GHASH: power is that of the first block; the others get the next lower ones */
+/* --- GHASH: power is that of the first block of a register; the others get the next lower ones */
 
-INLINE struct sums multiply(__m512i quad, const struct schedule *s, size_t power)
+/* Sums of products, not yet reduced: low + middle * x^64 + high * x^128, in each lane. */
+struct sums {
+	__m512i low, middle, high;
+};
+
+/* upper, a constant where this is called: which half of the entry has the halves of power (vaes.h).
+ */
+INLINE struct sums multiply(__m512i quad, const struct schedule *s, size_t power, bool upper)
 {
 	__m512i h = load_quad(&s->power[POWERS - power]);
-	__m512i halves = load_quad(&s->halves[HALVES - power]);
+	__m512i halves = load_quad(&s->halves[HALVES - (upper ? power - UPPER : power)]);
 	__m512i sum = _mm512_xor_si512(quad, _mm512_shuffle_epi32(quad, 0x4e));
 
 	return (struct sums){
 		.low = _mm512_clmulepi64_epi128(quad, h, 0x00),
-		.middle = _mm512_clmulepi64_epi128(sum, halves, 0x00),
+		.middle = upper ? _mm512_clmulepi64_epi128(sum, halves, 0x10)
+				: _mm512_clmulepi64_epi128(sum, halves, 0x00),
 		.high = _mm512_clmulepi64_epi128(quad, h, 0x11),
 	};
 }
 
-INLINE void add(struct sums *sums, __m512i quad, const struct schedule *s, size_t power)
+/* A single block, the first of its register: lanes of zeros add nothing, whatever their power. */
+INLINE struct sums multiply_block(__m128i block, const struct schedule *s, size_t power, bool upper)
 {
-	struct sums product = multiply(quad, s, power);
-
-	sums->low = _mm512_xor_si512(sums->low, product.low);
-	sums->middle = _mm512_xor_si512(sums->middle, product.middle);
-	sums->high = _mm512_xor_si512(sums->high, product.high);
+	return multiply(_mm512_zextsi128_si512(block), s, power, upper);
 }
 
-INLINE __m128i reduce(const struct sums *sums)
+INLINE struct sums add(struct sums a, struct sums b)
+{
+	return (struct sums){
+		.low = _mm512_xor_si512(a.low, b.low),
+		.middle = _mm512_xor_si512(a.middle, b.middle),
+		.high = _mm512_xor_si512(a.high, b.high),
+	};
+}
+
+INLINE struct sums add3(struct sums a, struct sums b, struct sums c)
+{
+	return (struct sums){
+		.low = xor3(a.low, b.low, c.low),
+		.middle = xor3(a.middle, b.middle, c.middle),
+		.high = xor3(a.high, b.high, c.high),
+	};
+}
+
+INLINE __m128i reduce(struct sums sums)
 {
 	const __m512i poly = _mm512_set1_epi64((long long)0xc200000000000000u);
-	__m512i low = sums->low, high = sums->high;
-	__m512i middle = xor3(sums->middle, low, high);
+	__m512i low = sums.low, high = sums.high;
+	__m512i middle = xor3(sums.middle, low, high);
 	__m256i half;
 
 	middle = xor3(middle, _mm512_shuffle_epi32(low, 0x4e),
@@ -93,104 +121,71 @@ INLINE __m128i reduce(const struct sums *sums)
 	return _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
-/* A batch of ciphertext (or AAD) on its way into the hash. */
+/* A group of ciphertext (or AAD) on its way into the hash. n, last and from being NULL are
+ * constants where this is used. */
 struct hashing {
-	const uint8_t *from; /* in memory; or NULL: in registers */
-	struct batch sealed; /* as crypt_batch() left them */
-	bool on;             /* false: there is nothing to hash yet */
-	__m128i hash;        /* goes into the first block */
+	const uint8_t *from;        /* in memory; or NULL: */
+	const struct group *sealed; /* as crypt_group() left it */
+	unsigned n;                 /* registers; 0: there is nothing to hash yet */
+	size_t power;               /* of the first block */
+	bool last;                  /* the lengths come after it, else nothing */
+	__mmask64 mask;             /* last: bytes of the last register in memory */
+	__m128i hash;               /* goes into the first block */
 	struct sums sums;
 };
 
-/* Register i, 0 to 3; the first one begins the sums. */
-INLINE void hash_step(struct hashing *h, const struct schedule *s, unsigned i)
+INLINE __m512i hash_quad(const struct hashing *h, unsigned i)
 {
-	const struct batch *r = &h->sealed;
 	__m512i quad;
 
-	if (!h->on)
-		return;
-	if (h->from)
+	if (!h->from)
+		quad = h->sealed->quad[i];
+	else if (h->last && i + 1 == h->n)
+		quad = _mm512_maskz_loadu_epi8(h->mask, h->from + i * QUAD);
+	else
 		quad = load_quad(h->from + i * QUAD);
-	else
-		quad = i == 0 ? r->a : i == 1 ? r->b : i == 2 ? r->c : r->d;
 	quad = reverse_quad(quad);
-	if (i == 0)
-		h->sums = multiply(_mm512_xor_si512(quad, _mm512_zextsi128_si512(h->hash)), s, 16);
-	else
-		add(&h->sums, quad, s, 16 - 4 * i);
-}
-
-INLINE __m128i hash_batch(const struct schedule *s, struct hashing *h)
-{
-	h->on = true;
-	hash_step(h, s, 0);
-	hash_step(h, s, 1);
-	hash_step(h, s, 2);
-	hash_step(h, s, 3);
-	return reduce(&h->sums);
+	return i == 0 ? _mm512_xor_si512(quad, _mm512_zextsi128_si512(h->hash)) : quad;
 }
 
 /*
- * The same for any power, of which the highest have no halves with the key: two cheap steps more,
- * which the multiplier's pace hides.
+ * Register i times its powers. The last one ends at H^1, or, the lengths after it and some of its
+ * blocks missing, at H^2 to H^-1: from the sixth last on, all four are above UPPER, before it none
+ * is above HALVES.
  */
-INLINE void add_any(struct sums *sums, __m512i quad, const struct schedule *s, size_t power)
+INLINE struct sums hash_product(const struct hashing *h, const struct schedule *s, unsigned i)
 {
-	__m512i h = load_quad(&s->power[POWERS - power]);
-	__m512i halves = _mm512_xor_si512(h, _mm512_shuffle_epi32(h, 0x4e));
-	__m512i sum = _mm512_xor_si512(quad, _mm512_shuffle_epi32(quad, 0x4e));
-
-	sums->low = _mm512_xor_si512(sums->low, _mm512_clmulepi64_epi128(quad, h, 0x00));
-	sums->middle = _mm512_xor_si512(sums->middle, _mm512_clmulepi64_epi128(sum, halves, 0x00));
-	sums->high = _mm512_xor_si512(sums->high, _mm512_clmulepi64_epi128(quad, h, 0x11));
+	return multiply(hash_quad(h, i), s, h->power - 4 * i, h->n - i >= 6);
 }
 
-/* Adds bytes of AAD, at most WIDE; hash goes into the first block, which gets H^power. */
-INLINE void hash_run(struct sums *sums, const struct schedule *s, const uint8_t *aad, size_t bytes,
-		     size_t power, __m128i hash)
+/* Registers i and j, as far as there are such. */
+INLINE void hash_step(struct hashing *h, const struct schedule *s, unsigned i, unsigned j)
 {
-	__m512i carry = _mm512_zextsi128_si512(hash);
-
-#pragma GCC unroll 8
-	for (; bytes >= QUAD; bytes -= QUAD, aad += QUAD, power -= 4) {
-		add_any(sums, _mm512_xor_si512(reverse_quad(load_quad(aad)), carry), s, power);
-		carry = _mm512_setzero_si512();
-	}
-	if (bytes > 0) {
-		__m512i quad = reverse_quad(_mm512_maskz_loadu_epi8(mask_of(bytes), aad));
-
-		add_any(sums, _mm512_xor_si512(quad, carry), s, power);
-	}
+	if (i < h->n && j < h->n)
+		h->sums = add3(h->sums, hash_product(h, s, i), hash_product(h, s, j));
+	else if (i < h->n || j < h->n)
+		h->sums = add(h->sums, hash_product(h, s, i < h->n ? i : j));
 }
 
-/* All of the AAD but its last 1 to WIDE bytes; *aad and *bytes are then those. */
-INLINE __m128i hash_wide(const struct schedule *s, const uint8_t **aad, size_t *bytes)
+/* A whole group with nothing beside it. */
+INLINE void hash_group(struct hashing *h, const struct schedule *s)
 {
-	__m128i hash = _mm_setzero_si128();
-
-	for (; *bytes > WIDE; *bytes -= WIDE, *aad += WIDE) {
-		struct sums sums = {0};
-
-		hash_run(&sums, s, *aad, WIDE, WIDE / BLOCK, hash);
-		hash = reduce(&sums);
-	}
-	return hash;
+	hash_step(h, s, 1, 2);
+	hash_step(h, s, 3, 4);
+	hash_step(h, s, 5, 6);
+	hash_step(h, s, 7, 0);
 }
 
-/* GHASH of the AAD, padded to whole blocks. A header is one block. */
-INLINE __m128i hash_aad(const struct schedule *s, const uint8_t *aad, size_t bytes)
+/* What is hashed at the end: bytes, 1 to 512, in n registers, and the lengths. */
+INLINE struct hashing hash_end(size_t bytes, unsigned n, __m128i hash)
 {
-	struct sums sums = {0};
-
-	if (bytes == BLOCK) {
-		sums = multiply(_mm512_zextsi128_si512(reverse(load(aad))), s, 1);
-	} else {
-		__m128i hash = hash_wide(s, &aad, &bytes);
-
-		hash_run(&sums, s, aad, bytes, (bytes + BLOCK - 1) / BLOCK, hash);
-	}
-	return reduce(&sums);
+	return (struct hashing){
+		.n = n,
+		.power = (bytes + BLOCK - 1) / BLOCK + 1,
+		.last = true,
+		.mask = mask_of(bytes - (n - 1) * QUAD),
+		.hash = hash,
+	};
 }
 
 /* --- AES in counter mode */
@@ -209,218 +204,282 @@ INLINE __m512i next_counters(const struct schedule *s, __m512i *counters)
 	return _mm512_xor_si512(blocks, round_key(s, 0));
 }
 
-INLINE void aes_round(struct batch *x, const struct schedule *s, unsigned i)
-{
-	__m512i key = round_key(s, i);
-
-	x->a = _mm512_aesenc_epi128(x->a, key);
-	x->b = _mm512_aesenc_epi128(x->b, key);
-	x->c = _mm512_aesenc_epi128(x->c, key);
-	x->d = _mm512_aesenc_epi128(x->d, key);
-}
-
-INLINE __m512i aes_last(__m512i x, __m512i key, __m512i text)
-{
-	return _mm512_aesenclast_epi128(x, _mm512_xor_si512(key, text));
-}
-
-/* Encrypts or decrypts a batch, hashing h meanwhile; returns the result, which it also wrote. */
-INLINE struct batch crypt_batch(const struct schedule *s, __m512i *counters, const uint8_t *in,
-				uint8_t *out, struct hashing *h)
-{
-	__m512i key = round_key(s, ROUNDS);
-	struct batch x;
-
-	x.a = next_counters(s, counters);
-	x.b = next_counters(s, counters);
-	x.c = next_counters(s, counters);
-	x.d = next_counters(s, counters);
-	aes_round(&x, s, 1);
-	aes_round(&x, s, 2);
-	hash_step(h, s, 0);
-	aes_round(&x, s, 3);
-	aes_round(&x, s, 4);
-	hash_step(h, s, 1);
-	aes_round(&x, s, 5);
-	aes_round(&x, s, 6);
-	aes_round(&x, s, 7);
-	hash_step(h, s, 2);
-	aes_round(&x, s, 8);
-	aes_round(&x, s, 9);
-	hash_step(h, s, 3);
-	aes_round(&x, s, 10);
-	aes_round(&x, s, 11);
-	aes_round(&x, s, 12);
-	aes_round(&x, s, 13);
-	x.a = aes_last(x.a, key, load_quad(in));
-	x.b = aes_last(x.b, key, load_quad(in + QUAD));
-	x.c = aes_last(x.c, key, load_quad(in + 2 * QUAD));
-	x.d = aes_last(x.d, key, load_quad(in + 3 * QUAD));
-	_mm512_storeu_si512(out, x.a);
-	_mm512_storeu_si512(out + QUAD, x.b);
-	_mm512_storeu_si512(out + 2 * QUAD, x.c);
-	_mm512_storeu_si512(out + 3 * QUAD, x.d);
-	return x;
-}
-
-/* --- the tail, 0 to 255 bytes */
-
-/* What a tail works on, and how far it has come. */
-struct tail {
+/* How far a packet has come. */
+struct progress {
 	const struct schedule *s;
 	const uint8_t *in;
 	uint8_t *out;
-	size_t bytes;  /* left */
-	size_t power;  /* of H, for the next block */
-	__m512i carry; /* the hash so far, to be added to the first block */
-	struct sums sums;
+	size_t length; /* left */
+	__m512i counters;
+	__m128i mask; /* counter block 1; encrypted at the end, it hides the tag */
+	__m128i aad;  /* its last block: see hash_aad() */
+	bool begun;   /* the AAD is hashed */
+	__m128i hash; /* of all groups before */
 };
 
-/* A whole register, or the last one: 1 to 64 bytes. stream: counters before their last round. */
-INLINE void tail_quad(struct tail *tail, __m512i stream, bool last, bool sealing)
+/* Register i of a group of n, after the rounds. partial: of the last one only the bytes of mask. */
+INLINE void crypt_quad(struct progress *p, struct group *x, unsigned i, unsigned n, bool partial,
+		       __mmask64 mask)
 {
-	__mmask64 mask = last ? mask_of(tail->bytes) : ~(__mmask64)0;
-	__m512i text = last ? _mm512_maskz_loadu_epi8(mask, tail->in) : load_quad(tail->in);
-	__m512i result = aes_last(stream, round_key(tail->s, ROUNDS), text), cipher = text;
+	/* The last round adds its key at the end: adding the text to that key saves waiting. */
+	__m512i key = round_key(p->s, ROUNDS);
 
-	if (last)
-		_mm512_mask_storeu_epi8(tail->out, mask, result);
-	else
-		_mm512_storeu_si512(tail->out, result);
-	if (sealing)
-		cipher = last ? _mm512_maskz_mov_epi8(mask, result) : result;
-	add(&tail->sums, _mm512_xor_si512(reverse_quad(cipher), tail->carry), tail->s, tail->power);
-	tail->carry = _mm512_setzero_si512();
-	tail->power -= 4;
-	tail->bytes -= QUAD;
-	tail->in += QUAD;
-	tail->out += QUAD;
+	if (i >= n)
+		return;
+	if (partial && i + 1 == n) {
+		key = _mm512_xor_si512(key, _mm512_maskz_loadu_epi8(mask, p->in + i * QUAD));
+		x->quad[i] = _mm512_aesenclast_epi128(x->quad[i], key);
+		_mm512_mask_storeu_epi8(p->out + i * QUAD, mask, x->quad[i]);
+		x->quad[i] = _mm512_maskz_mov_epi8(mask, x->quad[i]);
+	} else {
+		key = _mm512_xor_si512(key, load_quad(p->in + i * QUAD));
+		x->quad[i] = _mm512_aesenclast_epi128(x->quad[i], key);
+		_mm512_storeu_si512(p->out + i * QUAD, x->quad[i]);
+	}
 }
 
-INLINE void tail_round(struct batch *x, __m128i *mask, const struct schedule *s, unsigned i)
+#define EACH_QUAD(n, do)                                                                           \
+	do                                                                                         \
+	(0, n) do(1, n) do(2, n) do(3, n) do(4, n) do(5, n) do(6, n) do(7, n)
+
+/*
+ * Encrypts or decrypts n registers, of the last one as many bytes as mask has, and hashes h
+ * meanwhile; returns the result, which it also wrote. last: p->mask is encrypted too.
+ */
+INLINE struct group crypt_group(struct progress *p, unsigned n, bool last, __mmask64 mask,
+				struct hashing *h)
 {
-	*mask = _mm_aesenc_si128(*mask, s->round[i]);
-	aes_round(x, s, i);
+	const struct schedule *s = p->s;
+	struct group x;
+
+#define BEGIN(i, n)                                                                                \
+	if (i < (n))                                                                               \
+		x.quad[i] = next_counters(s, &p->counters);
+#define ENCRYPT(i, n)                                                                              \
+	if (i < (n))                                                                               \
+		x.quad[i] = _mm512_aesenc_epi128(x.quad[i], key);
+#define FINISH(i, n) crypt_quad(p, &x, i, n, last, mask);
+#define ROUND(r)                                                                                   \
+	do {                                                                                       \
+		__m512i key = round_key(s, r);                                                     \
+		EACH_QUAD(n, ENCRYPT)                                                              \
+		if (last)                                                                          \
+			p->mask = _mm_aesenc_si128(p->mask, s->round[r]);                          \
+	} while (0)
+
+	EACH_QUAD(n, BEGIN)
+	if (last)
+		p->mask = _mm_xor_si128(p->mask, s->round[0]);
+	ROUND(1);
+	ROUND(2);
+	hash_step(h, s, 1, 2);
+	ROUND(3);
+	ROUND(4);
+	ROUND(5);
+	hash_step(h, s, 3, 4);
+	ROUND(6);
+	ROUND(7);
+	ROUND(8);
+	hash_step(h, s, 5, 6);
+	ROUND(9);
+	ROUND(10);
+	ROUND(11);
+	hash_step(h, s, 7, 0);
+	ROUND(12);
+	ROUND(13);
+	if (last)
+		p->mask = _mm_aesenclast_si128(p->mask, s->round[ROUNDS]);
+	EACH_QUAD(n, FINISH)
+	return x;
+#undef BEGIN
+#undef ENCRYPT
+#undef FINISH
+#undef ROUND
+}
+
+/* The sums begin with the AAD, unless an earlier group's have. */
+INLINE void hash_begin(struct hashing *h, struct progress *p)
+{
+	if (p->begun)
+		return;
+	h->sums = multiply_block(p->aad, p->s, h->power + 1, h->n >= 5);
+	p->begun = true;
+}
+
+/* A whole group that something follows. Sealing hashes the one before, if there is any. */
+INLINE struct group crypt_whole(struct progress *p, const struct group *sealed, bool sealing)
+{
+	struct hashing h = {.n = QUADS, .power = GROUP_BLOCKS, .hash = p->hash};
+	struct group x;
+
+	if (!sealing)
+		h.from = p->in;
+	else if (sealed)
+		h.sealed = sealed;
+	else
+		h.n = 0;
+	if (h.n > 0)
+		hash_begin(&h, p);
+	x = crypt_group(p, QUADS, false, 0, &h);
+	if (h.n > 0)
+		p->hash = reduce(h.sums);
+	p->in += GROUP;
+	p->out += GROUP;
+	p->length -= GROUP;
+	return x;
 }
 
 /*
- * Encrypts or decrypts the rest in n registers (64 (n - 1) < bytes <= 64 n), hashes it and the
- * lengths, and returns the tag. mask: counter block 1. n and sealing are constants where this is
- * called.
+ * The rest, 1 to 512 bytes, in n registers (64 (n - 1) < bytes <= 64 n). Returns the tag. sealed:
+ * the group before, which sealing has still to hash, or NULL.
  */
-INLINE __m128i crypt_tail(struct tail *tail, unsigned n, __m512i counters, __m128i mask,
-			  __m128i lengths, bool sealing)
+INLINE __m128i crypt_end(struct progress *p, unsigned n, __m128i lengths,
+			 const struct group *sealed, bool sealing)
 {
-	const struct schedule *s = tail->s;
-	struct batch x;
+	struct hashing own = hash_end(p->length, n, p->hash);
+	struct sums last = multiply_block(lengths, p->s, 1, false);
 
-	x.a = next_counters(s, &counters);
-	x.b = next_counters(s, &counters);
-	x.c = next_counters(s, &counters);
-	x.d = next_counters(s, &counters);
-	mask = _mm_xor_si128(mask, s->round[0]);
-	tail_round(&x, &mask, s, 1);
-	tail_round(&x, &mask, s, 2);
-	tail_round(&x, &mask, s, 3);
-	tail_round(&x, &mask, s, 4);
-	tail_round(&x, &mask, s, 5);
-	tail_round(&x, &mask, s, 6);
-	tail_round(&x, &mask, s, 7);
-	tail_round(&x, &mask, s, 8);
-	tail_round(&x, &mask, s, 9);
-	tail_round(&x, &mask, s, 10);
-	tail_round(&x, &mask, s, 11);
-	tail_round(&x, &mask, s, 12);
-	tail_round(&x, &mask, s, 13);
+	if (sealing) {
+		struct hashing before = {.sealed = sealed, .hash = p->hash};
+		struct group x;
 
-	if (n == 0)
-		lengths = _mm_xor_si128(lengths, _mm512_castsi512_si128(tail->carry));
-	tail->sums = multiply(_mm512_zextsi128_si512(lengths), s, 1);
-	if (n > 0)
-		tail_quad(tail, x.a, n == 1, sealing);
-	if (n > 1)
-		tail_quad(tail, x.b, n == 2, sealing);
-	if (n > 2)
-		tail_quad(tail, x.c, n == 3, sealing);
-	if (n > 3)
-		tail_quad(tail, x.d, n == 4, sealing);
-	mask = _mm_aesenclast_si128(mask, s->round[ROUNDS]);
-	return _mm_xor_si128(mask, reverse(reduce(&tail->sums)));
+		if (sealed) {
+			before.n = QUADS;
+			before.power = GROUP_BLOCKS;
+			hash_begin(&before, p);
+		}
+		x = crypt_group(p, n, true, own.mask, &before);
+		if (sealed)
+			own.hash = reduce(before.sums);
+		own.sealed = &x;
+		hash_begin(&own, p);
+		own.sums = add(own.sums, last);
+		hash_group(&own, p->s);
+	} else {
+		own.from = p->in;
+		hash_begin(&own, p);
+		own.sums = add(own.sums, last);
+		crypt_group(p, n, true, own.mask, &own);
+	}
+	return _mm_xor_si128(p->mask, reverse(reduce(own.sums)));
 }
 
+/* n registers for bytes: do(n) is code of its own for each n, 1 to 8. */
+#define BY_QUADS(bytes, do)                                                                        \
+	switch (((bytes) + QUAD - 1) / QUAD) {                                                     \
+	case 1:                                                                                    \
+		return do(1);                                                                      \
+	case 2:                                                                                    \
+		return do(2);                                                                      \
+	case 3:                                                                                    \
+		return do(3);                                                                      \
+	case 4:                                                                                    \
+		return do(4);                                                                      \
+	case 5:                                                                                    \
+		return do(5);                                                                      \
+	case 6:                                                                                    \
+		return do(6);                                                                      \
+	case 7:                                                                                    \
+		return do(7);                                                                      \
+	default:                                                                                   \
+		return do(8);                                                                      \
+	}
+
 /* --- the whole packet */
+
+/* The end of AAD without payload, 1 to 512 bytes, and the lengths: the hash of all. */
+INLINE __m128i frame_end(const struct schedule *s, const uint8_t *aad, size_t bytes, unsigned n,
+			 __m128i hash, __m128i lengths)
+{
+	struct hashing h = hash_end(bytes, n, hash);
+
+	h.from = aad;
+	h.sums = multiply_block(lengths, s, 1, false);
+	hash_group(&h, s);
+	return reduce(h.sums);
+}
+
+INLINE __m128i frame_hash(const struct schedule *s, const uint8_t *aad, size_t bytes)
+{
+	__m128i lengths = lengths_block(bytes, 0), hash = _mm_setzero_si128();
+
+	if (bytes == 0)
+		return hash;
+	for (; bytes > GROUP; bytes -= GROUP, aad += GROUP) {
+		struct hashing h = {.from = aad, .n = QUADS, .power = GROUP_BLOCKS, .hash = hash};
+
+		hash_group(&h, s);
+		hash = reduce(h.sums);
+	}
+#define FRAME_END(n) frame_end(s, aad, bytes, n, hash, lengths)
+	BY_QUADS(bytes, FRAME_END)
+#undef FRAME_END
+}
 
 /* The tag of a packet without payload: a relay's frame is all AAD. */
 INLINE __m128i frame_tag(const struct schedule *s, const uint8_t *nonce, const uint8_t *aad,
 			 size_t bytes)
 {
 	__m128i mask = _mm_xor_si128(first_counter(nonce), s->round[0]);
-	__m128i lengths = lengths_block(bytes, 0), hash;
-	struct sums sums;
 
 #pragma GCC unroll 16
 	for (unsigned i = 1; i < ROUNDS; i++)
 		mask = _mm_aesenc_si128(mask, s->round[i]);
 	mask = _mm_aesenclast_si128(mask, s->round[ROUNDS]);
-	hash = hash_wide(s, &aad, &bytes);
-	sums = multiply(_mm512_zextsi128_si512(lengths), s, 1);
-	hash_run(&sums, s, aad, bytes, (bytes + BLOCK - 1) / BLOCK + 1, hash);
-	return _mm_xor_si128(mask, reverse(reduce(&sums)));
+	return _mm_xor_si128(mask, reverse(frame_hash(s, aad, bytes)));
 }
 
-/* Encrypts or decrypts and returns the tag that the packet has. sealing is constant. */
+/*
+ * The last block of the AAD, the hash of those before it added, not yet multiplied: that is done
+ * with the first group's. A packet's header is one block, the hash in a handshake (PROTOCOL.md 2.2)
+ * two; longer AAD with payload is nobody's, so it may be slow.
+ */
+INLINE __m128i hash_aad(const struct schedule *s, const uint8_t *aad, size_t bytes)
+{
+	__m128i hash = _mm_setzero_si128();
+
+	for (; bytes > BLOCK; bytes -= BLOCK, aad += BLOCK) {
+		hash = _mm_xor_si128(hash, reverse(load(aad)));
+		hash = reduce(multiply_block(hash, s, 1, false));
+	}
+	return _mm_xor_si128(hash, reverse(_mm_maskz_loadu_epi8((__mmask16)mask_of(bytes), aad)));
+}
+
+/* Encrypts or decrypts length > 0 bytes and returns the tag that they have. sealing is constant. */
 INLINE __m128i crypt_packet(const struct schedule *s, const uint8_t *nonce, const uint8_t *aad,
 			    size_t aad_bytes, const uint8_t *in, size_t length, uint8_t *out,
 			    bool sealing)
 {
-	__m128i mask = first_counter(nonce);
-	__m512i counters =
-		_mm512_add_epi32(_mm512_broadcast_i32x4(reverse(mask)),
-				 _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1));
+	struct progress p = {
+		.s = s,
+		.in = in,
+		.out = out,
+		.length = length,
+		.mask = first_counter(nonce),
+		.aad = hash_aad(s, aad, aad_bytes),
+		.hash = _mm_setzero_si128(),
+	};
 	__m128i lengths = lengths_block(aad_bytes, length);
-	__m128i hash = hash_aad(s, aad, aad_bytes);
-	struct tail tail = {.s = s};
-	struct batch sealed = {0};
-	bool late = false; /* sealed is not hashed yet */
+	struct group x;
 
-	if (sealing && length >= BATCH) {
-		sealed = crypt_batch(s, &counters, in, out, &(struct hashing){0});
-		in += BATCH;
-		out += BATCH;
-		length -= BATCH;
-		late = true;
-	}
-	for (; length >= BATCH; length -= BATCH) {
-		struct hashing h = {.on = true, .hash = hash};
+	p.counters =
+		_mm512_add_epi32(_mm512_broadcast_i32x4(reverse(p.mask)),
+				 _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1));
+	if (length > GROUP) {
+		x = crypt_whole(&p, NULL, sealing);
+		while (p.length > GROUP) {
+			struct group before = x;
 
+			x = crypt_whole(&p, &before, sealing);
+		}
+#define LATE_END(n) crypt_end(&p, n, lengths, &x, sealing)
 		if (sealing)
-			h.sealed = sealed;
-		else
-			h.from = in;
-		sealed = crypt_batch(s, &counters, in, out, &h);
-		hash = reduce(&h.sums);
-		in += BATCH;
-		out += BATCH;
+			BY_QUADS(p.length, LATE_END)
+#undef LATE_END
 	}
-	if (late)
-		hash = hash_batch(s, &(struct hashing){.sealed = sealed, .hash = hash});
-	tail.in = in;
-	tail.out = out;
-	tail.bytes = length;
-	tail.power = (length + BLOCK - 1) / BLOCK + 1;
-	tail.carry = _mm512_zextsi128_si512(hash);
-	switch ((length + QUAD - 1) / QUAD) {
-	case 0:
-		return crypt_tail(&tail, 0, counters, mask, lengths, sealing);
-	case 1:
-		return crypt_tail(&tail, 1, counters, mask, lengths, sealing);
-	case 2:
-		return crypt_tail(&tail, 2, counters, mask, lengths, sealing);
-	case 3:
-		return crypt_tail(&tail, 3, counters, mask, lengths, sealing);
-	default:
-		return crypt_tail(&tail, 4, counters, mask, lengths, sealing);
-	}
+#define END(n) crypt_end(&p, n, lengths, NULL, sealing)
+	BY_QUADS(p.length, END)
+#undef END
 }
 
 TARGET static void seal(const struct aead_key *key, const uint8_t nonce[AEAD_NONCE_BYTES],

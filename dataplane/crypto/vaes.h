@@ -15,15 +15,18 @@
 
 #define BLOCK  16
 #define ROUNDS 14
-#define POWERS 33 /* 32 blocks and the lengths */
-#define HALVES 17 /* those that the payload needs; the few others are made when they are used */
+#define POWERS 34 /* AAD, 32 blocks and the lengths */
+#define HALVES 21
+#define UPPER  16 /* see struct schedule */
 #define SPARE  3  /* a lone block is loaded as a pair, or as the first of four */
 
 /* The expanded key. H = AES(key, 0); its powers are kept times x (aead_vaes.c says why). */
 struct schedule {
 	__m128i round[ROUNDS + 1];
-	__m128i power[POWERS + SPARE];  /* H^33 .. H^1, zeros */
-	__m128i halves[HALVES + SPARE]; /* low 64 bits: low half + high half of the power */
+	__m128i power[POWERS + SPARE]; /* H^34 .. H^1, zeros */
+	/* Entry HALVES - i: low half + high half of H^i in its low 64 bits, of H^(i + UPPER) in its
+	 * high ones. Powers 17 to 21 are in both, so that four in a row are in the same. */
+	__m128i halves[HALVES + SPARE];
 };
 _Static_assert(sizeof(struct schedule) <= AEAD_STATE_BYTES, "fits aead_key.state");
 

@@ -377,9 +377,10 @@ static void flip_all(const struct aead_key *key, uint8_t *changed, size_t n, con
 
 Test(aead_paths, every_flipped_bit_is_refused)
 {
-	static const size_t lengths[] = {0,   1,   15,  16,  17,  31,  32,  33,  63,   64,  65,
-					 95,  96,  97,  127, 128, 129, 255, 256, 257,  383, 384,
-					 385, 511, 512, 513, 640, 767, 768, 769, 1316, 2000};
+	static const size_t lengths[] = {0,   1,   15,  16,   17,   31,   32,  33,  63,
+					 64,  65,  95,  96,   97,   127,  128, 129, 255,
+					 256, 257, 383, 384,  385,  511,  512, 513, 640,
+					 767, 768, 769, 1024, 1025, 1316, 2000};
 	static const size_t aad_lengths[] = {1,   15,  16,  17,  48,  63,  64,  65,   127,  128,
 					     129, 495, 496, 497, 511, 512, 513, 1024, 1025, 1348};
 	static uint8_t sealed[LENGTH_MAX + AEAD_TAG_BYTES], aad[AAD_MAX], raw[AEAD_KEY_BYTES];

@@ -4,27 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "config/check.h"
-
-/* Opening one waits for whoever writes to it, and who runs must not. */
-static bool is_pipe(const char *path)
-{
-	struct stat status;
-
-	return stat(path, &status) == 0 && S_ISFIFO(status.st_mode);
-}
 
 struct generation *generation_load(const char *path, bool strict, int64_t now,
 				   const struct generation *running)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
 
-	if (generation && running && is_pipe(path))
-		finding_error(&generation->findings, (struct where){path, 0},
-			      "a pipe is read once, at the start: give -config a file");
-	else if (generation)
+	if (generation)
 		(void)check_reload(path, strict, now, running ? &running->pki : NULL,
 				   &generation->config, &generation->pki, &generation->findings);
 	return generation;

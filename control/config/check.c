@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sodium.h>
 
 #include "addr_text.h"
@@ -199,6 +200,29 @@ static bool may_follow(const struct config *config, const struct pki *running,
 	return false;
 }
 
+/* Opening a pipe waits for whoever writes to it, and who runs must not. An error if it is one. */
+static bool refuse_pipe(const char *path, struct where where, struct findings *findings)
+{
+	struct stat status;
+
+	if (stat(path, &status) != 0 || !S_ISFIFO(status.st_mode))
+		return false;
+	finding_error(findings, where, "%s: a pipe is read once, at the start; give a file", path);
+	return true;
+}
+
+/* Of the identity; its values may be texts too, which are no path of anything. */
+static bool refuse_pipes(const struct config *config, struct findings *findings)
+{
+	const struct config_text *texts[] = {&config->pki.ca, &config->pki.cert, &config->pki.key};
+	bool refused = false;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i]->text != NULL)
+			refused |= refuse_pipe(texts[i]->text, texts[i]->where, findings);
+	return refused;
+}
+
 int check_load(const char *path, bool strict, int64_t now, struct config **config, struct pki *pki,
 	       struct findings *findings)
 {
@@ -209,9 +233,14 @@ int check_reload(const char *path, bool strict, int64_t now, const struct pki *r
 		 struct config **config, struct pki *pki, struct findings *findings)
 {
 	memset(pki, 0, sizeof(*pki));
+	*config = NULL;
+	if (running != NULL && refuse_pipe(path, (struct where){path, 0}, findings))
+		return -EINVAL;
 	*config = config_load(path, findings);
 	if (*config == NULL)
 		return -EINVAL;
+	if (running != NULL && refuse_pipes(*config, findings))
+		goto err_config;
 	if (pki_init(pki) != 0) {
 		finding_error(findings, (struct where){path, 0}, "out of memory");
 		goto err_config;
@@ -229,6 +258,7 @@ int check_reload(const char *path, bool strict, int64_t now, const struct pki *r
 
 	pki_free(pki);
 err_config:
+	config_forget_key(*config); /* again, if it was not too early before */
 	config_free(*config);
 	*config = NULL;
 	return -EINVAL;

@@ -179,6 +179,11 @@ static int collect_entry(const char *path, unsigned depth, struct file_list *lis
 		return collect(path, depth + 1, list, findings);
 	if (!is_yaml_name(path))
 		return 0;
+	if (!S_ISREG(status.st_mode)) {
+		finding_error(findings, (struct where){path, 0},
+			      "not a file; a directory of configuration holds files and folders");
+		return -EINVAL;
+	}
 	if (list->count == CONFIG_FILES_MAX) {
 		finding_error(findings, (struct where){path, 0},
 			      "more than %d configuration files; is this the right directory?",

@@ -119,6 +119,11 @@ reload_a_hundred_times() {
 	mv "$PAIR_DIR/a.key" "$PAIR_DIR/hidden"
 	run ctl a reload
 	grep -q "a.yml:4: pki.key: cannot read" <<<"$output"
+	mkfifo "$PAIR_DIR/a.key"
+	run ctl a reload
+	grep -q "a.yml:4: .*/a.key: a pipe is read once" <<<"$output"
+	pings a
+	rm "$PAIR_DIR/a.key"
 	mv "$PAIR_DIR/hidden" "$PAIR_DIR/a.key"
 	reloaded a
 	says a '^ *result: applied$' status

@@ -377,3 +377,14 @@ Test(yaml, unreadable, .init = make_folder, .fini = remove_folder)
 	cr_assert_null(yaml_load(folder, &arena, &findings));
 	cr_assert(strstr(findings.list[3].text, "deep"), "%s", findings.list[3].text);
 }
+
+/* Nobody writes to it: opening it would wait for ever. */
+Test(yaml, a_folder_holds_files, .init = make_folder, .fini = remove_folder, .timeout = 10)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/10.yml", folder);
+	cr_assert_eq(mkfifo(path, 0600), 0);
+	cr_assert_null(yaml_load(folder, &arena, &findings));
+	cr_assert(strstr(findings.list[0].text, "not a file"), "%s", findings.list[0].text);
+}

@@ -26,7 +26,8 @@
 #define TARGET                                                                                     \
 	__attribute__((                                                                            \
 		target("avx512f,avx512bw,avx512vl,avx512dq,bmi2,aes,pclmul,vaes,vpclmulqdq")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
+#define INLINE  static inline __attribute__((always_inline)) TARGET
+#define OUTLINE static __attribute__((noinline)) TARGET
 
 #define QUAD         64 /* bytes of a register: 4 blocks */
 #define QUADS        8  /* registers of a group */
@@ -125,7 +126,7 @@ INLINE __m128i reduce(struct sums sums)
  * constants where this is used. */
 struct hashing {
 	const uint8_t *from;        /* in memory; or NULL: */
-	const struct group *sealed; /* as crypt_group() left it */
+	const struct group *sealed; /* as crypt_group() left it, zeros behind the end */
 	unsigned n;                 /* registers; 0: there is nothing to hash yet */
 	size_t power;               /* of the first block */
 	bool last;                  /* the lengths come after it, else nothing */
@@ -177,14 +178,13 @@ INLINE void hash_group(struct hashing *h, const struct schedule *s)
 }
 
 /* What is hashed at the end: bytes, 1 to 512, in n registers, and the lengths. */
-INLINE struct hashing hash_end(size_t bytes, unsigned n, __m128i hash)
+INLINE struct hashing hash_end(size_t bytes, unsigned n)
 {
 	return (struct hashing){
 		.n = n,
 		.power = (bytes + BLOCK - 1) / BLOCK + 1,
 		.last = true,
 		.mask = mask_of(bytes - (n - 1) * QUAD),
-		.hash = hash,
 	};
 }
 
@@ -212,9 +212,8 @@ struct progress {
 	size_t length; /* left */
 	__m512i counters;
 	__m128i mask; /* counter block 1; encrypted at the end, it hides the tag */
-	__m128i aad;  /* its last block: see hash_aad() */
-	bool begun;   /* the AAD is hashed */
-	__m128i hash; /* of all groups before */
+	__m128i hash; /* of all groups before; or, before the first, what hash_aad() made */
+	bool begun;   /* a group has been hashed */
 };
 
 /* Register i of a group of n, after the rounds. partial: of the last one only the bytes of mask. */
@@ -238,9 +237,7 @@ INLINE void crypt_quad(struct progress *p, struct group *x, unsigned i, unsigned
 	}
 }
 
-#define EACH_QUAD(n, do)                                                                           \
-	do                                                                                         \
-	(0, n) do(1, n) do(2, n) do(3, n) do(4, n) do(5, n) do(6, n) do(7, n)
+#define EACH_QUAD(n, of) of(0, n) of(1, n) of(2, n) of(3, n) of(4, n) of(5, n) of(6, n) of(7, n)
 
 /*
  * Encrypts or decrypts n registers, of the last one as many bytes as mask has, and hashes h
@@ -297,60 +294,55 @@ INLINE struct group crypt_group(struct progress *p, unsigned n, bool last, __mma
 #undef ROUND
 }
 
-/* The sums begin with the AAD, unless an earlier group's have. */
+/* What is before h: the hash so far, for its first block, or the AAD, a block before that. */
 INLINE void hash_begin(struct hashing *h, struct progress *p)
 {
 	if (p->begun)
-		return;
-	h->sums = multiply_block(p->aad, p->s, h->power + 1, h->n >= 5);
+		h->hash = p->hash;
+	else
+		h->sums = multiply_block(p->hash, p->s, h->power + 1, h->n >= 5);
 	p->begun = true;
 }
 
-/* A whole group that something follows. Sealing hashes the one before, if there is any. */
-INLINE struct group crypt_whole(struct progress *p, const struct group *sealed, bool sealing)
+/* A whole group that something follows. Sealing hashes the one before: late, there is one. */
+INLINE void crypt_whole(struct progress *p, bool late, bool sealing)
 {
-	struct hashing h = {.n = QUADS, .power = GROUP_BLOCKS, .hash = p->hash};
-	struct group x;
+	struct hashing h = {.power = GROUP_BLOCKS};
 
-	if (!sealing)
-		h.from = p->in;
-	else if (sealed)
-		h.sealed = sealed;
-	else
-		h.n = 0;
-	if (h.n > 0)
+	if (!sealing || late) {
+		h.from = sealing ? p->out - GROUP : p->in;
+		h.n = QUADS;
 		hash_begin(&h, p);
-	x = crypt_group(p, QUADS, false, 0, &h);
+	}
+	crypt_group(p, QUADS, false, 0, &h);
 	if (h.n > 0)
 		p->hash = reduce(h.sums);
 	p->in += GROUP;
 	p->out += GROUP;
 	p->length -= GROUP;
-	return x;
 }
 
 /*
- * The rest, 1 to 512 bytes, in n registers (64 (n - 1) < bytes <= 64 n). Returns the tag. sealed:
- * the group before, which sealing has still to hash, or NULL.
+ * The rest, 1 to 512 bytes, in n registers (64 (n - 1) < bytes <= 64 n). Returns the tag. late:
+ * there is a group before, which sealing has still to hash.
  */
-INLINE __m128i crypt_end(struct progress *p, unsigned n, __m128i lengths,
-			 const struct group *sealed, bool sealing)
+INLINE __m128i crypt_end(struct progress *p, unsigned n, __m128i lengths, bool late, bool sealing)
 {
-	struct hashing own = hash_end(p->length, n, p->hash);
+	struct hashing own = hash_end(p->length, n);
 	struct sums last = multiply_block(lengths, p->s, 1, false);
 
 	if (sealing) {
-		struct hashing before = {.sealed = sealed, .hash = p->hash};
+		struct hashing before = {.power = GROUP_BLOCKS};
 		struct group x;
 
-		if (sealed) {
+		if (late) {
+			before.from = p->out - GROUP;
 			before.n = QUADS;
-			before.power = GROUP_BLOCKS;
 			hash_begin(&before, p);
 		}
 		x = crypt_group(p, n, true, own.mask, &before);
-		if (sealed)
-			own.hash = reduce(before.sums);
+		if (late)
+			p->hash = reduce(before.sums);
 		own.sealed = &x;
 		hash_begin(&own, p);
 		own.sums = add(own.sums, last);
@@ -364,26 +356,39 @@ INLINE __m128i crypt_end(struct progress *p, unsigned n, __m128i lengths,
 	return _mm_xor_si128(p->mask, reverse(reduce(own.sums)));
 }
 
-/* n registers for bytes: do(n) is code of its own for each n, 1 to 8. */
-#define BY_QUADS(bytes, do)                                                                        \
-	switch (((bytes) + QUAD - 1) / QUAD) {                                                     \
-	case 1:                                                                                    \
-		return do(1);                                                                      \
-	case 2:                                                                                    \
-		return do(2);                                                                      \
-	case 3:                                                                                    \
-		return do(3);                                                                      \
-	case 4:                                                                                    \
-		return do(4);                                                                      \
-	case 5:                                                                                    \
-		return do(5);                                                                      \
-	case 6:                                                                                    \
-		return do(6);                                                                      \
-	case 7:                                                                                    \
-		return do(7);                                                                      \
-	default:                                                                                   \
-		return do(8);                                                                      \
+#define EACH_NUMBER(of) of(1) of(2) of(3) of(4) of(5) of(6) of(7) of(8)
+
+/*
+ * crypt_end() as code of its own for each number of registers; all in one function, compiling it
+ * with sanitizers took more than ten minutes. What it needs comes in registers: a struct progress
+ * on the stack, written in one width and read in another, cost 20 ns.
+ */
+typedef __m128i end_function(const struct schedule *s, const uint8_t *in, uint8_t *out,
+			     size_t length, bool begun, __m512i counters, __m128i mask,
+			     __m128i hash, __m128i lengths);
+
+#define DEFINE_END(name, n, before, sealing)                                                       \
+	static __attribute__((noinline)) TARGET __m128i name##n(                                   \
+		const struct schedule *s, const uint8_t *in, uint8_t *out, size_t length,          \
+		bool begun, __m512i counters, __m128i mask, __m128i hash, __m128i lengths)         \
+	{                                                                                          \
+		struct progress p = {s, in, out, length, counters, mask, hash, begun};             \
+                                                                                                   \
+		return crypt_end(&p, n, lengths, before, sealing);                                 \
 	}
+#define OPEN_END(n) DEFINE_END(open_end_, n, false, false)
+#define SEAL_END(n) DEFINE_END(seal_end_, n, false, true)
+#define LATE_END(n) DEFINE_END(late_end_, n, true, true)
+EACH_NUMBER(OPEN_END)
+EACH_NUMBER(SEAL_END) /* of what is at most one group */
+EACH_NUMBER(LATE_END) /* after others */
+
+#define OPEN_NAME(n) open_end_##n,
+#define SEAL_NAME(n) seal_end_##n,
+#define LATE_NAME(n) late_end_##n,
+static end_function *const open_ends[] = {EACH_NUMBER(OPEN_NAME)};
+static end_function *const seal_ends[] = {EACH_NUMBER(SEAL_NAME)};
+static end_function *const late_ends[] = {EACH_NUMBER(LATE_NAME)};
 
 /* --- the whole packet */
 
@@ -391,15 +396,16 @@ INLINE __m128i crypt_end(struct progress *p, unsigned n, __m128i lengths,
 INLINE __m128i frame_end(const struct schedule *s, const uint8_t *aad, size_t bytes, unsigned n,
 			 __m128i hash, __m128i lengths)
 {
-	struct hashing h = hash_end(bytes, n, hash);
+	struct hashing h = hash_end(bytes, n);
 
 	h.from = aad;
+	h.hash = hash;
 	h.sums = multiply_block(lengths, s, 1, false);
 	hash_group(&h, s);
 	return reduce(h.sums);
 }
 
-INLINE __m128i frame_hash(const struct schedule *s, const uint8_t *aad, size_t bytes)
+OUTLINE __m128i frame_hash(const struct schedule *s, const uint8_t *aad, size_t bytes)
 {
 	__m128i lengths = lengths_block(bytes, 0), hash = _mm_setzero_si128();
 
@@ -411,9 +417,14 @@ INLINE __m128i frame_hash(const struct schedule *s, const uint8_t *aad, size_t b
 		hash_group(&h, s);
 		hash = reduce(h.sums);
 	}
-#define FRAME_END(n) frame_end(s, aad, bytes, n, hash, lengths)
-	BY_QUADS(bytes, FRAME_END)
-#undef FRAME_END
+#define CASE(n)                                                                                    \
+	case n:                                                                                    \
+		return frame_end(s, aad, bytes, n, hash, lengths);
+	switch ((bytes + QUAD - 1) / QUAD) {
+		EACH_NUMBER(CASE)
+	}
+#undef CASE
+	__builtin_unreachable();
 }
 
 /* The tag of a packet without payload: a relay's frame is all AAD. */
@@ -456,30 +467,23 @@ INLINE __m128i crypt_packet(const struct schedule *s, const uint8_t *nonce, cons
 		.out = out,
 		.length = length,
 		.mask = first_counter(nonce),
-		.aad = hash_aad(s, aad, aad_bytes),
-		.hash = _mm_setzero_si128(),
+		.hash = hash_aad(s, aad, aad_bytes),
 	};
 	__m128i lengths = lengths_block(aad_bytes, length);
-	struct group x;
+	end_function *const *ends = sealing ? seal_ends : open_ends;
 
 	p.counters =
 		_mm512_add_epi32(_mm512_broadcast_i32x4(reverse(p.mask)),
 				 _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1));
 	if (length > GROUP) {
-		x = crypt_whole(&p, NULL, sealing);
-		while (p.length > GROUP) {
-			struct group before = x;
-
-			x = crypt_whole(&p, &before, sealing);
-		}
-#define LATE_END(n) crypt_end(&p, n, lengths, &x, sealing)
+		crypt_whole(&p, false, sealing);
+		while (p.length > GROUP)
+			crypt_whole(&p, true, sealing);
 		if (sealing)
-			BY_QUADS(p.length, LATE_END)
-#undef LATE_END
+			ends = late_ends;
 	}
-#define END(n) crypt_end(&p, n, lengths, NULL, sealing)
-	BY_QUADS(p.length, END)
-#undef END
+	return ends[(p.length - 1) / QUAD](s, p.in, p.out, p.length, p.begun, p.counters, p.mask,
+					   p.hash, lengths);
 }
 
 TARGET static void seal(const struct aead_key *key, const uint8_t nonce[AEAD_NONCE_BYTES],

@@ -221,8 +221,8 @@ INLINE __m128i hash_batch(const struct schedule *s, struct hashing *h)
 }
 
 /*
- * The same for any power, of which the highest have no halves with the key: two cheap steps more,
- * which the multiplier's pace hides.
+ * The same for any power. The halves of the highest are not where multiply() looks (vaes.h), so
+ * they are made here: two cheap steps more, which the multiplier's pace hides.
  */
 INLINE void add_any(struct sums *sums, __m256i pair, const struct schedule *s, size_t power)
 {
@@ -657,6 +657,7 @@ INLINE __m128i times_x(__m128i h)
 	return _mm_xor_si128(h, _mm_and_si128(top, poly));
 }
 
+/* Puts the halves of h, which is H^i, into the one or two entries that have them. */
 INLINE void keep_halves(struct schedule *s, unsigned i, __m128i h)
 {
 	__m128i halves = _mm_xor_si128(h, _mm_srli_si128(h, 8));

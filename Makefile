@@ -294,6 +294,7 @@ help:
 	@echo '                           ROUNDS=3 SECS=3 ONLY="m57 nebula tcp" PEERS=nebula=/path,wg=/path'
 	@echo 'sudo make bench-network  a whole network: healing, relays, floods, handshakes, memory, beside nebula'
 	@echo '                           ROUNDS=1 ONLY="discovery floods"; fails on a missed bound'
+	@echo 'make perf-programs       what perf/ needs beside m57: loads, floods, peers, microbench'
 	@echo 'make microbench          ns and bytes/s of each stage of the packet path; ONLY=name'
 	@echo 'make microbench-check    instructions of each stage against perf/instructions.txt; RECORD=1 writes it'
 	@echo 'make lint                clang-format, cppcheck, -Werror build, layer check'

@@ -1,7 +1,7 @@
 /*
  * admin_commands.c - the table of commands, and from a request to the answer of its row; see
  * admin_commands.h. What the rows do: admin_status.c (the node), admin_hosts.c (hosts and tunnels),
- * admin_why.c ("why").
+ * admin_why.c and admin_why_host.c ("why").
  */
 #include "admin_commands.h"
 
@@ -47,15 +47,15 @@ const struct admin_command admin_commands[] = {
 	{"drops", "[-interval SECONDS]", "dropped packets by reason, with rates", 0, 0, 0,
 	 admin_run_drops},
 	{"help", "[COMMAND]", "what there is", 0, 0, 1, run_help},
-	{"list-hostmap", "", "tunnels, by address", ADMIN_AFTER, 0, 0, admin_run_list_hostmap},
-	{"list-lighthouse-addrmap", "", "where hosts are, by who said so", ADMIN_AFTER, 0, 0,
+	{"list-hostmap", "[-after ADDR]", "tunnels, by address", ADMIN_AFTER, 0, 0, admin_run_list_hostmap},
+	{"list-lighthouse-addrmap", "[-after ADDR]", "where hosts are, by who said so", ADMIN_AFTER, 0, 0,
 	 admin_run_list_addrmap},
-	{"list-pending-hostmap", "", "handshakes under way", ADMIN_AFTER, 0, 0,
+	{"list-pending-hostmap", "[-after ADDR]", "handshakes under way", ADMIN_AFTER, 0, 0,
 	 admin_run_list_pending},
 	{"log-level", "[LEVEL]", "say or set the level of the log", 0, 0, 1, admin_run_log_level},
 	{"print-cert", "[-raw] [ADDR]", "our certificate, or a peer's", ADMIN_RAW, 0, 1,
 	 admin_run_print_cert},
-	{"print-relays", "", "relay entries, by the host of their tunnel", ADMIN_AFTER, 0, 0,
+	{"print-relays", "[-after ADDR]", "relay entries, by the host of their tunnel", ADMIN_AFTER, 0, 0,
 	 admin_run_print_relays},
 	{"print-tunnel", "ADDR", "all about the tunnel with a host", 0, 1, 1,
 	 admin_run_print_tunnel},
@@ -65,7 +65,7 @@ const struct admin_command admin_commands[] = {
 	{"reload", "", "read the configuration anew, as SIGHUP does", 0, 0, 0, admin_run_reload},
 	{"status", "", "this node in one page", 0, 0, 0, admin_run_status},
 	{"version", "", "version of the daemon", 0, 0, 0, admin_run_version},
-	{"why", "ADDRESS [PROTO PORT [FROM]]", "why a host is reachable, or is not", 0, 1, 4,
+	{"why", "ADDR [tcp|udp PORT [FROM-PORT] | icmp]", "why a host is reachable, or is not", 0, 1, 4,
 	 admin_why},
 };
 const size_t admin_commands_count = sizeof(admin_commands) / sizeof(admin_commands[0]);

@@ -2,8 +2,9 @@
  * outside.h - all that the deciding part of control (peers/node.c and below) may do to the world.
  *
  * Decisions are pure: an event, the state and the time go in, calls of this table come out. The
- * product fills the table in control.c, the simulator (tests/sim) with a fake network and clock, so
- * both run the same node. Tables that workers read are changed directly through hostmap.h.
+ * product fills the table in outside_live.c, the simulator (tests/sim) with a fake network and
+ * clock, so both run the same node. Tables that workers read are changed directly through
+ * hostmap.h.
  *
  * Every function gets context first. Pointers handed over are borrowed for the call. No function
  * may call back into the node.

@@ -1,7 +1,7 @@
 /*
  * card.h - what a lighthouse says about one host, encoded and ready to be sealed (PROTOCOL.md 6.4).
  *
- * Control makes it from the host's own words (control/peers/lighthouse_card.c), hangs it on the
+ * Control makes it from the host's own words (control/peers/lighthouse_server.c), hangs it on the
  * host's entry of the hostmap, and replaces it as a whole when the words change; workers answer
  * HostQuery from it. It lives no longer than the host has a tunnel that carries traffic.
  */

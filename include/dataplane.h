@@ -15,7 +15,7 @@
 #include "message.h"
 #include "snapshot.h"
 
-/* What the kernel can do (design: tiers), lowered by the environment variable M57_TIER. */
+/* What the kernel can do; the environment variable M57_TIER ("6.1", "none") lowers it. */
 enum io_tier {
 	IO_TIER_NONE, /* no usable io_uring */
 	IO_TIER_6_1,  /* multishot recvmsg, DEFER_TASKRUN; tun reads re-armed one by one */

@@ -1,8 +1,10 @@
 /*
- * limits.h - every bound of m57, with its unit and its reason.
+ * limits.h - the bounds of m57, each with its unit and its reason.
  *
- * What a peer, a packet, a file or a user can send is bounded by one of these. A bound that is hit
- * has a drop reason (drops.def), a counter (stats.def) or an error line; nothing else is lost.
+ * What a peer, a packet, a file or a user can send is bounded by one of these; what bounds a value
+ * of one file alone (a range of a configuration key, an array on a stack) stands in that file. A
+ * bound that is hit has a drop reason (drops.def), a counter (stats.def) or an error line; nothing
+ * else is lost.
  */
 #ifndef M57_LIMITS_H
 #define M57_LIMITS_H
@@ -132,7 +134,7 @@
 #define PUNCH_ORDERS_BURST 1000
 #define ANSWERS_MAX        2048 /* of a worker, and orders to punch: wait for room to send them */
 #define DNS_NAMES_MAX                                                                              \
-	65536 /* names of hosts that a lighthouse's DNS remembers; as many as tunnels */
+	65536 /* names of hosts that a lighthouse's DNS remembers; half of TUNNELS_MAX */
 #define DNS_QUERIES_PER_SECOND 5000 /* of all askers; about 5 us each: 2 % of control's time */
 #define DNS_QUERIES_BURST      1000
 #define DNS_TURN_MAX           64   /* answered before control looks after the node again */
@@ -210,8 +212,7 @@
 #define SEND_SLOTS  32  /* super-packets on their way to the UDP socket */
 #define WRITE_SLOTS 32  /* super-packets on their way to the tun */
 #define HANDOVERS_MAX                                                                              \
-	64 /* trains of each worker on their way to others: as many bytes as the socket's buffer   \
-	    */
+	64 /* trains of each worker on their way to others: 4 MiB; a bit each in handovers.free */
 #define GSO_SEGMENTS_MAX 64    /* of one UDP_SEGMENT send, on every kernel with GSO */
 #define GSO_BYTES_MAX    65507 /* UDP payload of one send over IPv4 */
 #define TUN_GSO_BYTES_MAX                                                                          \

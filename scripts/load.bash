@@ -1,5 +1,5 @@
-# Load makers between the namespaces of scripts/netns.bash: sourced after it, by scripts/demo and
-# perf/bench. Each prints figures on one line and never fails: no traffic is zeros.
+# Load makers between the namespaces of scripts/netns.bash: sourced after it, by scripts/demo,
+# perf/bench and perf/bench_network. Each prints figures on one line and never fails: no traffic is zeros.
 # LOAD_DIR: where their raw output goes.
 
 # load_tcp ADDRESS SECONDS [IPERF3-ARGUMENTS]: one flow a to b (-R: b to a; -P n: n flows).

@@ -1,5 +1,5 @@
-# Two network namespaces joined by a veth pair, with a node in each: sourced by scripts/demo and by
-# tests/netns/lib.bash. Sides are called a and b. Everything made here carries the process id in its
+# Two network namespaces joined by a veth pair, with a node in each: sourced by scripts/demo,
+# tests/netns/lib.bash and most of perf/. Sides are called a and b. Everything made here carries the process id in its
 # name and is removed by namespaces_remove; nothing outside the two namespaces is touched.
 #
 #   underlay 192.0.2.1 (a) and 192.0.2.2 (b), UDP 4242; overlay 10.42.0.1/16 and 10.42.0.2/16

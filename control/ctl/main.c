@@ -3,9 +3,8 @@
  * or as JSON. What there is to ask, only the daemon knows (control/admin_commands.c).
  *
  *	0  answered
- *	1  the daemon says that it cannot be done
- *	2  wrong command line
- *	3  no daemon answers
+ *	1  the daemon says no: it cannot be done, there is no such command, or not with these
+ *arguments 2  wrong flags of m57ctl's own, or no command 3  no daemon answers
  */
 #include <errno.h>
 #include <glob.h>

@@ -1,5 +1,5 @@
 /*
- * steer.h - which of the sockets that share a port gets a datagram (design: tunnels over queues).
+ * steer.h - which of the sockets that share a port gets a datagram.
  *
  * Without help the kernel hashes the underlay addresses, so one peer is one socket, and two busy
  * peers may meet on the same one. But the receiver chooses the index that stands in every packet:

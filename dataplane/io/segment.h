@@ -1,5 +1,5 @@
 /*
- * segment.h - a tun super-packet becomes segments, in place (design: outbound without copies).
+ * segment.h - a tun super-packet becomes segments, in place.
  *
  * The kernel hands over one packet of up to 64 KiB with a virtio_net_hdr that says how to cut it.
  * Segment k's payload already lies where it must; only its header has to stand directly before it,

@@ -85,6 +85,14 @@
 #define HANDSHAKE_LOG_PER_SECOND 20
 #define HANDSHAKE_LOG_BURST      5000
 /*
+ * Roaming and closing that are told in the log: whoever changes the port of each datagram, the peer
+ * or a box on the way, makes the first by the thousand.
+ */
+#define TUNNEL_LOG_PER_SECOND  20
+#define TUNNEL_LOG_BURST       1000
+#define REFUSED_LOG_PER_SECOND 1 /* lines about datagrams of control that the kernel refused */
+#define REFUSED_LOG_BURST      10
+/*
  * Stage 1 worked on. What bounds the cost is control's share of time (control/handshake_queue.h);
  * this is above what one CPU can do, and bounds what a simulated or a very fast node keeps.
  */
@@ -137,8 +145,10 @@
 	65536 /* names of hosts that a lighthouse's DNS remembers; half of TUNNELS_MAX */
 #define DNS_QUERIES_PER_SECOND 5000 /* of all askers; about 5 us each: 2 % of control's time */
 #define DNS_QUERIES_BURST      1000
-#define DNS_TURN_MAX           64   /* answered before control looks after the node again */
-#define MOVE_TESTS_MAX         1024 /* tunnels that are tested when our addresses change */
+#define DNS_TURN_MAX           64 /* answered before control looks after the node again */
+#define TEST_ANSWERS_PER_SECOND                                                                    \
+	50 /* to test requests on one tunnel; burst of the same size: a peer asks a few */
+#define MOVE_TESTS_MAX 1024 /* tunnels that are tested when our addresses change */
 
 /* --- relays (PROTOCOL.md 7) --------------------------------------------------------------------
  */
@@ -148,6 +158,10 @@
 #define RELAY_BYTES_MAX           64  /* one NebulaControl message, encoded */
 #define RELAY_REQUESTS_PER_SECOND 200 /* of all peers: each may cost a message to another host */
 #define RELAY_REQUESTS_BURST      1000
+#define RELAY_REQUESTS_PEER       50 /* of these, of one tunnel: nobody takes the relay from all */
+#define RELAY_REQUESTS_PEER_BURST RELAYS_PER_TUNNEL_MAX
+#define RELAY_PENDING_MAX                                                                          \
+	(PENDING_MAX / 4) /* handshakes under way; from there on none is begun for other hosts */
 
 /* --- transport (PROTOCOL.md 1, 4) --------------------------------------------------------------
  */

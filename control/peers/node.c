@@ -55,6 +55,7 @@ struct node *node_create(const struct node_options *options, const struct pki *p
 	node->initiator = RATE(INITIATOR_PER_SECOND, INITIATOR_BURST);
 	node->log = RATE(NODE_LOG_PER_SECOND, NODE_LOG_PER_SECOND);
 	node->handshake_log = RATE(HANDSHAKE_LOG_PER_SECOND, HANDSHAKE_LOG_BURST);
+	node->tunnel_log = RATE(TUNNEL_LOG_PER_SECOND, TUNNEL_LOG_BURST);
 	node->sweep.fire = fire_sweep;
 	node->lighthouse.options = options->lighthouse;
 	node->lighthouse.order = (struct remotes_order){options->lighthouse.preferred,

@@ -125,9 +125,10 @@ static void roam(struct node *node, struct tunnel_record *record, const struct e
 		lighthouse_learn(node, record);
 	PROBE(roam, record->tunnel->local_index, &before, source);
 	node_peer_text(record->cert, &text);
-	NODE_LOG(node, OUTSIDE_INFO, "Host roamed to new udp ip/port.",
-		 FIELD_TEXT("vpnAddrs", text.addrs), FIELD_TEXT("udpAddr", from),
-		 FIELD_TEXT("newAddr", endpoint_format(source, to)));
+	if (rate_take(&node->tunnel_log, node_now_ns(node)))
+		NODE_LOG(node, OUTSIDE_INFO, "Host roamed to new udp ip/port.",
+			 FIELD_TEXT("vpnAddrs", text.addrs), FIELD_TEXT("udpAddr", from),
+			 FIELD_TEXT("newAddr", endpoint_format(source, to)));
 	if (remote)
 		return;
 	relays_set_path(node, record, NULL);
@@ -204,11 +205,13 @@ static void close_received(struct node *node, struct tunnel_record *record,
 	struct peer_text text;
 
 	node_peer_text(record->cert, &text);
-	NODE_LOG(node, OUTSIDE_INFO, "Close tunnel received, tearing down.",
-		 FIELD_TEXT("vpnAddrs", text.addrs),
-		 FIELD_TEXT("udpAddr", source->port ? endpoint_format(source, from) : "relay"),
-		 FIELD_TEXT("certName", record->cert->name),
-		 FIELD_NUMBER("localIndex", record->tunnel->local_index));
+	if (rate_take(&node->tunnel_log, node_now_ns(node)))
+		NODE_LOG(node, OUTSIDE_INFO, "Close tunnel received, tearing down.",
+			 FIELD_TEXT("vpnAddrs", text.addrs),
+			 FIELD_TEXT("udpAddr",
+				    source->port ? endpoint_format(source, from) : "relay"),
+			 FIELD_TEXT("certName", record->cert->name),
+			 FIELD_NUMBER("localIndex", record->tunnel->local_index));
 	tunnels_remove(&node->tunnels, record);
 }
 
@@ -249,10 +252,14 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 	manager_heard(node, record, wire);
 	switch (wire) {
 	case WIRE_TEST_REQUEST:
-		if (length <= TEST_PAYLOAD_MAX)
+		if (length > TEST_PAYLOAD_MAX)
+			node_drop(node, DROP_MESSAGE_UNHANDLED, 1);
+		else if (rate_take_one(&record->test_answers_full_ns,
+				       RATE(TEST_ANSWERS_PER_SECOND, TEST_ANSWERS_PER_SECOND),
+				       node_now_ns(node)))
 			answer_test(node, record, source, bytes, length);
 		else
-			node_drop(node, DROP_MESSAGE_UNHANDLED, 1);
+			node_drop(node, DROP_TEST_RATE, 1);
 		break;
 	case WIRE_TEST_REPLY: /* that it came is all */
 		break;

@@ -22,7 +22,7 @@ struct node {
 	struct table pending_by_index; /* struct host_pending */
 	size_t pending_count;
 	uint64_t last_time_ns; /* Time of the last handshake message we made */
-	struct rate responder, initiator, log, handshake_log;
+	struct rate responder, initiator, log, handshake_log, tunnel_log;
 	struct timer sweep;
 	struct failures failures;
 	uint32_t sweep_slot; /* where the sweep goes on */

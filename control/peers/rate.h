@@ -1,4 +1,4 @@
-/* rate.h - a token bucket in one number: the time at which the bucket is full again. */
+/* rate.h - a token bucket in one number: the time at which the bucket is full again; 0 at first. */
 #ifndef M57_RATE_H
 #define M57_RATE_H
 
@@ -23,6 +23,16 @@ static inline bool rate_take(struct rate *rate, uint64_t now_ns)
 		return false;
 	rate->full_ns += rate->interval_ns;
 	return true;
+}
+
+/* The same for one of many that have a rate in common, and keep only the time. */
+static inline bool rate_take_one(uint64_t *full_ns, struct rate common, uint64_t now_ns)
+{
+	common.full_ns = *full_ns;
+	bool taken = rate_take(&common, now_ns);
+
+	*full_ns = common.full_ns;
+	return taken;
 }
 
 #endif

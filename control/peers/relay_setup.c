@@ -13,6 +13,8 @@
 
 #define RETRY_NS 200000000ull
 #define ASKS     10
+/* After so many attempts of a handshake an entry is asked for again although it is there. */
+#define STALE_ATTEMPTS 2
 /* After a recv_error for an entry others are ignored for so long. */
 #define RECV_ERROR_QUIET_NS 2000000000ull
 
@@ -179,6 +181,9 @@ void relays_drive(struct node *node, struct host_pending *pending)
 		if (relay && relay->state == RELAY_ESTABLISHED) {
 			relays_send(node, relay, pending->pending.stage1,
 				    pending->pending.stage1_length);
+			/* No answer: the relay may have lost the other half, and says nothing. */
+			if (pending->pending.attempts > STALE_ATTEMPTS)
+				request(node, relay);
 		} else if (relay) {
 			relay->state = RELAY_REQUESTED;
 			request(node, relay);
@@ -265,7 +270,8 @@ static struct tunnel_record *far_tunnel(struct node *node, const struct addr *to
 		return relays_may_take(record) ? record : NULL;
 	for (size_t i = 0; i < own->network_count; i++)
 		ours |= prefix_contains(&own->networks[i], to);
-	host = ours ? tunnels_obtain_host(&node->tunnels, to) : NULL;
+	if (ours && node->pending_count < RELAY_PENDING_MAX)
+		host = tunnels_obtain_host(&node->tunnels, to);
 	if (host) {
 		initiator_begin(node, host, 0);
 		tunnels_put_host(&node->tunnels, host);
@@ -285,7 +291,11 @@ static void on_request_for_other(struct node *node, struct tunnel_record *record
 		refuse(node, DROP_RELAY_INVALID);
 		return;
 	}
-	if (!node->relays.options.am_relay || !rate_take(&node->relays.requests, node_now_ns(node)))
+	if (!node->relays.options.am_relay ||
+	    !rate_take_one(&record->relay_requests_full_ns,
+			   RATE(RELAY_REQUESTS_PEER, RELAY_REQUESTS_PEER_BURST),
+			   node_now_ns(node)) ||
+	    !rate_take(&node->relays.requests, node_now_ns(node)))
 		return refuse(node, DROP_RELAY_REFUSED);
 	far = far_tunnel(node, &asked->to);
 	if (!far)

@@ -128,6 +128,7 @@ struct tunnel_record {
 	/* relays (7) */
 	struct relay *relays; /* entries on this tunnel, whose peer is the relay, or an end */
 	uint32_t relay_count;
+	uint64_t relay_requests_full_ns; /* of the peer: rate.h */
 	struct tunnel_record *next_user; /* of the same path */
 	struct relay *path;              /* what tunnel->path was made from; NULL: none */
 	uint64_t promote_ns;             /* no search for a direct path before this time */
@@ -135,6 +136,8 @@ struct tunnel_record {
 
 	/* send counters at which promote.c looked last, and when it may ask lighthouses again */
 	uint64_t promote_counter, requery_counter, requery_ns;
+
+	uint64_t test_answers_full_ns; /* to the peer: rate.h */
 
 	/* roaming (4.7) */
 	struct endpoint roamed_from;

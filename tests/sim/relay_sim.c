@@ -277,6 +277,60 @@ Test(relay_sim, a_new_tunnel_to_the_relay)
 	sim_seeds(10, a_new_tunnel_to_the_relay);
 }
 
+/*
+ * The relay loses its half towards b while a has lost the tunnel to b and asks again: it grants at
+ * once, for its entry is there, and the frames then end at it without a word. When b is back, so
+ * is the path.
+ */
+static void half_lost(struct sim *sim, bool restarted)
+{
+	struct net net = relay_net(sim, 1);
+	size_t got;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, 3 * SIM_S);
+	sim_run(sim,
+		60 * SIM_S + sim_random(sim, SIM_S)); /* at rest, so the relay does not notice */
+	sim_kill_node(net.b);
+	if (restarted) {
+		sim_kill_node(net.a);
+		sim_run(sim, SIM_S);
+		sim_start_node(net.a);
+		sim_run(sim, 2 * SIM_S);
+	} else {
+		node_order_close(net.a->node, &net.b->addr, true);
+	}
+	for (uint64_t i = 0; i < 200; i++) {
+		sim_send(net.a, 0, net.b->id, 1000000 + i);
+		sim_run(sim, 100 * SIM_MS);
+	}
+	sim_run(sim, 30 * SIM_S);
+	sim_start_node(net.b);
+	sim_run(sim, 10 * SIM_S);
+	got = sim_got(net.b, net.a->id);
+	for (uint64_t i = 0; i < 200 && sim_got(net.b, net.a->id) == got; i++) {
+		sim_send(net.a, 0, net.b->id, 2000000 + i);
+		sim_run(sim, 100 * SIM_MS);
+	}
+	cr_assert_gt(sim_got(net.b, net.a->id), got, "not within 20 s");
+}
+
+static void half_lost_restarted(struct sim *sim)
+{
+	half_lost(sim, true);
+}
+
+static void half_lost_closed(struct sim *sim)
+{
+	half_lost(sim, false);
+}
+
+Test(relay_sim, half_lost)
+{
+	sim_seeds(5, half_lost_restarted);
+	sim_seeds(5, half_lost_closed);
+}
+
 /* m57 as a relay goes on as soon as the configuration says so, and stops too. */
 static void reconfigured(struct sim *sim)
 {

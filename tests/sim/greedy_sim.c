@@ -1,0 +1,129 @@
+/* greedy_sim.c - one lawful peer that asks for all it can get takes nothing from the others. */
+#include "message.h"
+#include "peers/node_query.h"
+#include "peers/node_state.h"
+#include "peers/relays.h"
+#include "relay_net.h"
+
+static void ask(struct sim_node *relay, struct sim_node *peer, struct addr to, uint32_t index)
+{
+	struct relay_message message = {.type = RELAY_REQUEST,
+					.form = RELAY_V1,
+					.initiator_index = index,
+					.from = peer->addr,
+					.to = to};
+	uint8_t bytes[RELAY_BYTES_MAX];
+
+	sim_opened(relay, peer, WIRE_CONTROL, bytes, relay_encode(&message, bytes, sizeof(bytes)));
+}
+
+/* Each answer is an order to a worker, and whole packets of them would wait in line. */
+static void test_requests(struct sim *sim)
+{
+	static const uint8_t payload[1300];
+	struct net net = relay_net(sim, 1);
+	size_t before;
+
+	sim->recording = true;
+	before = sim_count(sim, NULL, &net.a->endpoint, WIRE_TEST_REPLY, 0);
+	for (unsigned i = 0; i < 10000; i++)
+		sim_opened(net.relay[0], net.a, WIRE_TEST_REQUEST, payload, sizeof(payload));
+	sim_run(sim, 100 * SIM_MS);
+	cr_expect_leq(sim_count(sim, NULL, &net.a->endpoint, WIRE_TEST_REPLY, 0) - before,
+		      TEST_ANSWERS_PER_SECOND + TEST_ANSWERS_PER_SECOND / 10);
+	cr_expect_geq(net.relay[0]->drops[DROP_TEST_RATE], 9900);
+	/* another peer, at the same time, and the same one later */
+	before = sim_count(sim, NULL, &net.b->endpoint, WIRE_TEST_REPLY, 0);
+	sim_opened(net.relay[0], net.b, WIRE_TEST_REQUEST, payload, 8);
+	sim_run(sim, 100 * SIM_MS);
+	cr_expect_gt(sim_count(sim, NULL, &net.b->endpoint, WIRE_TEST_REPLY, 0), before);
+	sim_run(sim, 2 * SIM_S);
+	before = sim_count(sim, NULL, &net.a->endpoint, WIRE_TEST_REPLY, 0);
+	sim_opened(net.relay[0], net.a, WIRE_TEST_REQUEST, payload, 8);
+	sim_run(sim, 100 * SIM_MS);
+	cr_expect_gt(sim_count(sim, NULL, &net.a->endpoint, WIRE_TEST_REPLY, 0), before);
+}
+
+Test(sim_greedy, test_requests)
+{
+	sim_seeds(2, test_requests);
+}
+
+/* Every datagram from another port: each is a move, but not each a line of the log. */
+static void ports(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	uint64_t before = relay->log_lines[OUTSIDE_INFO];
+
+	for (uint16_t i = 0; i < 10000; i++) {
+		struct endpoint at = sim_endpoint(net.a->id, (uint16_t)(10000 + i));
+
+		node_on_roam(relay->node, sim_primary(relay, net.a->id)->id, &at);
+		if (i % 100 == 0)
+			sim_node_reap(relay);
+	}
+	cr_expect_geq(relay->log_lines[OUTSIDE_INFO] - before, 10, "the first are told");
+	cr_expect_leq(relay->log_lines[OUTSIDE_INFO] - before, TUNNEL_LOG_BURST + 10);
+}
+
+Test(sim_greedy, ports)
+{
+	sim_seeds(1, ports);
+}
+
+/* One message to a relay over and over: nothing grows, but the relay's rate is for all. */
+static void one_request(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0], *c = sim_add(sim);
+	unsigned sent = 0;
+
+	sim_client(c, net.lighthouse);
+	sim_relay(c, relay);
+	sim_cut(net.b, c, true);
+	sim_start_node(c);
+	sim_run(sim, 2 * SIM_S);
+	for (uint64_t ms = 0; ms < 20000; ms++) {
+		for (unsigned k = 0; k < 10; k++)
+			ask(relay, net.a, net.b->addr, 7);
+		if (ms >= 10000 && ms % 100 == 0) {
+			sim_send(net.b, 0, c->id, 9000 + ms);
+			sent++;
+		}
+		sim_run(sim, SIM_MS);
+	}
+	cr_expect_geq(sim_got(c, net.b->id), sent - 10, "%zu of %u", sim_got(c, net.b->id), sent);
+	cr_expect_gt(relay->drops[DROP_RELAY_REFUSED], 100000);
+}
+
+Test(sim_greedy, one_request)
+{
+	sim_seeds(2, one_request);
+}
+
+/* Requests for hosts that are nowhere: each may begin a handshake that nobody answers. */
+static void hosts_that_are_nowhere(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	uint32_t next = 0x0a2a1000;
+	size_t most = 0;
+
+	for (unsigned t = 0; t < 2000; t++) { /* 20 s, 1000 a second */
+		for (unsigned i = 0; i < 10; i++)
+			ask(relay, net.a, addr_from_v4(next++), 1 + i);
+		if (t % 10 == 0 && t > 200) /* what the relay's own users want */
+			sim_send(relay, 0, 300 + t, 9000);
+		sim_run(sim, 10 * SIM_MS);
+		if (node_pending_count(relay->node) > most)
+			most = node_pending_count(relay->node);
+	}
+	cr_expect_eq(relay->drops[DROP_PENDING_FULL], 0);
+	cr_expect_lt(most, PENDING_MAX / 2);
+}
+
+Test(sim_greedy, hosts_that_are_nowhere)
+{
+	sim_seeds(1, hosts_that_are_nowhere);
+}

@@ -52,6 +52,30 @@ static enum punt_type resume_end(struct worker *w, const struct order *order)
 	return PUNT_ORDER_DONE;
 }
 
+/* What an order did not send: no packet goes without a name. */
+static void count_lost(struct worker *w, const struct order *order, int result)
+{
+	switch (result) {
+	case 0:
+	case -EPERM: /* resume() has counted it */
+		break;
+	case -ENOENT: /* the tunnel closed after control had looked */
+		count_drop(w->counters, DROP_NO_TUNNEL,
+			   order->type == ORDER_RESUME
+				   ? vnet_packets(&order->vnet, order->bytes, order->length)
+				   : 1);
+		break;
+	case -EHOSTUNREACH:
+		count_drop(w->counters, DROP_NO_REMOTE, 1);
+		break;
+	case -EKEYEXPIRED:
+		count_drop(w->counters, DROP_COUNTER_LIMIT, 1);
+		break;
+	default:
+		count_drop(w->counters, DROP_SEND_ERROR, 1);
+	}
+}
+
 static void carry_out(struct worker *w, struct order *order)
 {
 	struct tunnel *tunnel = hostmap_by_id(w->map, order->tunnel);
@@ -81,6 +105,7 @@ static void carry_out(struct worker *w, struct order *order)
 		w->stopping = true;
 		return;
 	}
+	count_lost(w, order, result);
 	done(w, order, answer, result);
 }
 

@@ -644,3 +644,26 @@ Test(outbound_road, who_polls_does_not_sleep_while_something_comes)
 	cr_expect_eq(rig_stat(rig, STAT_WAITS), 0);
 	rig_destroy(rig);
 }
+
+/* The tunnel closes after control has let go what waited for it. */
+Test(outbound_road, what_waited_for_a_tunnel_that_went_has_a_name)
+{
+	struct rig *rig = rig_create(true);
+	static uint8_t packet[65536];
+	struct order *resume = order(ORDER_RESUME, packet, udp(packet, 1, 1, 100));
+	struct order *message = order(ORDER_SEND_IN_TUNNEL, packet, 8);
+
+	resume->tunnel = message->tunnel = rig->tunnel->id;
+	resume->tunnel.generation++;
+	message->tunnel.generation++;
+	message->wire = WIRE_LIGHTHOUSE;
+	inbox_order(&rig->w, resume);
+	inbox_order(&rig->w, message);
+	inbox_work(&rig->w);
+	train_close(&rig->w);
+	cr_expect_eq(rig->io.sent_count, 0);
+	cr_expect_eq(rig_drops(rig, DROP_NO_TUNNEL), 2);
+	free(resume);
+	free(message);
+	rig_destroy(rig);
+}

@@ -107,6 +107,33 @@ static int refuse(struct reload *reload, struct generation *next)
 /* --- what can be refused -----------------------------------------------------------------------
  */
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_peer(const struct rule_peer *a, const struct rule_peer *b)
+{
+	if (a->group_count != b->group_count || !same_text(a->host, b->host) ||
+	    !same_text(a->cidr, b->cidr) || !same_text(a->local_cidr, b->local_cidr) ||
+	    !same_text(a->ca_name, b->ca_name) || !same_text(a->ca_sha, b->ca_sha))
+		return false;
+	for (uint32_t i = 0; i < a->group_count; i++)
+		if (strcmp(a->groups[i], b->groups[i]) != 0)
+			return false;
+	return true;
+}
+
+/* Word by word: rules_hash() writes them in a line, as Nebula does, where [a, b] and "a b" are one.
+ */
+static bool same_peers(const struct firewall_rules *a, const struct firewall_rules *b)
+{
+	for (uint32_t i = 0; i < a->count && i < b->count; i++)
+		if (!same_peer(&a->peers[i], &b->peers[i]))
+			return false;
+	return a->count == b->count;
+}
+
 /* Do packets meet the same decisions? Lines of the file do not count. */
 static bool same_rules(const struct config *a, const struct snapshot *was, const struct config *b,
 		       const struct snapshot *is)
@@ -116,6 +143,9 @@ static bool same_rules(const struct config *a, const struct snapshot *was, const
 	if (strcmp(rules_hash(a->firewall.rules, hash_a), rules_hash(b->firewall.rules, hash_b)) !=
 	    0)
 		return false;
+	for (int direction = 0; direction < 2; direction++)
+		if (!same_peers(&a->firewall.rules[direction], &b->firewall.rules[direction]))
+			return false;
 	for (int direction = 0; direction < 2; direction++)
 		for (uint32_t i = 0; i < is->rules[direction].count; i++)
 			if (is->rules[direction].rules[i].local_kind !=

@@ -80,6 +80,19 @@ Test(reload_grace, a_version_that_comes_round_finds_no_flow)
 	world_end();
 }
 
+/* Both write "a b" into the line that is hashed; only one asks for two groups. */
+Test(reload_grace, a_group_with_a_blank_is_not_two_groups)
+{
+	world_make();
+	reload_with("firewall: {inbound: [{port: any, proto: any, groups: [a, b]}]}\n");
+	uint16_t version = SNAPSHOT->rules_version;
+	reload_with("firewall: {inbound: [{port: any, proto: any, group: a b}]}\n");
+	cr_expect_eq(SNAPSHOT->rules_version, version + 1);
+	reload_with("firewall: {inbound: [{port: any, proto: any, group: a b}]}\n");
+	cr_expect_eq(SNAPSHOT->rules_version, version + 1, "the same rules");
+	world_end();
+}
+
 /* --- grace periods -----------------------------------------------------------------------------
  */
 

@@ -20,6 +20,7 @@
 #include "dataplane.h"
 #include "generation.h"
 #include "log.h"
+#include "standard_fds.h"
 
 struct command_line {
 	const char *config;
@@ -96,6 +97,8 @@ static int run(const struct command_line *line)
 
 int main(int argc, char **argv)
 {
+	standard_fds_open();
+
 	struct command_line line = {0};
 	const struct flag flags[] = {
 		{"config", FLAG_STRING, &line.config,

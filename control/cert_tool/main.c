@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "cert_tool/tool.h"
+#include "standard_fds.h"
 
 static const struct mode *const modes[] = {&mode_ca, &mode_keygen, &mode_sign, &mode_print,
 					   &mode_verify};
@@ -24,6 +25,8 @@ static void help(void)
 
 int main(int argc, char **argv)
 {
+	standard_fds_open();
+
 	bool version = false;
 	const struct flag flags[] = {{.name = "version", .kind = FLAG_BOOL, .value = &version}};
 	char error[TOOL_TEXT_MAX];

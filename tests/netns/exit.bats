@@ -58,6 +58,28 @@ ends() {
 	wait_for 2 grep -q udp_sent_packets "$PAIR_DIR/a.log"
 }
 
+@test "signals that are nobody's do not end it" {
+	nodes_make "$M57" "$M57"
+	kill -USR2 "${NODE_PID[a]}"
+	kill -ALRM "${NODE_PID[a]}"
+	kill -PIPE "${NODE_PID[a]}"
+	ping_sizes a
+	node_end a TERM
+}
+
+@test "without standard descriptors: what is opened next is not taken for them" {
+	config_write a
+	config_write b
+	ip netns exec "${NS[a]}" "$M57" -config "$PAIR_DIR/a.yml" 0<&- 1>&- 2>&- 3>&- &
+	NODE_PID[a]=$!
+	node_start b
+	wait_for 5 in_ns b ping -c 1 -W 1 -q "${OVERLAY[a]}"
+	for fd in 0 1 2; do
+		[ "$(readlink "/proc/${NODE_PID[a]}/fd/$fd")" = /dev/null ]
+	done
+	node_end a
+}
+
 @test "READY=1 goes to NOTIFY_SOCKET" {
 	python3 - "$PAIR_DIR/notify" >"$PAIR_DIR/notified" 3>&- <<'PY' &
 import socket, sys

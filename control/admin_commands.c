@@ -5,9 +5,13 @@
  */
 #include "admin_commands.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#define ARGUMENTS_MAX 12 /* of one request; "why" with all its ports has 5 */
+#include "log.h"
+
+#define ARGUMENTS_MAX  12  /* of one request; "why" with all its ports has 5 */
+#define LOG_CHANGE_MAX 160 /* bytes of the arguments in the log */
 
 static json_t *run_help(struct admin_world *world, const struct admin_arguments *arguments,
 			char error[ERROR_LINE_MAX])
@@ -33,41 +37,11 @@ static json_t *run_help(struct admin_world *world, const struct admin_arguments 
 /* --- the table ---------------------------------------------------------------------------------
  */
 
-/* By name. */
 const struct admin_command admin_commands[] = {
-	{"change-remote", "-address IP:PORT ADDR", "send to this underlay address from now on",
-	 ADMIN_ADDRESS, 1, 1, admin_run_change_remote},
-	{"close-tunnel", "[-local-only] ADDR", "close all tunnels with a host", ADMIN_LOCAL_ONLY, 1,
-	 1, admin_run_close},
-	{"counters", "[-interval SECONDS]", "what the packet path has done", 0, 0, 0,
-	 admin_run_counters},
-	{"create-tunnel", "[-address IP:PORT] ADDR", "begin a handshake with a host", ADMIN_ADDRESS,
-	 1, 1, admin_run_create},
-	{"device-info", "", "the tun device and its networks", 0, 0, 0, admin_run_device_info},
-	{"drops", "[-interval SECONDS]", "dropped packets by reason, with rates", 0, 0, 0,
-	 admin_run_drops},
-	{"help", "[COMMAND]", "what there is", 0, 0, 1, run_help},
-	{"list-hostmap", "[-after ADDR]", "tunnels, by address", ADMIN_AFTER, 0, 0,
-	 admin_run_list_hostmap},
-	{"list-lighthouse-addrmap", "[-after ADDR]", "where hosts are, by who said so", ADMIN_AFTER,
-	 0, 0, admin_run_list_addrmap},
-	{"list-pending-hostmap", "[-after ADDR]", "handshakes under way", ADMIN_AFTER, 0, 0,
-	 admin_run_list_pending},
-	{"log-level", "[LEVEL]", "say or set the level of the log", 0, 0, 1, admin_run_log_level},
-	{"print-cert", "[-raw] [ADDR]", "our certificate, or a peer's", ADMIN_RAW, 0, 1,
-	 admin_run_print_cert},
-	{"print-relays", "[-after ADDR]", "relay entries, by the host of their tunnel", ADMIN_AFTER,
-	 0, 0, admin_run_print_relays},
-	{"print-tunnel", "ADDR", "all about the tunnel with a host", 0, 1, 1,
-	 admin_run_print_tunnel},
-	{"query-lighthouse", "ADDR", "ask the lighthouses; print what is known so far", 0, 1, 1,
-	 admin_run_query},
-	{"queues", "", "what each worker has done", 0, 0, 0, admin_run_queues},
-	{"reload", "", "read the configuration anew, as SIGHUP does", 0, 0, 0, admin_run_reload},
-	{"status", "", "this node in one page", 0, 0, 0, admin_run_status},
-	{"version", "", "version of the daemon", 0, 0, 0, admin_run_version},
-	{"why", "ADDR [tcp|udp PORT [FROM-PORT] | icmp]", "why a host is reachable, or is not", 0,
-	 1, 4, admin_why},
+#define COMMAND(name, arguments, description, flags, least, most, run)                             \
+	{name, arguments, description, flags, least, most, run},
+#include "admin_commands.def"
+#undef COMMAND
 };
 const size_t admin_commands_count = sizeof(admin_commands) / sizeof(admin_commands[0]);
 /* --- requests ----------------------------------------------------------------------------------
@@ -168,6 +142,18 @@ static int arguments_list(json_t *arguments, char *argv[ARGUMENTS_MAX])
 	return (int)count;
 }
 
+/* Tunnels do not come and go without a trace of who wanted it. */
+static void log_change(const char *name, int argc, char *const argv[])
+{
+	char text[LOG_CHANGE_MAX] = "";
+	size_t used = 0;
+
+	for (int i = 0; i < argc && used < sizeof(text); i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i > 0 ? " " : "",
+					 argv[i]);
+	log_info("Told by m57ctl", LOG_STR("command", name), LOG_STR("arguments", text));
+}
+
 static json_t *result_of(struct admin_world *world, json_t *request, char error[ERROR_LINE_MAX])
 {
 	const char *name = json_string_value(json_object_get(request, "command"));
@@ -189,7 +175,11 @@ static json_t *result_of(struct admin_world *world, json_t *request, char error[
 	if (!arguments_read(command, argc, argv, &arguments, error))
 		return NULL;
 	/* cppcheck-suppress returnDanglingLifetime */
-	return command->run(world, &arguments, error);
+	json_t *result = command->run(world, &arguments, error);
+
+	if (result && (command->flags & ADMIN_CHANGES))
+		log_change(name, argc, argv);
+	return result;
 }
 
 json_t *admin_answer(void *context, const char *line, size_t length)

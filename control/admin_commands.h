@@ -47,6 +47,7 @@ enum admin_flag {
 	ADMIN_AFTER = 2,
 	ADMIN_LOCAL_ONLY = 4,
 	ADMIN_RAW = 8,
+	ADMIN_CHANGES = 16, /* no flag of the line: what it does to tunnels is told in the log */
 };
 
 /* The result, or NULL with one line in error (empty: no memory). */
@@ -57,7 +58,7 @@ struct admin_command {
 	const char *name;
 	const char *arguments; /* for help, "" for none */
 	const char *description;
-	unsigned flags;  /* enum admin_flag: those it takes */
+	unsigned flags;  /* enum admin_flag */
 	int least, most; /* positional arguments */
 	admin_run_fn *run;
 };

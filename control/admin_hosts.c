@@ -228,6 +228,16 @@ static bool is_own(const struct admin_world *world, const struct addr *addr)
 	return false;
 }
 
+static bool in_own_networks(const struct admin_world *world, const struct addr *addr)
+{
+	const struct cert *own = pki_own_cert(world->pki);
+
+	for (uint16_t i = 0; i < own->network_count; i++)
+		if (prefix_contains(&own->networks[i], addr))
+			return true;
+	return false;
+}
+
 json_t *admin_run_create(struct admin_world *world, const struct admin_arguments *arguments,
 			 char error[ERROR_LINE_MAX])
 {
@@ -239,6 +249,11 @@ json_t *admin_run_create(struct admin_world *world, const struct admin_arguments
 		return NULL;
 	if (is_own(world, &addr)) {
 		snprintf(error, ERROR_LINE_MAX, "%.60s is this host", arguments->positional[0]);
+		return NULL;
+	}
+	if (!in_own_networks(world, &addr)) {
+		snprintf(error, ERROR_LINE_MAX, "%.60s is in none of this host's networks",
+			 arguments->positional[0]);
 		return NULL;
 	}
 	switch (node_order_tunnel(world->control->node, &addr,

@@ -235,8 +235,13 @@ json_t *admin_run_reload(struct admin_world *world, const struct admin_arguments
 		snprintf(error, ERROR_LINE_MAX, "the node is starting or ending");
 		return NULL;
 	}
-	if (reload_run(world->reload) == 0)
-		return reload_json(world);
+	if (reload_run(world->reload) == 0) {
+		json_t *answer = reload_json(world);
+
+		/* a value that cannot be read has become its default */
+		json_object_set_new(answer, "warnings", status_warnings(world));
+		return answer;
+	}
 	refusal(&world->reload->last, error);
 	return NULL;
 }

@@ -75,6 +75,7 @@ int control_init(struct control *control, uint32_t queues, char error[ERROR_LINE
 	control->orders.post = post;
 	control->orders.context = control;
 	outside_live_init(control);
+	control->refused_log = RATE(REFUSED_LOG_PER_SECOND, REFUSED_LOG_BURST);
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 #include "orders.h"
 #include "outside.h"
 #include "peers/node.h"
+#include "peers/rate.h"
 #include "reaper.h"
 #include "routes.h"
 #include "stats.h"
@@ -57,6 +58,7 @@ struct control {
 	uint64_t workers_ready;             /* a bit per queue */
 	uint64_t waiting_taken[QUEUES_MAX]; /* PUNT_WAITING that the node has got, by queue */
 	uint32_t notes_said;                /* a bit per enum note */
+	struct rate refused_log;            /* datagrams of ours that the kernel refused */
 	bool reload_asked;
 	struct orders orders;
 	struct handshake_queue handshakes;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "addr_text.h"
 #include "control.h"
 #include "log.h"
 #include "sockaddr.h"
@@ -34,6 +35,27 @@ static void live_random(void *context, void *bytes, size_t length)
 	randombytes_buf(bytes, length);
 }
 
+static void live_count_drop(void *context, enum drop reason, uint64_t packets)
+{
+	struct control *control = context;
+
+	PROBE(drop, reason, drop_metrics[reason], packets);
+	control->drops[reason] += packets;
+}
+
+/* Usually no route, or no address of ours: nothing that the peer could have to do with. */
+static void send_refused(struct control *control, const struct endpoint *to, int error)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	live_count_drop(control, DROP_SEND_ERROR, 1);
+	if (error != EAGAIN && rate_take(&control->refused_log, control->outside.now_ns(control)))
+		log_warning("The kernel refused to send",
+			    LOG_STR("udpAddr", endpoint_format(to, text)),
+			    LOG_STR("error", strerror(error)));
+}
+
+/* Lost like any datagram when the kernel refuses it: whoever sent it tries again. */
 static void live_send_udp(void *context, const struct endpoint *to, const uint8_t *bytes,
 			  size_t length)
 {
@@ -43,19 +65,10 @@ static void live_send_udp(void *context, const struct endpoint *to, const uint8_
 	socklen_t address_bytes = endpoint_to_sockaddr(to, control->udp_v6, &address);
 
 	if (address_bytes == 0)
-		return;
-
-	/* Lost like any datagram when the kernel refuses it: whoever sent it tries again. */
-	(void)sendto(control->udp_fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
-		     (struct sockaddr *)&address, address_bytes);
-}
-
-static void live_count_drop(void *context, enum drop reason, uint64_t packets)
-{
-	struct control *control = context;
-
-	PROBE(drop, reason, drop_metrics[reason], packets);
-	control->drops[reason] += packets;
+		send_refused(control, to, EAFNOSUPPORT);
+	else if (sendto(control->udp_fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
+			(struct sockaddr *)&address, address_bytes) < 0)
+		send_refused(control, to, errno);
 }
 
 static void live_count_stat(void *context, enum statistic which, uint64_t n)

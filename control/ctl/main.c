@@ -19,6 +19,7 @@
 
 #include "ctl/print.h"
 #include "limits.h"
+#include "standard_fds.h"
 
 #define SOCKETS            "/run/m57/*.sock"
 #define WAIT_S             15 /* for an answer */
@@ -38,12 +39,22 @@ struct command_line {
 static void usage(FILE *out)
 {
 	fputs("Usage: m57ctl [-socket PATH] [-json [-pretty]] COMMAND [ARGUMENTS]\n"
-	      "  m57ctl help lists the commands that the running daemon knows.\n"
+	      "  m57ctl help lists the commands.\n"
 	      "  -socket PATH      of the daemon; without it the one socket in /run/m57\n"
 	      "  -json, -pretty    the answer as JSON, in one line or in many\n"
 	      "  -interval SECONDS drops, counters: rates over that time (drops: 1); 0: none\n"
 	      "Exit status: 0 done, 1 refused by the daemon, 2 wrong usage, 3 no daemon answers.\n",
 	      out);
+}
+
+/* For who has no daemon to ask. */
+static void commands_print(FILE *out)
+{
+	fputs("Commands:\n", out);
+#define COMMAND(name, arguments, description, ...)                                                 \
+	fprintf(out, "  %-24s %-41s %s\n", name, arguments, description);
+#include "admin_commands.def"
+#undef COMMAND
 }
 
 /* --- command line ------------------------------------------------------------------------------
@@ -114,6 +125,16 @@ static bool command_line_read(struct command_line *line, int argc, char **argv)
 
 /* --- the daemon --------------------------------------------------------------------------------
  */
+
+static bool any_socket(void)
+{
+	glob_t found;
+	bool any = glob(SOCKETS, 0, NULL, &found) == 0;
+
+	if (any)
+		globfree(&found);
+	return any;
+}
 
 /* The one socket there is. The caller frees it; NULL with a line said. */
 static char *socket_find(void)
@@ -352,7 +373,8 @@ static void print_result(const struct command_line *line, json_t *result)
 {
 	if (line->json) {
 		json_dumpf(result, stdout,
-			   JSON_ENCODE_ANY | (line->pretty ? JSON_INDENT(2) : JSON_COMPACT));
+			   JSON_ENCODE_ANY | JSON_REAL_PRECISION(12) |
+				   (line->pretty ? JSON_INDENT(2) : JSON_COMPACT));
 		putchar('\n');
 	} else if (strcmp(line->command, "drops") == 0 || strcmp(line->command, "counters") == 0) {
 		json_t *shown = counters_shorten(result);
@@ -402,6 +424,8 @@ static enum status run(const struct command_line *line, const char *path)
 
 int main(int argc, char **argv)
 {
+	standard_fds_open();
+
 	struct command_line line = {0};
 	enum status status = STATUS_USAGE;
 	char *found = NULL;
@@ -419,6 +443,12 @@ int main(int argc, char **argv)
 		json_array_clear(line.arguments);
 		json_array_append_new(line.arguments, json_string(line.command));
 		line.command = "help";
+	}
+	if (!line.socket && strcmp(line.command, "help") == 0 && !any_socket()) {
+		usage(stdout);
+		commands_print(stdout);
+		status = STATUS_DONE;
+		goto out;
 	}
 	if (!line.socket)
 		line.socket = found = socket_find();

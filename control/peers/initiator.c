@@ -309,6 +309,20 @@ static void ask_again(struct node *node, struct host_pending *pending)
 		lighthouse_ask(node, pending->host);
 }
 
+/* Unless an answer came that was refused: that is the reason, and stays. */
+static void note_timeout(struct node *node, const struct host_pending *pending)
+{
+	const struct node_failure *noted = failures_find(&node->failures, &pending->host->addr);
+
+	if (noted && noted->at_ns > pending->pending.started_ns)
+		return;
+	node_note_failure(node, &pending->host->addr, NULL,
+			  remotes_usable(pending->host->remotes)
+				  ? "no answer from any known address"
+				  : "no underlay address of the host is known",
+			  "");
+}
+
 static void fire_pending(void *context, struct timer *timer)
 {
 	struct node *node = table_entry(context, struct node, tunnels);
@@ -332,11 +346,7 @@ static void fire_pending(void *context, struct timer *timer)
 			 FIELD_NUMBER("handshake.stage", 1),
 			 FIELD_TEXT("handshake.style", "ix_psk0"),
 			 FIELD_NUMBER("durationNs", now - state->started_ns));
-		node_note_failure(node, &pending->host->addr, NULL,
-				  remotes_usable(pending->host->remotes)
-					  ? "no answer from any known address"
-					  : "no underlay address of the host is known",
-				  "");
+		note_timeout(node, pending);
 		initiator_end(node, pending, DROP_PENDING_TIMEOUT);
 		return;
 	}

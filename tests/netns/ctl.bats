@@ -79,6 +79,8 @@ load lib
 	says '^\[10.42.0.9\] +\[192.0.2.99:4242\]' list-pending-hostmap
 	says 'Tunnel already handshaking' create-tunnel 10.42.0.9
 	refuses 1 'is this host' create-tunnel 10.42.0.1
+	refuses 1 'in none of this host.s networks' create-tunnel 10.43.0.9
+	grep -q 'msg="Told by m57ctl" arguments="-local-only 10.42.0.2" command=close-tunnel' "$PAIR_DIR/a.log"
 	says 'Log level is: debug' log-level debug
 	says 'Log level is: debug' log-level
 	refuses 1 'unknown log level' log-level loud
@@ -87,6 +89,22 @@ load lib
 	refuses 2 Usage -interval x drops
 	refuses 1 'usage: status' status extra
 	ping_overlay a
+}
+
+@test "help needs no daemon, where there is none" {
+	run unshare -m sh -c 'mount -t tmpfs none /run && exec "$@"' - "$CTL" help
+	echo "$status: $output"
+	[ "$status" = 0 ]
+	grep -qE '^  why +ADDRESS \[tcp\|udp PORT' <<<"$output"
+	run unshare -m sh -c 'mount -t tmpfs none /run && exec "$@"' - "$CTL" status
+	[ "$status" = 3 ]
+}
+
+@test "a reload that takes a default for what it cannot read says so" {
+	nodes_make "$M57" "$M57"
+	lacks punchy reload
+	echo 'punchy: {punch: maybe}' >>"$PAIR_DIR/a.yml"
+	says 'punchy.punch' reload
 }
 
 @test "clients that never read, never write, or come by the thousand disturb nobody" {

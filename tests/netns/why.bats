@@ -23,6 +23,15 @@ load lib
 	says '^reachable: no' why 10.42.0.7
 }
 
+@test "what the kernel refuses to send is counted and told" {
+	nodes_make "$M57" "$M57"
+	says Closed close-tunnel -local-only 10.42.0.2
+	in_ns a ip route add unreachable 192.0.2.77
+	says Created create-tunnel -address 192.0.2.77:4242 10.42.0.7
+	wait_for 5 says '^send_error +[1-9]' drops -interval 0
+	grep -q 'msg="The kernel refused to send" error="No route to host" udpAddr="192.0.2.77:4242"' "$PAIR_DIR/a.log"
+}
+
 # new_cert SIDE [ARGUMENTS...]: another certificate for it by the same CA
 new_cert() {
 	local side=$1
@@ -52,6 +61,10 @@ new_cert() {
 	in_ns b ping -c 1 -W 1 -q 10.42.0.1 || true
 	wait_for 5 says '^no +last failure .*handshake failed: .*block' why 10.42.0.2
 	says '^reachable: no: .*block' why 10.42.0.2
+	# and not that nobody answered, when the handshake is given up
+	says Created create-tunnel 10.42.0.2
+	wait_for 10 lacks 10.42.0.2 list-pending-hostmap
+	says '^no +last failure .*handshake failed: .*block' why 10.42.0.2
 
 	# trusted again, but ours has ended meanwhile: no new tunnel, and that is the answer
 	sed -i '/^  blocklist:/d' "$PAIR_DIR/a.yml"

@@ -22,6 +22,7 @@
 #include "config/snapshot_build.h"
 #include "dns.h"
 #include "log.h"
+#include "peers/node_query.h"
 #include "system/local_addrs.h"
 #include "system/resolver.h"
 #include "system/signals.h"
@@ -304,10 +305,38 @@ static void workers_look(struct control *control)
 	}
 }
 
+/* Nobody reads a status page in time. */
+static void expiry_tick(struct control *control)
+{
+	const struct cert *own = node_own_cert(control->node);
+	uint64_t now_ns = control->outside.now_ns(control);
+	int64_t now_s = (int64_t)(control->outside.wall_ns(control) / 1000000000u), next_s;
+
+	if (now_ns < control->expiry_due_ns)
+		return;
+	switch (expiry_look(&control->expiry, own->not_before, own->not_after, now_s, &next_s)) {
+	case EXPIRY_NOTHING:
+		break;
+	case EXPIRY_SOON:
+		log_warning("The certificate of this host ends soon: renew it and reload",
+			    LOG_STR("certName", own->name),
+			    LOG_U64("secondsLeft", (uint64_t)(own->not_after - now_s)));
+		break;
+	case EXPIRY_ENDED:
+		log_error("The certificate of this host has ended: peers refuse it; renew it and "
+			  "reload",
+			  LOG_STR("certName", own->name));
+		break;
+	}
+	control->expiry_due_ns = now_ns + (uint64_t)(next_s - now_s) * 1000000000u;
+}
+
 static uint64_t next_deadline(const struct control *control)
 {
 	uint64_t deadline = node_next_deadline(control->node);
 
+	if (control->expiry_due_ns < deadline)
+		deadline = control->expiry_due_ns;
 	if (next_look(control) < deadline)
 		deadline = next_look(control);
 	if (routes_next_deadline(control->routes) < deadline)
@@ -373,11 +402,13 @@ int control_run(struct control *control)
 			control->reload_asked = false;
 			log_info("Caught HUP, reloading config");
 			control->on_reload(control);
+			control->expiry_due_ns = 0;
 		}
 		handshakes_work(control);
 		if (control->resolver)
 			resolver_tick(control->resolver, control->outside.now_ns(control));
 		node_tick(control->node);
+		expiry_tick(control);
 		routes_publish(control);
 		if (control->admin) {
 			admin_tick(control->admin, control->outside.now_ns(control));

@@ -12,6 +12,7 @@
 
 #include "admin.h"
 #include "dataplane.h"
+#include "expiry.h"
 #include "handshake_queue.h"
 #include "orders.h"
 #include "outside.h"
@@ -59,6 +60,8 @@ struct control {
 	uint64_t waiting_taken[QUEUES_MAX]; /* PUNT_WAITING that the node has got, by queue */
 	uint32_t notes_said;                /* a bit per enum note */
 	struct rate refused_log;            /* datagrams of ours that the kernel refused */
+	struct expiry_watch expiry;         /* of our certificate */
+	uint64_t expiry_due_ns;             /* when to look at it again; 0: at once */
 	bool reload_asked;
 	struct orders orders;
 	struct handshake_queue handshakes;

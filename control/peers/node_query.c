@@ -261,3 +261,8 @@ int node_order_remote(struct node *node, const struct addr *addr, const struct e
 		return -ENOENT;
 	return tunnels_set_remote(&node->tunnels, host->primary, remote);
 }
+
+const struct cert *node_own_cert(const struct node *node)
+{
+	return pki_own_cert(node->pki);
+}

@@ -104,6 +104,8 @@ uint64_t node_query_now_ns(const struct node *node);
  * -EALREADY: a handshake is under way; -ENOBUFS: too many are, or no memory.
  */
 int node_order_tunnel(struct node *node, const struct addr *addr, const struct endpoint *remote);
+/* The certificate that this node shows; borrowed, until the next reconfiguration. */
+const struct cert *node_own_cert(const struct node *node);
 /* Asks the lighthouses where addr is; their answers come later. 0, or -ENOENT: the host has neither
  * tunnel nor handshake nor a place in static_host_map, so there is nowhere to keep an answer. */
 int node_order_query(struct node *node, const struct addr *addr);

@@ -360,3 +360,22 @@ Test(dns_responder, at_a_name)
 	dns_destroy(deaf);
 	resolver_close(resolver);
 }
+
+/* The names of hosts take all that they may have, and its own name is looked up all the same. */
+Test(dns_responder, at_a_name_beside_many_names)
+{
+	struct resolver *resolver = resolver_open(not_asked, NULL);
+	struct dns *dns = dns_create(resolver);
+	struct dns_options options = {.serve = true, .name = "localhost", .port = 5353};
+	char error[ERROR_LINE_MAX] = "";
+
+	cr_assert(resolver && dns);
+	for (uint32_t i = 0; i < LOOKUPS_MAX; i++)
+		cr_assert_eq(resolver_begin(resolver, i, "localhost", NAME_IP, 1000000000), 0);
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(dns_reconfigure(dns, &options, error), 0, "%s", error);
+	cr_assert_eq(resolver_begin(resolver, LOOKUPS_MAX, "localhost", NAME_IP, 1000000000),
+		     -ENOBUFS);
+	dns_destroy(dns);
+	resolver_close(resolver);
+}

@@ -95,16 +95,46 @@ static bool same(const struct dns_options *a, const struct dns_options *b)
 	       (a->name[0] != '\0' || addr_equal(&a->host, &b->host));
 }
 
+static int socket_add(struct dns *dns, const struct dns_options *options)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int fd = socket_open(options);
+
+	if (fd >= 0)
+		(void)epoll_ctl(dns->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	return fd;
+}
+
+/*
+ * Every address and one of them exclude each other at the same port: there the old socket goes
+ * first, and comes back when the new one cannot be had all the same.
+ */
+static int socket_replace(struct dns *dns, const struct dns_options *options)
+{
+	int fd = socket_add(dns, options);
+
+	if (fd != -EADDRINUSE || dns->fd < 0 || dns->options.port != options->port)
+		return fd;
+	close(dns->fd);
+	dns->fd = -1;
+	fd = socket_add(dns, options);
+	if (fd < 0) {
+		int old = socket_add(dns, &dns->options);
+
+		dns->fd = old < 0 ? -1 : old;
+	}
+	return fd;
+}
+
 /* Listens at the address of options, or not at all. */
 static int listen_at(struct dns *dns, const struct dns_options *options, char error[ERROR_LINE_MAX])
 {
-	struct epoll_event event = {.events = EPOLLIN};
 	struct endpoint at = {options->host, options->port};
 	char text[ENDPOINT_TEXT_MAX];
 	int fd = -1;
 
 	if (options->serve) {
-		fd = socket_open(options);
+		fd = socket_replace(dns, options);
 		if (fd < 0) {
 			snprintf(error, ERROR_LINE_MAX,
 				 "lighthouse.dns: no answers are given at %s: %s; set "
@@ -113,7 +143,6 @@ static int listen_at(struct dns *dns, const struct dns_options *options, char er
 				 endpoint_format(&at, text), strerror(-fd));
 			return fd;
 		}
-		(void)epoll_ctl(dns->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 	}
 	if (dns->fd >= 0)
 		close(dns->fd);

@@ -6,7 +6,7 @@
 #include "limits.h"
 
 struct dns_options {
-	bool serve;                  /* and this is a lighthouse */
+	bool serve;                  /* if this is a lighthouse */
 	bool any;                    /* at every address of this host */
 	char name[HOSTNAME_MAX + 1]; /* else where this name is; "" for none */
 	struct addr host;            /* else at this one */

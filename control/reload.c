@@ -166,6 +166,7 @@ static void keep_fixed(struct config *next, const struct config *old)
 	next->sparse_queue = old->sparse_queue;
 	next->busy_poll_us = old->busy_poll_us;
 	next->lighthouse.am_lighthouse = old->lighthouse.am_lighthouse;
+	next->dns.serve &= old->lighthouse.am_lighthouse;
 	next->tun.disabled = old->tun.disabled;
 	next->tun.tx_queue = old->tun.tx_queue;
 	next->tun.drop_local_broadcast = old->tun.drop_local_broadcast;

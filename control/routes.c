@@ -16,8 +16,11 @@ struct routes {
 	unsigned index;
 	bool offloads;
 	const struct config *config; /* the one in force; borrowed */
-	struct route_watch *watch;   /* NULL: nothing is followed */
-	uint64_t tables;             /* made of learned routes */
+	bool doubtful;               /* the kernel has not taken all of it */
+	struct interface_step *left; /* removals that it has not made */
+	size_t left_count;
+	struct route_watch *watch; /* NULL: nothing is followed */
+	uint64_t tables;           /* made of learned routes */
 	bool warned_full;
 };
 
@@ -42,8 +45,10 @@ struct routes *routes_create(const char *name, unsigned index, bool offloads)
 
 void routes_destroy(struct routes *routes)
 {
-	if (routes)
-		route_watch_close(routes->watch);
+	if (!routes)
+		return;
+	route_watch_close(routes->watch);
+	free(routes->left);
 	free(routes);
 }
 
@@ -208,14 +213,22 @@ bool routes_knows(const struct routes *routes, const struct prefix *to)
 /* --- reload ------------------------------------------------------------------------------------
  */
 
+/* Removals that are left come first: what is to be there again is set behind them. */
 static bool steps_make(const struct routes *routes, const struct interface_plan *before,
 		       const struct interface_plan *after, struct routes_change *change)
 {
+	size_t left = routes->left_count, count;
+
 	if (routes->index == 0)
 		return true;
-	change->steps = calloc(interface_steps_max(before, after), sizeof(*change->steps));
-	return change->steps &&
-	       interface_difference(before, after, change->steps, &change->count) == 0;
+	change->steps = calloc(left + interface_steps_max(before, after), sizeof(*change->steps));
+	if (!change->steps || interface_difference(before, after, routes->doubtful,
+						   change->steps + left, &count) != 0)
+		return false;
+	for (size_t i = 0; i < left; i++)
+		change->steps[i] = routes->left[i];
+	change->count = left + count;
+	return true;
 }
 
 struct routes_change *routes_reconfigure(struct routes *routes, const struct config *old_config,
@@ -248,10 +261,27 @@ struct route_table *routes_change_table(struct routes_change *change)
 	return table;
 }
 
+/* The removals that were not made, for the next change. */
+static void keep_left(struct routes *routes, struct routes_change *change)
+{
+	free(routes->left);
+	routes->left = change->steps;
+	routes->left_count = 0;
+	change->steps = NULL;
+	for (size_t i = 0; i < change->count; i++)
+		if (routes->left[i].action == INTERFACE_REMOVE && !routes->left[i].done)
+			routes->left[routes->left_count++] = routes->left[i];
+}
+
 int routes_apply(struct routes *routes, struct routes_change *change, char error[ERROR_LINE_MAX])
 {
+	int result =
+		interface_change(routes->name, routes->index, change->steps, change->count, error);
+
 	routes->config = change->config;
-	return interface_change(routes->name, routes->index, change->steps, change->count, error);
+	routes->doubtful = result != 0;
+	keep_left(routes, change);
+	return result;
 }
 
 void routes_change_free(struct routes_change *change)

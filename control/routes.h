@@ -18,7 +18,7 @@
  *	routes_apply(routes, change, error);
  *		Tells the kernel: MTU of the device, routes. Blocks for some ten microseconds a
  *		step. What it refuses is one line in error, a warning: the rest is done all the
- *		same.
+ *		same, and the next change tells it everything again.
  *	routes_change_free(change);
  *		To give up at any point before: this alone.
  */

@@ -376,10 +376,9 @@ static struct where dns_place(const struct config_reader *r)
 static void read_dns(struct config_reader *r, struct dns_options *dns, bool am_lighthouse)
 {
 	const char *host = read_text(r, "lighthouse.dns.host");
-	bool wanted = read_bool(r, "lighthouse.serve_dns");
 	char quote[FINDING_QUOTE_MAX];
 
-	dns->serve = wanted && am_lighthouse;
+	dns->serve = read_bool(r, "lighthouse.serve_dns");
 	dns->port = (uint16_t)read_int(r, "lighthouse.dns.port", 1, UINT16_MAX);
 	dns->any = host[0] == '\0' || strcmp(host, "[::]") == 0 || strcmp(host, "::") == 0;
 	if (!dns->any && !parse_dns_host(host, dns))
@@ -387,7 +386,7 @@ static void read_dns(struct config_reader *r, struct dns_options *dns, bool am_l
 			      "lighthouse.dns.host: \"%s\" is no address and no host name; write "
 			      "an address of this host, or nothing for all of them",
 			      finding_quote(host, quote));
-	if (wanted && !am_lighthouse)
+	if (dns->serve && !am_lighthouse)
 		finding_warning(r->findings, read_where(r, "lighthouse.serve_dns"),
 				"lighthouse.serve_dns has no effect: this host is no lighthouse");
 }

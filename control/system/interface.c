@@ -203,10 +203,10 @@ static bool same_route(const struct netlink_route *a, const struct netlink_route
 	return a->mtu == b->mtu && addr_equal(&a->source, &b->source);
 }
 
-/* Both lists are sorted: goes through them side by side. */
+/* Both lists are sorted: goes through them side by side. doubtful: all of after is to be set. */
 static size_t compare_plans(const struct planned *before, uint32_t before_count,
 			    const struct planned *after, uint32_t after_count, bool removals,
-			    struct interface_step *steps)
+			    bool doubtful, struct interface_step *steps)
 {
 	uint32_t i = 0, k = 0;
 	size_t count = 0;
@@ -216,7 +216,8 @@ static size_t compare_plans(const struct planned *before, uint32_t before_count,
 			    : k == after_count ? -1
 					       : compare_key(&before[i].route, &after[k].route);
 		bool differ =
-			order > 0 || (order == 0 && !same_route(&before[i].route, &after[k].route));
+			order > 0 || (order == 0 &&
+				      (doubtful || !same_route(&before[i].route, &after[k].route)));
 
 		if (removals && order < 0)
 			steps[count++] = (struct interface_step){.action = INTERFACE_REMOVE,
@@ -233,7 +234,7 @@ static size_t compare_plans(const struct planned *before, uint32_t before_count,
 }
 
 int interface_difference(const struct interface_plan *before, const struct interface_plan *after,
-			 struct interface_step *steps, size_t *count)
+			 bool doubtful, struct interface_step *steps, size_t *count)
 {
 	uint32_t old_mtu = interface_device_mtu(before), mtu = interface_device_mtu(after);
 	uint32_t old_count, new_count;
@@ -244,11 +245,13 @@ int interface_difference(const struct interface_plan *before, const struct inter
 
 	*count = 0;
 	if (result == 0) {
-		if (mtu > old_mtu)
+		if (mtu > old_mtu || doubtful)
 			steps[(*count)++] = link;
-		*count += compare_plans(old, old_count, new, new_count, true, steps + *count);
-		*count += compare_plans(old, old_count, new, new_count, false, steps + *count);
-		if (mtu < old_mtu)
+		*count += compare_plans(old, old_count, new, new_count, true, doubtful,
+					steps + *count);
+		*count += compare_plans(old, old_count, new, new_count, false, doubtful,
+					steps + *count);
+		if (mtu < old_mtu && !doubtful)
 			steps[(*count)++] = link;
 	}
 	free(old);
@@ -273,8 +276,8 @@ static int step_do(struct netlink *netlink, unsigned index, const struct interfa
 	return result;
 }
 
-int interface_change(const char *name, unsigned index, const struct interface_step *steps,
-		     size_t count, char error[ERROR_LINE_MAX])
+int interface_change(const char *name, unsigned index, struct interface_step *steps, size_t count,
+		     char error[ERROR_LINE_MAX])
 {
 	struct netlink *netlink;
 	int first = 0;
@@ -287,6 +290,7 @@ int interface_change(const char *name, unsigned index, const struct interface_st
 	for (size_t i = 0; i < count; i++) {
 		int result = step_do(netlink, index, &steps[i]);
 
+		steps[i].done = result == 0;
 		if (result == 0 || first != 0)
 			continue;
 		first = result;

@@ -42,6 +42,7 @@ struct interface_step {
 	uint32_t mtu;               /* INTERFACE_MTU: of the device */
 	struct netlink_route route; /* INTERFACE_REMOVE, INTERFACE_SET */
 	uint32_t line;              /* of the config file; 0: none */
+	bool done;                  /* by interface_change() */
 };
 
 /* Room that interface_difference() needs. */
@@ -55,18 +56,19 @@ static inline size_t interface_steps_max(const struct interface_plan *before,
 /*
  * What leads the kernel's routes and the device's MTU from one plan for the same device to another:
  * a larger MTU first, then routes that go, then those that are new or differ, then a smaller MTU. A
- * route is known by prefix and metric; of equal ones in a plan the last one counts. *count of
- * steps. 0 or -ENOMEM. Touches nothing.
+ * route is known by prefix and metric; of equal ones in a plan the last one counts. doubtful: the
+ * kernel may lack what before has, so the MTU and all routes of after are set. *count of steps. 0
+ * or -ENOMEM. Touches nothing.
  */
 int interface_difference(const struct interface_plan *before, const struct interface_plan *after,
-			 struct interface_step *steps, size_t *count);
+			 bool doubtful, struct interface_step *steps, size_t *count);
 
 /*
- * Carries steps out, blocking. A step that fails does not keep the others from being done. 0, or
- * -errno of the first that failed with one line in error.
+ * Carries steps out, blocking. A step that fails does not keep the others from being done, and is
+ * left undone in steps. 0, or -errno of the first that failed with one line in error.
  */
-int interface_change(const char *name, unsigned index, const struct interface_step *steps,
-		     size_t count, char error[ERROR_LINE_MAX]);
+int interface_change(const char *name, unsigned index, struct interface_step *steps, size_t count,
+		     char error[ERROR_LINE_MAX]);
 
 /* Applies plan and brings the device up. 0, or -errno with one line in error. */
 int interface_configure(const struct interface_plan *plan, char error[ERROR_LINE_MAX]);

@@ -25,6 +25,13 @@
 #define TRY_MIN_MS 50
 #define EVENTS_MAX 16
 
+/*
+ * The hosts' names fill LOOKUPS_MAX places whenever they have that many to ask for, at the start
+ * and at each reload, and come before lighthouse.dns.host, which is asked for once: one more place
+ * is for that.
+ */
+#define PLACES (LOOKUPS_MAX + 1)
+
 struct lookup {
 	struct resolver *resolver;
 	ares_channel channel; /* NULL: free place */
@@ -42,7 +49,7 @@ struct resolver {
 	resolver_answer_fn *answer;
 	void *context;
 	uint32_t active;
-	struct lookup lookups[LOOKUPS_MAX];
+	struct lookup lookups[PLACES];
 };
 
 static uint64_t clock_now_ns(void)
@@ -84,7 +91,7 @@ void resolver_close(struct resolver *resolver)
 {
 	if (!resolver)
 		return;
-	for (uint32_t i = 0; i < LOOKUPS_MAX; i++)
+	for (uint32_t i = 0; i < PLACES; i++)
 		if (resolver->lookups[i].channel)
 			lookup_free(&resolver->lookups[i]);
 	if (resolver->epoll_fd >= 0)
@@ -184,9 +191,9 @@ int resolver_begin(struct resolver *resolver, uint32_t id, const char *name,
 		.timeout = (int)(try_ms > TRY_MIN_MS ? try_ms : TRY_MIN_MS),
 	};
 
-	while (lookup < resolver->lookups + LOOKUPS_MAX && lookup->channel)
+	while (lookup < resolver->lookups + PLACES && lookup->channel)
 		lookup++;
-	if (lookup == resolver->lookups + LOOKUPS_MAX)
+	if (lookup == resolver->lookups + PLACES)
 		return -ENOBUFS;
 	*lookup = (struct lookup){.resolver = resolver, .id = id};
 	options.sock_state_cb_data = lookup;
@@ -204,7 +211,7 @@ int resolver_begin(struct resolver *resolver, uint32_t id, const char *name,
 
 void resolver_cancel(struct resolver *resolver, uint32_t id)
 {
-	for (uint32_t i = 0; i < LOOKUPS_MAX; i++)
+	for (uint32_t i = 0; i < PLACES; i++)
 		if (resolver->lookups[i].channel && resolver->lookups[i].id == id)
 			lookup_free(&resolver->lookups[i]);
 }
@@ -239,7 +246,7 @@ static void lookup_answer(struct lookup *lookup)
 
 void resolver_tick(struct resolver *resolver, uint64_t now_ns)
 {
-	for (uint32_t i = 0; resolver->active > 0 && i < LOOKUPS_MAX; i++) {
+	for (uint32_t i = 0; resolver->active > 0 && i < PLACES; i++) {
 		struct lookup *lookup = &resolver->lookups[i];
 
 		if (!lookup->channel || lookup->due_ns > now_ns)
@@ -257,7 +264,7 @@ uint64_t resolver_next_deadline(const struct resolver *resolver)
 {
 	uint64_t next = UINT64_MAX;
 
-	for (uint32_t i = 0; resolver->active > 0 && i < LOOKUPS_MAX; i++)
+	for (uint32_t i = 0; resolver->active > 0 && i < PLACES; i++)
 		if (resolver->lookups[i].channel && resolver->lookups[i].due_ns < next)
 			next = resolver->lookups[i].due_ns;
 	return next;

@@ -24,7 +24,8 @@ int resolver_fd(const struct resolver *resolver);
 
 /*
  * Begins a look-up of name, asking servers until timeout_ns have passed. 0; -ENOBUFS: LOOKUPS_MAX
- * are under way; -EIO: c-ares cannot. Never answers from inside.
+ * and one are under way, the one for the DNS responder beside the names of hosts; -EIO: c-ares
+ * cannot. Never answers from inside.
  */
 int resolver_begin(struct resolver *resolver, uint32_t id, const char *name,
 		   enum name_network network, uint64_t timeout_ns);

@@ -17,13 +17,14 @@ setup() {
 
 teardown() {
 	logs_show
-	rm -rf "${RESOLV_CONF:?}"
+	rm -rf "${RESOLV_CONF:?}" "/etc/netns/${NS[l]:?}"
 	rmdir /etc/netns 2>/dev/null || true
 	namespaces_remove
 }
 
+# dns_start [SIDE]: the server, in a's namespace or that of SIDE
 dns_start() {
-	in_ns a python3 "$BATS_TEST_DIRNAME/dns_server.py" "$ZONE" 127.0.0.1 >"$PAIR_DIR/dns" 2>&1 </dev/null 3>&- &
+	in_ns "${1:-a}" python3 "$BATS_TEST_DIRNAME/dns_server.py" "$ZONE" 127.0.0.1 >"$PAIR_DIR/dns" 2>&1 </dev/null 3>&- &
 	wait_for 5 grep -q ready "$PAIR_DIR/dns"
 }
 
@@ -229,4 +230,32 @@ listens_for_dns() {
 	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
 	wait_for 10 grep -q "lighthouse.dns: no answers are given at nobody.invalid:5353.*l.yml:[0-9]" "${NODE_LOG[l]}"
 	run ! listens_for_dns
+}
+
+@test "a lighthouse answers DNS at a name beside more names of hosts than are looked up at once" {
+	command -v python3 >/dev/null || skip "needs python3"
+	mkdir -p "/etc/netns/${NS[l]}"
+	echo "nameserver 127.0.0.1" >"/etc/netns/${NS[l]}/resolv.conf"
+	{
+		echo "dns.example 127.0.0.2"
+		seq -f 'h%g.example silent' 1 20
+	} >"$ZONE"
+	dns_start l
+	hub_config l lighthouse="  serve_dns: true
+  dns: {host: dns.example, port: 5353}"
+	{
+		echo "static_host_map:"
+		for i in $(seq 1 20); do echo "  10.42.1.$i: [\"h$i.example:4242\"]"; done
+	} >>"$PAIR_DIR/l.yml"
+	node_start l "$M57"
+	wait_for 10 dns_ends_are 127.0.0.2:5353
+	sed -i 's/port: 5353/port: 5354/' "$PAIR_DIR/l.yml"
+	"$B/m57ctl" -socket "$PAIR_DIR/l.sock" reload
+	wait_for 10 dns_ends_are 127.0.0.2:5354
+	run ! grep "lighthouse.dns: no answers" "${NODE_LOG[l]}"
+}
+
+# dns_ends_are ADDRESS:PORT: there l listens for DNS
+dns_ends_are() {
+	[ "$(in_ns l ss -Hlun 'sport >= :5353 and sport <= :5354' | awk '{ print $4 }')" = "$1" ]
 }

@@ -362,6 +362,18 @@ many_arrive() {
 	pings a
 }
 
+@test "a route that the kernel refused comes with the next reload" {
+	nodes_make "$M57" "$M57"
+	ip -n "${NS[a]}" link set tun-a down
+	edit a 's|^tun:|&\n  unsafe_routes: [{route: 172.16.1.0/24, via: 10.42.0.2}]|'
+	says a 'route to 172.16.1.0/24 .*: Network is down' reload
+	ip -n "${NS[a]}" link set tun-a up
+	reloaded a
+	says a '^ *result: applied$' status
+	in_ns a ip route show dev tun-a | grep -q '^172.16.1.0/24'
+	pings a
+}
+
 dns_ports() {
 	in_ns a ss -Hlun | awk '{ sub(".*:", "", $4); if ($4 != 4242) print $4 }' | xargs
 }

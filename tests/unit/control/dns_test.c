@@ -1,7 +1,9 @@
 /* dns_test.c - a lighthouse's DNS: bytes, the table of names, the socket. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,6 +248,76 @@ static bool is_taken(uint32_t v4, uint16_t port)
 	return taken;
 }
 
+static uint16_t free_port(void)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	socklen_t size = sizeof(at);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	cr_assert_eq(bind(fd, (struct sockaddr *)&at, size), 0);
+	getsockname(fd, (struct sockaddr *)&at, &size);
+	close(fd);
+	return ntohs(at.sin_port);
+}
+
+/* Does a datagram to this address of loopback wake who polls dns_fd()? */
+static bool hears(struct dns *dns, uint32_t v4, uint16_t port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct pollfd wait = {.fd = dns_fd(dns), .events = POLLIN};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	bool heard;
+
+	to.sin_addr.s_addr = htonl(v4);
+	cr_assert_eq(sendto(fd, "?", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	heard = poll(&wait, 1, 2000) == 1;
+	close(fd);
+	return heard;
+}
+
+/* Every address and one of them, at the same port. */
+Test(dns_responder, every_address_and_one)
+{
+	struct dns_options any = {.serve = true, .any = true, .port = free_port()};
+	struct dns_options one = any, name = any;
+	struct sockaddr_in other = {.sin_family = AF_INET, .sin_port = htons(any.port)};
+	struct addr found = addr_from_v4(0x7f000003);
+	struct resolver *resolver = resolver_open(not_asked, NULL);
+	struct dns *dns = dns_create(resolver);
+	int taken = socket(AF_INET, SOCK_DGRAM, 0);
+	char error[ERROR_LINE_MAX] = "";
+
+	one.any = name.any = false;
+	one.host = addr_from_v4(INADDR_LOOPBACK);
+	strcpy(name.name, "localhost");
+	cr_assert_eq(dns_reconfigure(dns, &any, error), 0, "%s", error);
+	cr_assert(is_taken(0x7f000002, any.port));
+	cr_assert_eq(dns_reconfigure(dns, &one, error), 0, "%s", error);
+	cr_assert(is_taken(INADDR_LOOPBACK, any.port));
+	cr_assert(!is_taken(0x7f000002, any.port));
+	cr_assert_eq(dns_reconfigure(dns, &any, error), 0, "%s", error);
+	cr_assert(is_taken(0x7f000002, any.port));
+
+	/* the same by a name */
+	cr_assert_eq(dns_reconfigure(dns, &name, error), 0, "%s", error);
+	cr_assert_eq(dns_found(dns, NAME_FOUND, &found, 1, error), 0, "%s", error);
+	cr_assert(is_taken(0x7f000003, any.port));
+	cr_assert(!is_taken(0x7f000002, any.port));
+
+	/* somebody else is in the way: what was goes on, and is heard */
+	cr_assert_eq(dns_reconfigure(dns, &one, error), 0, "%s", error);
+	other.sin_addr.s_addr = htonl(0x7f000002);
+	cr_assert_eq(bind(taken, (struct sockaddr *)&other, sizeof(other)), 0);
+	cr_assert_eq(dns_reconfigure(dns, &any, error), -EADDRINUSE);
+	cr_assert(strstr(error, "no answers are given at"), "%s", error);
+	cr_assert(hears(dns, INADDR_LOOPBACK, any.port));
+	close(taken);
+	cr_assert_eq(dns_reconfigure(dns, &any, error), 0, "%s", error);
+	cr_assert(hears(dns, 0x7f000002, any.port));
+	dns_destroy(dns);
+	resolver_close(resolver);
+}
+
 /* The first IPv4 address that the name has; the place before is left then, and not earlier. */
 Test(dns_responder, at_a_name)
 {
@@ -286,5 +358,24 @@ Test(dns_responder, at_a_name)
 	cr_assert(is_taken(0x7f000002, options.port), "and no look-up");
 	dns_destroy(dns);
 	dns_destroy(deaf);
+	resolver_close(resolver);
+}
+
+/* The names of hosts take all that they may have, and its own name is looked up all the same. */
+Test(dns_responder, at_a_name_beside_many_names)
+{
+	struct resolver *resolver = resolver_open(not_asked, NULL);
+	struct dns *dns = dns_create(resolver);
+	struct dns_options options = {.serve = true, .name = "localhost", .port = 5353};
+	char error[ERROR_LINE_MAX] = "";
+
+	cr_assert(resolver && dns);
+	for (uint32_t i = 0; i < LOOKUPS_MAX; i++)
+		cr_assert_eq(resolver_begin(resolver, i, "localhost", NAME_IP, 1000000000), 0);
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(dns_reconfigure(dns, &options, error), 0, "%s", error);
+	cr_assert_eq(resolver_begin(resolver, LOOKUPS_MAX, "localhost", NAME_IP, 1000000000),
+		     -ENOBUFS);
+	dns_destroy(dns);
 	resolver_close(resolver);
 }

@@ -60,6 +60,26 @@ Test(reload_keys, each_key_reloads_or_is_named)
 	world_end();
 }
 
+/* What this host is stays until the next start, and so does what only a lighthouse does. */
+Test(reload_keys, dns_goes_on_while_am_lighthouse_waits)
+{
+	const char *said = world.reload.last.text;
+
+	world_make();
+	reload_with(DNS(""));
+	cr_assert_eq(dns_places(), 1);
+	reload_with("lighthouse: {am_lighthouse: false, serve_dns: true, "
+		    "dns: {host: 127.0.0.1, port: #}}\n");
+	cr_expect_str_eq(said, "only at the next start: lighthouse.am_lighthouse");
+	cr_expect_eq(dns_places(), 1, "it still answers");
+	reload_with("lighthouse: {am_lighthouse: false, serve_dns: true, "
+		    "dns: {host: 127.0.0.2, port: #}}\n");
+	cr_expect_eq(dns_places(), 2, "and moves");
+	reload_with("lighthouse: {am_lighthouse: false, dns: {host: 127.0.0.2, port: #}}\n");
+	cr_expect_eq(dns_places(), 0, "and ends when it is told so");
+	world_end();
+}
+
 Test(reload_keys, every_key_that_works_has_a_row)
 {
 	for (size_t i = 0; i < keys_count; i++) {

@@ -5,10 +5,12 @@
 #include "routes.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "config/snapshot_build.h"
@@ -40,7 +42,7 @@ static struct interface_plan plan_of(uint32_t mtu, const struct interface_route 
 
 /* "mtu 1400", "- 10.0.0.0/8 metric 5", "+ 10.0.0.0/8 metric 0 mtu 1200", joined by ", ". */
 static const char *difference(const struct interface_plan *before,
-			      const struct interface_plan *after)
+			      const struct interface_plan *after, bool doubtful)
 {
 	static char all[4096];
 	struct interface_step steps[STEPS_MAX];
@@ -48,7 +50,7 @@ static const char *difference(const struct interface_plan *before,
 	size_t count, at = 0;
 
 	cr_assert_leq(interface_steps_max(before, after), STEPS_MAX);
-	cr_assert_eq(interface_difference(before, after, steps, &count), 0);
+	cr_assert_eq(interface_difference(before, after, doubtful, steps, &count), 0);
 	all[0] = '\0';
 	for (size_t i = 0; i < count; i++) {
 		const struct interface_step *step = &steps[i];
@@ -119,9 +121,24 @@ Test(routes, difference)
 		struct interface_plan before = plan_of(rows[i].mtu_before, rows[i].before);
 		struct interface_plan after = plan_of(rows[i].mtu_after, rows[i].after);
 
-		cr_expect_str_eq(difference(&before, &after), rows[i].steps, "row %zu: %s", i,
-				 difference(&before, &after));
+		cr_expect_str_eq(difference(&before, &after, false), rows[i].steps, "row %zu: %s",
+				 i, difference(&before, &after, false));
 	}
+}
+
+/* All is set that is to be there, and what goes goes as ever. */
+Test(routes, difference_from_what_is_in_doubt)
+{
+	const struct interface_route two[] = {
+		{.to = prefix("192.168.1.0/24")}, {.to = prefix("192.168.2.0/24")}, END};
+	const struct interface_route one[] = {{.to = prefix("192.168.1.0/24")}, END};
+	struct interface_plan before = plan_of(1400, two), after = plan_of(1300, one);
+
+	cr_expect_str_eq(difference(&before, &after, true),
+			 "mtu 1300, - 192.168.2.0/24 metric 0 mtu 0, "
+			 "+ 10.42.0.1/16 metric 0 mtu 0, + 192.168.1.0/24 metric 0 mtu 0, "
+			 "+ fd42::1/64 metric 256 mtu 0",
+			 "%s", difference(&before, &after, true));
 }
 
 /* --- a reload ----------------------------------------------------------------------------------
@@ -241,6 +258,70 @@ Test(routes, reload_tells_the_kernel)
 	tun_close(&device);
 	config_free(before);
 	config_free(after);
+}
+
+static int apply(struct routes *routes, const struct config *before, const struct config *after,
+		 char error[ERROR_LINE_MAX])
+{
+	struct route_table *table;
+	struct routes_change *change = change_make(routes, before, after, &table);
+	int result = routes_apply(routes, change, error);
+
+	route_table_destroy(table);
+	routes_change_free(change);
+	return result;
+}
+
+/* What the kernel did not take is told again by the next reload, though nothing differs by then. */
+Test(routes, what_failed_is_done_by_the_next_reload)
+{
+	if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) != 0 ||
+	    unshare(CLONE_NEWNET) != 0)
+		cr_skip("needs root, /dev/net/tun and network namespaces");
+
+	struct config *first = load("unsafe_routes: [{route: 10.1.0.0/16, via: 10.42.0.2}]");
+	struct config *second = load("mtu: 1400, unsafe_routes: ["
+				     "{route: 10.1.0.0/16, via: 10.42.0.2},"
+				     "{route: 10.2.0.0/16, via: 10.42.0.2}]");
+	struct tun_options options = {.name = "m57f", .queues = 1, .offloads = true};
+	struct rlimit files, none = {0};
+	struct tun_device device;
+	struct routes *routes;
+	char error[ERROR_LINE_MAX] = "";
+
+	own_network = prefix("10.42.0.1/16");
+	cr_assert_eq(tun_open(&device, &options, error), 0, "%s", error);
+	routes = routes_create(device.name, device.index, device.tso);
+	cr_assert_eq(routes_install(routes, first, &own, error), 0, "%s", error);
+
+	shell("ip link set m57f down"); /* the kernel forgets the other routes too */
+	cr_expect_eq(apply(routes, first, second, error), -ENETDOWN, "%s", error);
+	cr_expect_eq(apply(routes, second, second, error), -ENETDOWN, "it is said again");
+	shell("ip link set m57f up");
+	cr_expect_eq(apply(routes, second, second, error), 0, "%s", error);
+	has(shell("ip route"), "10.1.0.0/16 dev m57f");
+	has(shell("ip route"), "10.2.0.0/16 dev m57f");
+	has(shell("ip route"), "10.42.0.0/16 dev m57f");
+
+	/* no descriptor for any request: a route stays that is to go, and the MTU */
+	getrlimit(RLIMIT_NOFILE, &files);
+	none.rlim_max = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &none);
+	cr_expect_eq(apply(routes, second, first, error), -EMFILE, "%s", error);
+	setrlimit(RLIMIT_NOFILE, &files);
+	has(shell("ip route"), "10.2.0.0/16 dev m57f");
+	cr_expect_eq(apply(routes, first, first, error), 0, "%s", error);
+	hasnt(shell("ip route"), "10.2.0.0");
+	has(shell("ip link show m57f"), "mtu 1300");
+
+	/* all is as it is to be: nothing is told any more */
+	shell("ip route del 10.1.0.0/16");
+	cr_expect_eq(apply(routes, first, first, error), 0, "%s", error);
+	hasnt(shell("ip route"), "10.1.0.0");
+	routes_destroy(routes);
+	tun_close(&device);
+	config_free(first);
+	config_free(second);
 }
 
 Test(routes, a_snapshot_with_other_routes_keeps_its_rules)

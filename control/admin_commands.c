@@ -174,11 +174,11 @@ static json_t *result_of(struct admin_world *world, json_t *request, char error[
 	}
 	if (!arguments_read(command, argc, argv, &arguments, error))
 		return NULL;
-	/* cppcheck-suppress returnDanglingLifetime */
 	json_t *result = command->run(world, &arguments, error);
 
 	if (result && (command->flags & ADMIN_CHANGES))
 		log_change(name, argc, argv);
+	/* cppcheck-suppress returnDanglingLifetime */
 	return result;
 }
 

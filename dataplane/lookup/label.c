@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "lookup/siphash.h"
+#include "siphash.h"
 
 static uint64_t hash_flow(const struct label_key *key, const struct flow *flow)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "lookup/siphash.h"
+#include "siphash.h"
 
 #define V4_BITS  24
 #define V6_BYTES 6

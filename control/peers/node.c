@@ -129,22 +129,29 @@ uint64_t node_handshake_time(struct node *node)
 	return node->last_time_ns;
 }
 
-int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index)
+int node_index_take(struct node *node, uint32_t queue, uint32_t near, uint32_t *index)
 {
 	uint32_t queues = node->options.queues;
+
+	queue %= queues;                       /* the worker of sparse flows comes behind them */
+	*index = near - near % queues + queue; /* steering: index modulo queues */
+	if (*index == 0 || *index % queues != queue)
+		return -EEXIST; /* zero, or wrapped behind 2^32 - 1 */
+	return hostmap_index_reserve(node->tunnels.map, *index);
+}
+
+int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index)
+{
 	int err = -EEXIST;
 
-	queue %= queues; /* the worker of sparse flows comes behind them */
 	for (int i = 0; i < INDEX_TRIES && err == -EEXIST; i++) {
 		uint8_t drawn[4];
 
 		node->outside->random(node->outside->context, drawn, sizeof(drawn));
-		*index = (uint32_t)drawn[0] << 24 | (uint32_t)drawn[1] << 16 |
-			 (uint32_t)drawn[2] << 8 | drawn[3];
-		*index = *index - *index % queues + queue; /* steering: index modulo queues */
-		if (*index == 0 || *index % queues != queue)
-			continue; /* zero, or wrapped behind 2^32 - 1 */
-		err = hostmap_index_reserve(node->tunnels.map, *index);
+		err = node_index_take(node, queue,
+				      (uint32_t)drawn[0] << 24 | (uint32_t)drawn[1] << 16 |
+					      (uint32_t)drawn[2] << 8 | drawn[3],
+				      index);
 	}
 	return err;
 }

@@ -67,6 +67,8 @@ uint64_t node_handshake_time(struct node *node);
  * -EEXIST after 32 collisions, -ENOMEM.
  */
 int node_index_allocate(struct node *node, uint32_t queue, uint32_t *index);
+/* The same, but the index is the one next to near that steers to queue. -EEXIST: it is taken. */
+int node_index_take(struct node *node, uint32_t queue, uint32_t near, uint32_t *index);
 
 /* The queue of the next tunnel: one after the other, so that tunnels spread evenly. */
 uint32_t node_next_queue(struct node *node);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "peers/node_state.h"
+#include "siphash.h"
 
 int relays_init(struct node *node)
 {
@@ -13,6 +14,8 @@ int relays_init(struct node *node)
 	relays->options = node->options.relay;
 	relays->requests = RATE(RELAY_REQUESTS_PER_SECOND, RELAY_REQUESTS_BURST);
 	relays->retry.fire = relays_fire_retry;
+	node->outside->random(node->outside->context, (uint8_t *)relays->index_key,
+			      sizeof(relays->index_key));
 	if (table_init(&relays->by_index) != 0)
 		return -ENOMEM;
 	if (table_init(&relays->by_peer) != 0)
@@ -212,6 +215,24 @@ void relays_publish_pair(struct node *node, struct relay *relay)
 /* --- adding and removing -----------------------------------------------------------------------
  */
 
+/*
+ * The index of an entry depends on its tunnel and its far end alone, and so is the same when it is
+ * made again: nebula takes an index that has changed within the life of a tunnel for an error, or
+ * goes on using the old one (PROTOCOL.md 7.2).
+ */
+static int take_index(struct node *node, const struct tunnel_record *record,
+		      const struct addr *peer, uint32_t *index)
+{
+	uint64_t words[3] = {record->tunnel->local_index};
+	uint32_t near;
+
+	memcpy(&words[1], peer->bytes, sizeof(peer->bytes));
+	near = (uint32_t)siphash(node->relays.index_key, words, 3);
+	if (node_index_take(node, record->queue, near, index) == 0)
+		return 0;
+	return node_index_allocate(node, record->queue, index);
+}
+
 struct relay *relays_add(struct node *node, struct tunnel_record *record, const struct addr *peer,
 			 enum relay_type type, enum relay_state state)
 {
@@ -222,7 +243,7 @@ struct relay *relays_add(struct node *node, struct tunnel_record *record, const 
 	if (record->relay_count >= RELAYS_PER_TUNNEL_MAX || relays->count >= RELAYS_MAX ||
 	    node->shut_down)
 		return NULL;
-	if (node_index_allocate(node, record->queue, &index) != 0)
+	if (take_index(node, record, peer, &index) != 0)
 		return NULL;
 	relay = calloc(1, sizeof(*relay));
 	if (!relay)

@@ -62,7 +62,8 @@ struct relays {
 	struct relay_options options;
 	struct table by_index, by_peer, by_remote; /* struct relay */
 	size_t count;
-	struct rate requests; /* of others, that we forward */
+	uint64_t index_key[2]; /* what indexes are made from */
+	struct rate requests;  /* of others, that we forward */
 	struct relay *asking;
 	struct timer retry;
 };

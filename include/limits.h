@@ -154,6 +154,7 @@
  */
 #define RELAYS_MAX                16384 /* entries in all, of every tunnel */
 #define RELAYS_PER_TUNNEL_MAX     256 /* other ends that one peer reaches through us, or we by it */
+#define RELAY_IDLE_NS             60000000000ull /* not needed for so long: may go for another */
 #define RELAY_HOSTS_MAX           16  /* relays of one host that a handshake goes through */
 #define RELAY_BYTES_MAX           64  /* one NebulaControl message, encoded */
 #define RELAY_REQUESTS_PER_SECOND 200 /* of all peers: each may cost a message to another host */

@@ -157,7 +157,7 @@ void relays_tunnel_gone(struct node *node, struct tunnel_record *record, bool fo
 /* --- a neighbour's new tunnel (7.6) ------------------------------------------------------------
  */
 
-static bool is_needed(const struct node *node, const struct relay *relay)
+static bool is_needed(const struct node *node, struct relay *relay)
 {
 	return relays_was_used(node, relay) || relay->users;
 }

@@ -47,7 +47,7 @@ static void say(struct node *node, const struct tunnel_record *record,
 }
 
 /* The request for an entry of ours. A relay asks the end for whoever wants to reach it. */
-static void request(struct node *node, const struct relay *relay)
+static void request(struct node *node, struct relay *relay)
 {
 	bool forwarding = relay->type == RELAY_FORWARDING;
 	struct relay_message message = {
@@ -58,6 +58,7 @@ static void request(struct node *node, const struct relay *relay)
 		.to = forwarding ? relay->record->tunnel->addrs[0] : relay->peer,
 	};
 
+	relays_touch(node, relay);
 	say(node, relay->record, &message);
 }
 
@@ -152,6 +153,7 @@ static struct relay *own_entry(struct node *node, const struct peer_host *host,
 		}
 		relay->form = record->cert->version == CERT_VERSION_1 ? RELAY_V1 : RELAY_V2;
 	}
+	relays_touch(node, relay);
 	return relay->type == RELAY_TERMINAL && !relay->wrong ? relay : NULL;
 }
 
@@ -231,6 +233,7 @@ static void on_request_for_us(struct node *node, struct tunnel_record *record,
 		refuse(node, DROP_RELAY_REFUSED);
 		return;
 	}
+	relays_touch(node, relay);
 	relay->form = asked->form;
 	relay->state = RELAY_ESTABLISHED;
 	relays_set_remote(node, relay, asked->initiator_index);
@@ -307,6 +310,7 @@ static void on_request_for_other(struct node *node, struct tunnel_record *record
 							: NULL;
 	if (!beyond)
 		return refuse(node, DROP_RELAY_REFUSED);
+	relays_touch(node, near);
 	near->form = asked->form;
 	relays_set_remote(node, near, asked->initiator_index);
 	near->state = beyond->state == RELAY_ESTABLISHED ? RELAY_ESTABLISHED : RELAY_PEER_REQUESTED;

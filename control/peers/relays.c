@@ -119,11 +119,30 @@ void relays_set_remote(struct node *node, struct relay *relay, uint32_t remote_i
 		table_add(&node->relays.by_remote, &relay->by_remote, remote_index);
 }
 
-bool relays_was_used(const struct node *node, const struct relay *relay)
+void relays_touch(const struct node *node, struct relay *relay)
+{
+	relay->needed_ns = node_now_ns(node);
+}
+
+/* Workers tell that a frame has come, not when: whoever looks first writes it down for all. */
+static void note_use(const struct node *node, struct relay *relay)
 {
 	struct index_entry *entry = hostmap_by_index(node->tunnels.map, relay->local_index);
 
-	return entry && atomic_exchange(&entry->relay_used, 0);
+	if (!entry || !atomic_exchange(&entry->relay_used, 0))
+		return;
+	relay->used = true;
+	relays_touch(node, relay);
+}
+
+bool relays_was_used(const struct node *node, struct relay *relay)
+{
+	bool used;
+
+	note_use(node, relay);
+	used = relay->used;
+	relay->used = false;
+	return used;
 }
 
 /* --- what workers see --------------------------------------------------------------------------
@@ -215,6 +234,58 @@ void relays_publish_pair(struct node *node, struct relay *relay)
 /* --- adding and removing -----------------------------------------------------------------------
  */
 
+static bool is_idle(const struct node *node, const struct relay *relay)
+{
+	return !relay->users && !relay->asks &&
+	       node_now_ns(node) >= relay->needed_ns + RELAY_IDLE_NS;
+}
+
+/* The entry of the tunnel that has been idle for longest, or NULL. Each is looked at, so that it is
+ * known of all when they were used. */
+static struct relay *most_idle(const struct node *node, const struct tunnel_record *record)
+{
+	struct relay *found = NULL;
+
+	for (struct relay *relay = record->relays; relay; relay = relay->next) {
+		note_use(node, relay);
+		if (is_idle(node, relay) && (!found || relay->needed_ns <= found->needed_ns))
+			found = relay;
+	}
+	return found;
+}
+
+static bool is_full(const struct node *node, const struct tunnel_record *record)
+{
+	return record->relay_count >= RELAYS_PER_TUNNEL_MAX || node->relays.count >= RELAYS_MAX;
+}
+
+/* So many may turn out to be needed, in one search for room. */
+#define ROOM_TRIES 4
+
+/*
+ * At a bound an idle entry of the same tunnel makes room: entries are made for every host that
+ * could be reached through the neighbour, and most are never needed. Whoever still wants one that
+ * went asks again, and gets the index that it had. Entries of other tunnels are left alone, so
+ * nobody pushes out what is not his, and callers may hold on to those.
+ */
+static void make_room(struct node *node, struct tunnel_record *record)
+{
+	struct relay *idle = most_idle(node, record);
+
+	for (int i = 0; i < ROOM_TRIES && idle && is_full(node, record); i++) {
+		struct relay *mate = mate_of(node, idle);
+
+		/* What goes one way only is seen at the one end, and needs both. */
+		if (mate)
+			note_use(node, mate);
+		if (mate && !is_idle(node, mate))
+			relays_touch(node, idle);
+		else
+			relays_remove(node, idle);
+		idle = most_idle(node, record);
+	}
+}
+
 /*
  * The index of an entry depends on its tunnel and its far end alone, and so is the same when it is
  * made again: nebula takes an index that has changed within the life of a tunnel for an error, or
@@ -240,10 +311,10 @@ struct relay *relays_add(struct node *node, struct tunnel_record *record, const 
 	struct relay *relay;
 	uint32_t index;
 
-	if (record->relay_count >= RELAYS_PER_TUNNEL_MAX || relays->count >= RELAYS_MAX ||
-	    node->shut_down)
+	if (node->shut_down)
 		return NULL;
-	if (take_index(node, record, peer, &index) != 0)
+	make_room(node, record);
+	if (is_full(node, record) || take_index(node, record, peer, &index) != 0)
 		return NULL;
 	relay = calloc(1, sizeof(*relay));
 	if (!relay)
@@ -253,6 +324,7 @@ struct relay *relays_add(struct node *node, struct tunnel_record *record, const 
 	relay->type = type;
 	relay->state = state;
 	relay->local_index = index;
+	relays_touch(node, relay);
 	publish(node, relay);
 	if (relay->lost) {
 		free(relay);

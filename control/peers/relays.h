@@ -56,6 +56,8 @@ struct relay {
 	struct relay *next_asking;          /* asked for again without a handshake's help */
 	uint32_t asks;                      /* left; 0: not in that list */
 	uint64_t asked_ns;
+	uint64_t needed_ns; /* a frame came, or somebody asked for it: last known */
+	bool used;          /* see relays_was_used() */
 };
 
 struct relays {
@@ -84,7 +86,8 @@ bool relays_is_self(const struct node *node, const struct addr *addr);
 
 /* --- entries: relays.c --- */
 
-/* Adds an entry to record's tunnel. NULL: too many, no memory. */
+/* Adds an entry to record's tunnel, in the place of one of its idle ones where there are as many as
+ * may be. NULL: too many, all needed; no memory. */
 struct relay *relays_add(struct node *node, struct tunnel_record *record, const struct addr *peer,
 			 enum relay_type type, enum relay_state state);
 void relays_remove(struct node *node, struct relay *relay);
@@ -100,7 +103,9 @@ void relays_each_of_peer(struct node *node, const struct addr *addr,
 /* What workers see of the entry and of those that it may be the mate of. */
 void relays_publish_pair(struct node *node, struct relay *relay);
 /* Has a frame come on it since this was asked last? */
-bool relays_was_used(const struct node *node, const struct relay *relay);
+bool relays_was_used(const struct node *node, struct relay *relay);
+/* It is needed now: for RELAY_IDLE_NS no other entry takes its place. */
+void relays_touch(const struct node *node, struct relay *relay);
 bool relays_record_has(const struct tunnel_record *record, const struct addr *addr);
 /* May entries be on it, frames leave by it? Direct, for there is one hop only, and proven. */
 bool relays_may_take(const struct tunnel_record *record); /* NULL is allowed */

@@ -93,19 +93,125 @@ Test(relay_lies, lies)
 	sim_seeds(3, lies);
 }
 
-/* Trap 84: entries are bounded, and go with the tunnel. */
-static void too_many(struct sim *sim)
+static struct tunnel_record *tunnel_with(struct sim_node *node, struct sim_node *peer)
 {
-	struct net net = relay_net(sim, 1);
-	struct sim_node *relay = net.relay[0], *a = net.a;
+	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &peer->addr);
+
+	cr_assert(host && host->primary);
+	return host->primary;
+}
+
+static uint32_t index_for(struct sim_node *node, struct sim_node *neighbour, struct addr peer)
+{
+	const struct relay *relay = relays_find(tunnel_with(node, neighbour), &peer);
+
+	return relay ? relay->local_index : 0;
+}
+
+/*
+ * The relay says to a that so many hosts more, from first on, want to reach it; how many entries
+ * that made. At no step are there more than may be, and what is not granted is refused and counted.
+ */
+static uint32_t asked_for_many(struct sim_node *a, struct sim_node *relay, uint32_t first,
+			       uint32_t count)
+{
+	uint64_t refused = a->drops[DROP_RELAY_REFUSED];
 	uint32_t granted = 0;
 
-	for (uint32_t i = 0; i < 2 * RELAYS_PER_TUNNEL_MAX; i++)
-		granted += told(a, relay, RELAY_REQUEST, host_addr(1000 + i), a->addr, 1 + i, 0) ==
-			   DROP_NONE;
-	cr_expect_eq(granted, RELAYS_PER_TUNNEL_MAX);
-	cr_expect_eq(a->drops[DROP_RELAY_REFUSED], RELAYS_PER_TUNNEL_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		enum drop drop =
+			told(a, relay, RELAY_REQUEST, host_addr(first + i), a->addr, first + i, 0);
+
+		granted += drop == DROP_NONE;
+		cr_assert_eq(drop == DROP_NONE, index_for(a, relay, host_addr(first + i)) != 0);
+		cr_assert_leq(tunnel_with(a, relay)->relay_count, RELAYS_PER_TUNNEL_MAX);
+	}
+	cr_expect_eq(a->drops[DROP_RELAY_REFUSED] - refused, count - granted);
+	return granted;
+}
+
+/* As if a frame had come on each entry of the tunnel for a host of these. */
+static void frames_come(struct sim_node *a, struct sim_node *relay, uint32_t first, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t index = index_for(a, relay, host_addr(first + i));
+
+		cr_assert_neq(index, 0, "%u has gone", i);
+		hostmap_by_index(a->node->tunnels.map, index)->relay_used = 1;
+	}
+}
+
+#define USED 100u
+
+/*
+ * Trap 84: entries are bounded, and go with the tunnel. At the bound only what nobody has needed
+ * for RELAY_IDLE_NS gives way: neither the path of a tunnel, nor what frames come on, nor what is
+ * new, nor an entry of another tunnel.
+ */
+static void too_many(struct sim *sim)
+{
+	struct net net = relay_net(sim, 2);
+	struct sim_node *relay = net.relay[0], *other = net.relay[1], *a = net.a;
+	uint32_t path, elsewhere, room, kept;
+	struct tunnel_record *record;
+
+	/* the path is through relay 0, and relay 1 has an entry for a that is not used */
+	sim_kill_node(other);
+	talk_until_heard(sim, &net, 5 * SIM_S);
+	sim_start_node(other);
+	talk(sim, &net, 20 * SIM_S);
+	path = index_for(a, relay, net.b->addr);
+	elsewhere = index_for(a, other, net.b->addr);
+	cr_assert(path && elsewhere);
+	cr_assert_eq(tunnels_find_host(&a->node->tunnels, &net.b->addr)->primary->path,
+		     relays_find(tunnel_with(a, relay), &net.b->addr));
+	room = RELAYS_PER_TUNNEL_MAX - (uint32_t)entries(a, relay);
+
+	/* at once: what is new stays */
+	cr_expect_eq(asked_for_many(a, relay, 1000, 2 * RELAYS_PER_TUNNEL_MAX), room);
 	cr_expect_eq(entries(a, relay), RELAYS_PER_TUNNEL_MAX);
+	for (uint32_t i = 0; i < room; i++)
+		cr_assert_neq(index_for(a, relay, host_addr(1000 + i)), 0);
+
+	/* later: others take the place of what is idle, and of nothing else */
+	sim_run(sim, RELAY_IDLE_NS + SIM_S);
+	frames_come(a, relay, 1000, USED);
+	kept = (uint32_t)entries(a, relay) - (room - USED);
+	cr_expect_eq(asked_for_many(a, relay, 3000, 2 * RELAYS_PER_TUNNEL_MAX), room - USED);
+	cr_expect_eq(entries(a, relay), RELAYS_PER_TUNNEL_MAX);
+	cr_expect_eq(kept, USED + 1, "the path and what is used");
+	frames_come(a, relay, 1000, USED); /* all are there */
+	cr_expect_eq(index_for(a, relay, net.b->addr), path);
+	cr_expect_eq(index_for(a, other, net.b->addr), elsewhere);
+
+	/* all of them used: whoever asks, and however long, all is refused */
+	frames_come(a, relay, 3000, room - USED);
+	for (int i = 0; i < 5; i++) {
+		sim_run(sim, RELAY_IDLE_NS - SIM_S);
+		frames_come(a, relay, 1000, USED);
+		frames_come(a, relay, 3000, room - USED);
+		cr_expect_eq(asked_for_many(a, relay, 5000, RELAYS_PER_TUNNEL_MAX), 0);
+	}
+	frames_come(a, relay, 1000, USED);
+	frames_come(a, relay, 3000, room - USED);
+	cr_expect_eq(index_for(a, relay, net.b->addr), path);
+	cr_expect_eq(index_for(a, other, net.b->addr), elsewhere);
+	talk_until_heard(sim, &net, SIM_S);
+
+	/* the oldest goes first, and one that is made again is the same */
+	cr_expect_eq(asked_for_many(a, relay, 7000, 1), 0); /* which sees what has been used */
+	sim_run(sim, RELAY_IDLE_NS + SIM_S);
+	record = tunnel_with(a, relay);
+	frames_come(a, relay, 3000, room - USED);
+	path = index_for(a, relay, host_addr(1000));
+	cr_expect_eq(asked_for_many(a, relay, 7000, 1), 1);
+	cr_expect_eq(index_for(a, relay, host_addr(1000)), 0);
+	frames_come(a, relay, 1001, USED - 1);
+	sim_run(sim, RELAY_IDLE_NS + SIM_S);
+	cr_expect_eq(asked_for_many(a, relay, 1000, 1), 1);
+	cr_expect_eq(index_for(a, relay, host_addr(1000)), path);
+	cr_expect_eq(tunnel_with(a, relay), record, "in the same tunnel");
+
 	node_on_opened(a->node, 0, sim_primary(a, relay->id)->id, &relay->endpoint, 0,
 		       WIRE_CLOSE_TUNNEL, NULL, 0);
 	sim_node_reap(a);

@@ -1,4 +1,8 @@
 /* relay_sim.c - hosts that have no path to each other but through a third one (PROTOCOL.md 7). */
+#include "hub.h"
+#undef L
+#undef A
+#undef B
 #include "message.h"
 #include "peers/node_query.h"
 #include "peers/node_state.h"
@@ -329,6 +333,109 @@ Test(relay_sim, half_lost)
 {
 	sim_seeds(5, half_lost_restarted);
 	sim_seeds(5, half_lost_closed);
+}
+
+static struct tunnel_record *tunnel_with(struct sim_node *node, struct sim_node *peer)
+{
+	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &peer->addr);
+
+	cr_assert(host && host->primary);
+	return host->primary;
+}
+
+/* a has called as many hosts that name the relay as there may be entries, and then needs it. */
+static void more_hosts_than_entries(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct tunnel_record *record = tunnel_with(net.a, net.relay[0]);
+
+	for (uint32_t i = 0; i < RELAYS_PER_TUNNEL_MAX; i++) {
+		struct lighthouse_message reply = hub_message(LIGHTHOUSE_REPLY, 1000 + i);
+
+		reply.v4_count = 1;
+		reply.v4[0] = sim_endpoint(200, 4242);
+		reply.relay_count = 1;
+		reply.relays[0] = net.relay[0]->addr;
+		sim_send(net.a, 0, 1000 + i, 1);
+		sim_run(sim, 50 * SIM_MS);
+		hub_say(net.a, net.lighthouse, &reply);
+		sim_run(sim, 50 * SIM_MS);
+	}
+	cr_assert_eq(record->relay_count, RELAYS_PER_TUNNEL_MAX);
+	sim_run(sim, 3600 * SIM_S);
+	cr_assert_eq(record->relay_count, RELAYS_PER_TUNNEL_MAX);
+	cr_assert_eq(tunnel_with(net.a, net.relay[0]), record, "still the same tunnel");
+	talk_until_heard(sim, &net, 5 * SIM_S);
+	cr_assert(is_relayed(net.a, net.b) && is_relayed(net.b, net.a));
+	cr_assert_eq(record->relay_count, RELAYS_PER_TUNNEL_MAX);
+}
+
+Test(relay_sim, more_hosts_than_entries)
+{
+	sim_seeds(3, more_hosts_than_entries);
+}
+
+/* So many new entries at the relay, on the tunnel to end, for hosts from first on; how many fit. */
+static uint32_t crowd(struct sim_node *relay, struct sim_node *end, uint32_t first, uint32_t count)
+{
+	struct tunnel_record *record = tunnel_with(relay, end);
+	uint32_t fitted = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct addr peer = addr_from_v4(0x0a2a0000 + first + i);
+
+		fitted += relays_add(relay->node, record, &peer, RELAY_FORWARDING,
+				     RELAY_PEER_REQUESTED) != NULL;
+		cr_assert_leq(record->relay_count, RELAYS_PER_TUNNEL_MAX);
+	}
+	return fitted;
+}
+
+/*
+ * At the relay, the entry of two that have been silent for long went for others, at one end or at
+ * both. They speak again: the relay tells that it knows the index no more, is asked, and has the
+ * same index again.
+ */
+static void an_idle_entry_went(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	uint32_t near, far, at_b = sim->seed % 2 ? RELAYS_PER_TUNNEL_MAX : 1;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, 3 * SIM_S);
+	near = relays_find(tunnel_with(relay, net.a), &net.b->addr)->local_index;
+	far = relays_find(tunnel_with(relay, net.b), &net.a->addr)->local_index;
+	crowd(relay, net.a, 1000, RELAYS_PER_TUNNEL_MAX);
+	crowd(relay, net.b, 1000, at_b);
+	/* what they talk through is never taken, all that is idle is */
+	talk(sim, &net, RELAY_IDLE_NS + SIM_S);
+	cr_assert_eq(crowd(relay, net.a, 2000, 2 * RELAYS_PER_TUNNEL_MAX),
+		     RELAYS_PER_TUNNEL_MAX - 1);
+	crowd(relay, net.b, 2000, at_b);
+	cr_assert(relays_find(tunnel_with(relay, net.a), &net.b->addr));
+	cr_assert(relays_find(tunnel_with(relay, net.b), &net.a->addr));
+	/* at rest; the first that come then show what has been used before */
+	sim_run(sim, 2 * RELAY_IDLE_NS);
+	crowd(relay, net.a, 3000, 1);
+	crowd(relay, net.b, 3000, 1);
+	sim_run(sim, 2 * RELAY_IDLE_NS);
+	cr_assert_eq(crowd(relay, net.a, 4000, 2 * RELAYS_PER_TUNNEL_MAX), RELAYS_PER_TUNNEL_MAX);
+	crowd(relay, net.b, 4000, at_b);
+	cr_assert_null(relays_find(tunnel_with(relay, net.a), &net.b->addr));
+	cr_assert_eq(!relays_find(tunnel_with(relay, net.b), &net.a->addr), at_b > 1);
+	sim_run(sim, 2 * RELAY_IDLE_NS);
+	talk_until_heard(sim, &net, 3 * SIM_S);
+	cr_assert(is_relayed(net.a, net.b) && is_relayed(net.b, net.a));
+	cr_assert_eq(relays_find(tunnel_with(relay, net.a), &net.b->addr)->local_index, near);
+	cr_assert_eq(relays_find(tunnel_with(relay, net.b), &net.a->addr)->local_index, far);
+	talk(sim, &net, 2 * SIM_S);
+	talk_until_heard(sim, &net, 200 * SIM_MS);
+}
+
+Test(relay_sim, an_idle_entry_went)
+{
+	sim_seeds(6, an_idle_entry_went);
 }
 
 /* m57 as a relay goes on as soon as the configuration says so, and stops too. */

@@ -81,8 +81,10 @@ __attribute__((target("avx2"))) static uint64_t sum_avx2(const uint8_t *bytes, s
 	}
 	a = _mm256_add_epi64(_mm256_add_epi64(a, b), _mm256_add_epi64(c, d));
 	half = _mm_add_epi64(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-	return (uint64_t)_mm_cvtsi128_si64(half) + (uint64_t)_mm_extract_epi64(half, 1) +
-	       sum_portable(bytes, length);
+	uint64_t sum = (uint64_t)_mm_cvtsi128_si64(half) + (uint64_t)_mm_extract_epi64(half, 1);
+
+	_mm256_zeroupper(); /* gcc 12 leaves it to sum_portable(), which has no vectors */
+	return sum + sum_portable(bytes, length);
 }
 
 /* The tail is one masked load: no bytes beyond the end are read, and no scalar loop is left. */

@@ -11,6 +11,7 @@
 #undef checksum_add
 
 #include "packets.h"
+#include "unit/dataplane/upper_halves.h"
 
 #define SEED 57
 
@@ -69,6 +70,22 @@ Test(checksum, reads_nothing_beyond_the_end)
 	packet_fill(&r, bytes, sizeof(bytes));
 	for (size_t length = 0; length <= sizeof(bytes); length++)
 		check_all(packet_at_edge(bytes, length), length);
+}
+
+Test(checksum, upper_halves_of_the_registers_are_left_clear)
+{
+	struct variant v[5];
+	uint8_t bytes[700] = {0};
+	size_t n = variants(v);
+
+	if (!upper_halves_told())
+		cr_skip_test("this CPU does not tell which registers are in use");
+	for (size_t i = 0; i < n; i++)
+		for (size_t length = 0; v[i].usable && length <= sizeof(bytes); length++) {
+			upper_halves_clear();
+			(void)v[i].sum(bytes, length);
+			cr_assert_not(upper_halves_in_use(), "%s, %zu bytes", v[i].name, length);
+		}
 }
 
 Test(checksum, carries_of_large_and_extreme_inputs)

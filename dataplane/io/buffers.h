@@ -29,8 +29,8 @@ struct buffers {
 };
 
 #define BUFFER_STRIDE  (17u * 4096) /* SLOT_BYTES rounded up to pages, so slots share none */
-#define RING_SLOTS_MIN 8
-#define RING_BYTES_HOT (RING_SLOTS_MIN * 64u * 1024) /* half of a second cache of 1 MiB */
+#define RING_SLOTS_MIN 4
+#define RING_BYTES_HOT (RING_SLOTS_MIN * 64u * 1024) /* a quarter of a second cache of 1 MiB */
 
 /* Maps memory and registers the ring with uring as group. 0 or -errno. */
 int buffers_create(struct buffers *b, struct io_uring *uring, uint16_t group, uint32_t slots);

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -18,6 +20,7 @@
 static struct log_options current = {.level = LOG_LEVEL_INFO};
 static FILE *stream;
 static struct timespec (*wall_clock)(void);
+static uint64_t lost; /* lines since somebody read last */
 
 static const char *const level_names[] = {
 	[LOG_LEVEL_TRACE] = "trace",     [LOG_LEVEL_DEBUG] = "debug", [LOG_LEVEL_INFO] = "info",
@@ -346,12 +349,32 @@ bool log_enabled(enum log_level level)
 	return level >= current.level;
 }
 
+/*
+ * Can out take a line without blocking? A pipe that has room for anything has it for PIPE_BUF bytes
+ * (pipe(7)), and no line is longer. What is no descriptor always can.
+ */
+static bool takes_a_line(FILE *out, int wait_ms)
+{
+	_Static_assert(LOG_LINE_MAX <= PIPE_BUF, "a longer line could block");
+	struct pollfd wait = {.fd = fileno(out), .events = POLLOUT};
+
+	return wait.fd < 0 || poll(&wait, 1, wait_ms) != 0; /* an error is the write's to find */
+}
+
+static void write_line(FILE *out, enum log_level level, struct timespec when, const char *message,
+		       const struct log_field *fields)
+{
+	char buf[LOG_LINE_MAX];
+	size_t len = log_line(&current, level, when, message, fields, buf, sizeof(buf));
+
+	fwrite(buf, 1, len, out);
+	fflush(out);
+}
+
 void log_write(enum log_level level, const char *message, const struct log_field *fields)
 {
 	FILE *out = stream != NULL ? stream : stdout;
-	char buf[LOG_LINE_MAX];
 	struct timespec when;
-	size_t len;
 
 	if (!log_enabled(level))
 		return;
@@ -359,9 +382,18 @@ void log_write(enum log_level level, const char *message, const struct log_field
 		when = wall_clock();
 	else
 		clock_gettime(CLOCK_REALTIME, &when);
-	len = log_line(&current, level, when, message, fields, buf, sizeof(buf));
-	fwrite(buf, 1, len, out);
-	fflush(out);
+	if (lost > 0 && takes_a_line(out, 0)) {
+		const struct log_field counted[] = {LOG_U64("lines", lost),
+						    {.kind = LOG_FIELD_END}};
+
+		lost = 0;
+		write_line(out, LOG_LEVEL_WARNING, when,
+			   "Log lines were lost, for nobody read them", counted);
+	}
+	if (lost == 0 && takes_a_line(out, LOG_STALL_MS))
+		write_line(out, level, when, message, fields);
+	else
+		lost++;
 }
 
 int log_level_parse(const char *text, enum log_level *level)

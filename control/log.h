@@ -101,7 +101,11 @@ void log_level_set(enum log_level level);
 enum log_level log_level_now(void);
 const char *log_level_name(enum log_level level); /* "info" */
 
-/* Writes one line; fields end with LOG_FIELD_END, at most LOG_FIELDS_MAX count. Use the macros. */
+/*
+ * Writes one line; fields end with LOG_FIELD_END, at most LOG_FIELDS_MAX count. Use the macros. A
+ * pipe or socket that nobody reads holds the node up once, for LOG_STALL_MS; then lines are lost
+ * until it takes some again, and a warning says how many.
+ */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 
 /*

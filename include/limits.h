@@ -313,10 +313,12 @@
 #define CONFIG_FOLDERS_MAX 16   /* depth of folders in a configuration directory */
 #define CONFIG_DEPTH_MAX   32   /* lists and maps inside each other; Nebula's keys need 5 */
 #define CONFIG_NODES_MAX                                                                           \
-	200000              /* values of all files, aliases counted as often as they are used      \
-			     */
-#define FINDINGS_MAX   200  /* errors and warnings kept of one check; the rest is counted */
-#define LOG_LINE_MAX   4096 /* bytes of one log line; longer ones are cut */
-#define LOG_FIELDS_MAX 24   /* key=value fields of one log line */
+	200000            /* values of all files, aliases counted as often as they are used        \
+			   */
+#define FINDINGS_MAX 200  /* errors and warnings kept of one check; the rest is counted */
+#define LOG_LINE_MAX 4096 /* bytes of one log line; longer ones are cut */
+/* How long control waits for a pipe that nobody empties; once, then lines are lost and counted. */
+#define LOG_STALL_MS   100
+#define LOG_FIELDS_MAX 24 /* key=value fields of one log line */
 
 #endif

@@ -1,8 +1,10 @@
 /* log_test.c - log lines as Nebula's, and lines that cannot be forged. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "addr_text.h"
 #include "limits.h"
@@ -220,4 +222,39 @@ Test(log, level_names)
 
 		cr_assert_eq(err == 0 ? (int)level : -1, cases[i].level, "%s", cases[i].text);
 	}
+}
+
+/* Nobody reads: the node goes on, and says later what is missing. */
+Test(log, a_pipe_that_nobody_reads_does_not_block, .timeout = 20)
+{
+	enum { LINES = 500 };
+	int ends[2];
+	char *text = NULL;
+	size_t size = 0, written = 0, said = 0;
+
+	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+	cr_assert_geq(fcntl(ends[1], F_SETPIPE_SZ, 8192), 8192);
+	FILE *out = fdopen(ends[1], "w"), *in = fdopen(ends[0], "r");
+	log_redirect(out, NULL);
+	for (int i = 0; i < LINES; i++)
+		log_info("A line", LOG_U64("number", (uint64_t)i));
+	cr_assert_eq(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	for (char line[LOG_LINE_MAX]; fgets(line, sizeof(line), in);)
+		written += strstr(line, "A line") != NULL;
+	cr_assert(written > 0 && written < LINES, "%zu", written);
+	clearerr(in);
+
+	log_info("Somebody reads again");
+	cr_assert_gt(getline(&text, &size, in), 0);
+	char *lines = strstr(text, " lines=");
+	cr_assert(strstr(text, "level=warning") && lines, "%s", text);
+	cr_assert_eq(sscanf(lines, " lines=%zu", &said), 1);
+	cr_assert_eq(written + said, LINES);
+	cr_assert_gt(getline(&text, &size, in), 0);
+	cr_assert(strstr(text, "Somebody reads again"), "%s", text);
+
+	log_redirect(NULL, NULL);
+	free(text);
+	fclose(in);
+	fclose(out);
 }

@@ -178,7 +178,7 @@ FUZZ_NAMES    := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c
 FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
 FUZZ_MAIN     := $(if $(LIBFUZZER),,$(B)/obj/tests/fuzz/replay.o)
 # What several threads share, under the thread sanitizer: tests/tsan/criterion/criterion.h says why apart.
-TSAN_TESTS := $(patsubst %,tests/unit/dataplane/%_test.c,aead conntrack hostmap replay seal)
+TSAN_TESTS := $(patsubst %,tests/unit/dataplane/%_test.c,aead conntrack hostmap refusals replay seal)
 TSAN_OBJ   := $(TSAN_TESTS:%.c=$(B)/obj/tsan/%.o) $(B)/obj/tsan/tests/tsan/main.o
 $(B)/obj/tsan/%.o: %.c $(B)/flags
 	$(call say,CC,$<)

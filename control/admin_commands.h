@@ -111,6 +111,10 @@ admin_run_fn admin_run_create;
 admin_run_fn admin_run_close;
 admin_run_fn admin_run_change_remote;
 
+/* --- admin_refused.c --- */
+
+admin_run_fn admin_run_refused;
+
 /* --- admin_why.c --- */
 
 admin_run_fn admin_why;

@@ -244,6 +244,12 @@ void dataplane_read_queue(struct dataplane *d, uint32_t queue, uint64_t drops[DR
 		stats[i] += atomic_load_explicit(&counters->stats[i], memory_order_relaxed);
 }
 
+uint32_t dataplane_read_refusals(struct dataplane *d, uint32_t queue,
+				 struct refusal out[REFUSALS_MAX])
+{
+	return refusals_read(&d->workers[queue].refusals, out);
+}
+
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS])
 {
 	for (uint32_t q = 0; q < d->queues; q++)

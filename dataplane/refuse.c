@@ -1,6 +1,7 @@
 /*
- * refuse.c - answers to what the firewall has refused, where the configuration asks for them
- * (PROTOCOL.md 5.6). Never on the straight road: a packet gets here after it was dropped.
+ * refuse.c - what the firewall has refused: noted for who asks (refusals.h), and answered where the
+ * configuration says so (PROTOCOL.md 5.6). Never on the straight road: a packet gets here after it
+ * was dropped.
  *
  * The answer to a local packet is written to the tun. The answer to a peer goes through its tunnel
  * past the outbound firewall: it must reach the peer whose packets may come in but whose answers no
@@ -11,6 +12,7 @@
  */
 #include "worker.h"
 
+#include "filter/firewall.h"
 #include "filter/reject.h"
 
 static bool take_token(struct worker *w, enum direction direction)
@@ -48,6 +50,8 @@ void refuse_outbound(struct worker *w, struct tunnel *tunnel, const uint8_t *pac
 {
 	struct write_slot *slot;
 
+	refusals_note(&w->refusals, &inner->flow, OUTBOUND, firewall_drop(reason, OUTBOUND),
+		      w->now_ns);
 	if (!w->snapshot->reject[OUTBOUND] || !w->has_tun)
 		return;
 	if (reason == DROP_FIREWALL_NO_RULE) {
@@ -73,6 +77,7 @@ void refuse_inbound(struct worker *w, struct tunnel *tunnel, const uint8_t *pack
 	uint8_t answer[REJECT_BYTES_MAX];
 	struct judged *last = &w->refused;
 
+	refusals_note(&w->refusals, &inner->flow, INBOUND, reason, w->now_ns);
 	/* With addresses that are not the peer's or not ours no peer would take the answer. */
 	if (!w->snapshot->reject[INBOUND] || reason != DROP_FIREWALL_NO_RULE ||
 	    !rules_have_judged(w, tunnel))

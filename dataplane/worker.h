@@ -1,11 +1,12 @@
 /*
- * worker.h - the state of one worker. It belongs to one thread; nobody else looks inside.
+ * worker.h - the state of one worker. It belongs to one thread; nobody else looks inside, but for
+ * the flows it refused last (refusals.h).
  *
  * The files that work on it, in the order a packet meets them: loop.c (the turns), outbound.c and
  * train.c (tun to UDP), inbound.c, inbound_run.c and chains.c (UDP to tun), clear.c (what comes
  * unencrypted), handover.c (to another worker; skew.c keeps them in step), relay.c (frames),
- * refuse.c (answers to what was refused), echo.c (instead of a tun), answer.c (a lighthouse's),
- * punt.c (to control), inbox.c (from control).
+ * refuse.c (what was refused, noted and answered), echo.c (instead of a tun), answer.c (a
+ * lighthouse's), punt.c (to control), inbox.c (from control).
  */
 #ifndef M57_WORKER_H
 #define M57_WORKER_H
@@ -20,6 +21,7 @@
 #include "lookup/label.h"
 #include "lookup/source.h"
 #include "message.h"
+#include "refusals.h"
 #include "skew.h"
 #include "snapshot.h"
 
@@ -183,6 +185,7 @@ struct worker {
 	uint32_t recv_error_heard_s;
 	struct answer_ring replies, punches; /* of a lighthouse */
 	struct reject_bucket rejects[2];     /* by enum direction of what was refused */
+	struct refusals refusals;
 
 	struct pool pools[POOL_CLASSES];
 	/* control counts down */

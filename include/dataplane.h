@@ -12,7 +12,9 @@
 #include "aead.h"
 #include "counters.h"
 #include "hostmap.h"
+#include "limits.h"
 #include "message.h"
+#include "refusal.h"
 #include "snapshot.h"
 
 /* What the kernel can do; the environment variable M57_TIER ("6.1", "none") lowers it. */
@@ -100,6 +102,10 @@ static inline struct punt *dataplane_punt_of(uint64_t user_data)
 {
 	return (struct punt *)(uintptr_t)user_data;
 }
+
+/* The flows that one worker refused last (dataplane/refusals.h); how many. */
+uint32_t dataplane_read_refusals(struct dataplane *d, uint32_t queue,
+				 struct refusal out[REFUSALS_MAX]);
 
 /* Sums of all workers since start; sum must be zeroed or hold what to add to. */
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS]);

@@ -317,6 +317,9 @@
 			   */
 #define FINDINGS_MAX 200  /* errors and warnings kept of one check; the rest is counted */
 #define LOG_LINE_MAX 4096 /* bytes of one log line; longer ones are cut */
+/* Flows that a worker has refused, kept for m57ctl list-refused: a page of text, looked through at
+ * each refused packet. */
+#define REFUSALS_MAX 16
 /* How long control waits for a pipe that nobody empties; once, then lines are lost and counted. */
 #define LOG_STALL_MS   100
 #define LOG_FIELDS_MAX 24 /* key=value fields of one log line */

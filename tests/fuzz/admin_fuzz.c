@@ -78,7 +78,7 @@ static void make_world(void)
 static bool needs_dataplane(const char *line, size_t size)
 {
 	static const char *const names[] = {"drops",       "counters", "queues", "status",
-					    "device-info", "reload",   "why"};
+					    "device-info", "reload",   "why",    "list-refused"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (memmem(line, size, names[i], strlen(names[i])))

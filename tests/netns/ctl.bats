@@ -43,6 +43,16 @@ load lib
 	says '^firewall_no_rule +3 +0.0 +no rule' drops -interval 0.2
 }
 
+@test "which flows were refused, on both sides" {
+	nodes_make "$M57" "$M57"
+	in_ns b ping -c 2 -i 0.01 -W 1 10.42.0.1 >/dev/null
+	lacks . list-refused
+	in_ns b bash -c 'exec 9>/dev/udp/10.42.0.1/9; for i in 1 2 3; do echo >&9; done'
+	in_ns a bash -c 'echo >/dev/udp/10.42.77.7/53' || true
+	says '^in +udp +10.42.0.2:[0-9]+ +10.42.0.1:9 +b +firewall_no_rule +3 +[0-9.]+$' list-refused
+	valid list-refused
+}
+
 @test "each command answers in JSON, on one line" {
 	local -A with=([change-remote]="-address 192.0.2.2:4242 10.42.0.2" [close-tunnel]=10.42.0.2
 		[create-tunnel]=10.42.0.2 [drops]="-interval 0" [print-cert]=10.42.0.2 [print-tunnel]=10.42.0.2

@@ -240,8 +240,7 @@ Test(aead, upper_halves_of_the_registers_are_left_clear)
 	if (!upper_halves_told())
 		cr_skip_test("this CPU does not tell which registers are in use");
 	for (size_t i = 0; aead_row(i); i++)
-		if (strncmp(aead_row(i)->name, "vaes", 4) == 0 &&
-		    aead_row(i)->usable(aead_row(i)))
+		if (strncmp(aead_row(i)->name, "vaes", 4) == 0 && aead_row(i)->usable(aead_row(i)))
 			leaves_clear(aead_row(i));
 }
 

@@ -77,6 +77,31 @@ static void expect_answers(const struct rig *rig, uint64_t sent, uint64_t limite
 	cr_expect_eq(rig_stat(rig, STAT_REJECTS_LIMITED), limited);
 }
 
+/* Who asks is told, whether or not it was answered: each flow once, with how often. */
+Test(refuse_road, refused_flows_are_remembered)
+{
+	struct rig *rig = refusing_rig(true);
+	struct refusal list[REFUSALS_MAX];
+	uint8_t packet[2000];
+
+	rig->snapshot.reject[INBOUND] = rig->snapshot.reject[OUTBOUND] = false;
+	cr_expect_eq(refusals_read(&rig->w.refusals, list), 0);
+	leave(rig, packet, syn(packet, 2, 1, 5000));
+	leave(rig, packet, syn(packet, 2, 1, 5000));
+	arrive(rig, packet, syn(packet, 1, 2, 6000));
+	cr_assert_eq(refusals_read(&rig->w.refusals, list), 2);
+	cr_expect_eq(list[0].direction, OUTBOUND);
+	cr_expect_eq(list[0].reason, DROP_FIREWALL_OUT_NO_RULE);
+	cr_expect_eq(list[0].times, 2);
+	cr_expect_eq(list[0].flow.local_port, 5000);
+	cr_expect_eq(list[0].flow.remote.bytes[15], 1);
+	cr_expect_eq(list[1].direction, INBOUND);
+	cr_expect_eq(list[1].reason, DROP_FIREWALL_NO_RULE);
+	cr_expect_eq(list[1].times, 1);
+	cr_expect_eq(list[1].flow.remote_port, 6000);
+	finish(rig);
+}
+
 /* ---- outbound: over the tun ------------------------------------------------------------------ */
 
 Test(refuse_road, a_local_program_is_answered_over_the_tun)

@@ -90,6 +90,13 @@ static void sparse_choose(struct daemon *daemon)
 
 	if (!config->sparse_queue || config->routines != 1 || config->tun.disabled)
 		return;
+	if (tun_has_one_queue(config->tun.dev)) {
+		log_warning(
+			"Flows that send little wait with the others: the tun device was made "
+			"with one queue; make it with ip tuntap add dev NAME mode tun multi_queue",
+			LOG_STR("dev", config->tun.dev));
+		return;
+	}
 	randombytes_buf(key, sizeof(key));
 	daemon->sparse_program = sparse_program_load(&sparse_share_default, key);
 	if (daemon->sparse_program < 0)

@@ -5,6 +5,10 @@
  * replaces the mask for all of them. So the ladder of masks is climbed down once, on the first
  * queue, and the mask that was taken is replayed on every other one.
  *
+ * A device that somebody has made to stay (ip tuntap add) is taken as it is when nobody has it
+ * open: then its carrier is off, and it says of itself that it is persistent. It is left as it was
+ * found, for a stock node takes no super-packets.
+ *
  * The descriptors are blocking here; the dataplane changes that where the kernel's tier asks for
  * it.
  */
@@ -75,7 +79,9 @@ static const char *attach_cure(int failure)
 	case EBUSY:
 		return "another process or interface has that name: stop it, or change tun.dev";
 	case EINVAL:
-		return "tun.dev must be an interface name of at most 15 characters";
+		return "tun.dev must be an interface name of at most 15 characters; a device that "
+		       "is there already needs a queue for each routine: ip tuntap add dev NAME "
+		       "mode tun multi_queue";
 	default:
 		return "see the kernel log";
 	}
@@ -88,27 +94,109 @@ static int sleep_step(void)
 	return nanosleep(&step, NULL);
 }
 
-/* Opens one queue of device->name; the first makes the device and learns its name. */
-static int queue_open(struct tun_device *device, short flags, bool first, char *error)
+static bool runs(const char *name)
 {
-	int fd = device_open(error);
+	struct ifreq request = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	bool running = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0 &&
+		       (request.ifr_flags & IFF_RUNNING);
+	if (fd >= 0)
+		close(fd);
+	return running;
+}
+
+/* Attaches a descriptor to the persistent device name. It, or -errno. */
+static int attach_persistent(const char *name, short flags, char *error)
+{
+	struct ifreq request = {.ifr_flags = flags};
+	int fd = device_open(error), failure;
+
+	if (fd < 0)
+		return fd;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	if (ioctl(fd, TUNSETIFF, &request) != 0)
+		failure = errno;
+	else if (ioctl(fd, TUNGETIFF, &request) == 0 && (request.ifr_flags & IFF_PERSIST))
+		return fd;
+	else
+		failure = EBUSY;
+	close(fd);
+	return -failure;
+}
+
+/*
+ * The first queue of a device that is there already, if it is persistent and nobody has it open. A
+ * single queue fits one made for several too: flags become what the device has. -EINVAL: it was
+ * made for one, and they are to be several; -EBUSY: in someone's hands, or no tun device.
+ */
+static int take_persistent(struct tun_device *device, short *flags, char *error)
+{
+	short others = *flags ^ IFF_MULTI_QUEUE;
+	int fd = runs(device->name) ? -EBUSY : attach_persistent(device->name, *flags, error);
+
+	if (fd == -EINVAL) {
+		fd = attach_persistent(device->name, others, error);
+		if (fd == -EINVAL)
+			return -EBUSY;
+		if (fd >= 0 && *flags & IFF_MULTI_QUEUE) {
+			close(fd);
+			return -EINVAL;
+		}
+		*flags = others;
+	}
+	device->persistent = fd >= 0;
+	return fd;
+}
+
+bool tun_has_one_queue(const char *name)
+{
+	char error[ERROR_LINE_MAX];
+
+	for (unsigned waited_ms = 0; waited_ms < TUN_BUSY_RETRY_MS;
+	     waited_ms += TUN_RETRY_STEP_MS) {
+		if (if_nametoindex(name) == 0)
+			return false;
+		/* the kernel lets one descriptor at a time have it, so it is nobody else's */
+		int fd = attach_persistent(name, IFF_TUN | IFF_NO_PI, error);
+
+		if (fd >= 0)
+			close(fd);
+		if (fd != -EBUSY || sleep_step() != 0)
+			return fd >= 0;
+	}
+	return false;
+}
+
+/* Opens one queue of device->name; the first makes the device and learns its name, or takes a
+ * persistent one. */
+static int queue_open(struct tun_device *device, short *flags, bool first, char *error)
+{
+	int fd = device_open(error), failure, taken;
 
 	if (fd < 0)
 		return fd;
 	for (unsigned waited_ms = 0;; waited_ms += TUN_RETRY_STEP_MS) {
-		struct ifreq request = {.ifr_flags = (short)(flags | (first ? IFF_TUN_EXCL : 0))};
+		struct ifreq request = {.ifr_flags = (short)(*flags | (first ? IFF_TUN_EXCL : 0))};
 
 		memcpy(request.ifr_name, device->name, sizeof(request.ifr_name));
 		if (ioctl(fd, TUNSETIFF, &request) == 0) {
 			memcpy(device->name, request.ifr_name, sizeof(device->name));
 			return fd;
 		}
-		if (errno != EBUSY || waited_ms >= TUN_BUSY_RETRY_MS || sleep_step() != 0)
+		failure = errno;
+		if (first && failure == EBUSY) {
+			taken = take_persistent(device, flags, error);
+			if (taken >= 0) {
+				close(fd);
+				return taken;
+			}
+			failure = -taken;
+		}
+		if (failure != EBUSY || waited_ms >= TUN_BUSY_RETRY_MS || sleep_step() != 0)
 			break;
 	}
-
-	int failure = errno;
-
 	snprintf(error, ERROR_LINE_MAX, "cannot %s tun device %s: %s; %s",
 		 first ? "create" : "add a queue to",
 		 device->name[0] ? device->name : "(tun.dev unset)", strerror(failure),
@@ -161,7 +249,7 @@ int tun_open(struct tun_device *device, const struct tun_options *options,
 		flags |= IFF_MULTI_QUEUE;
 
 	for (uint32_t i = 0; i < options->queues; i++) {
-		int fd = queue_open(device, flags, i == 0, error);
+		int fd = queue_open(device, &flags, i == 0, error);
 
 		if (fd < 0) {
 			tun_close(device);
@@ -190,6 +278,12 @@ err_program:
 
 void tun_close(struct tun_device *device)
 {
+	static const int none = -1;
+
+	if (device->persistent && device->queues) {
+		(void)ioctl(device->fds[0], TUNSETOFFLOAD, 0);
+		(void)ioctl(device->fds[0], TUNSETSTEERINGEBPF, &none);
+	}
 	while (device->queues)
 		close(device->fds[--device->queues]);
 }

@@ -25,18 +25,25 @@ struct tun_device {
 	uint32_t queues;
 	int fds[QUEUES_MAX]; /* in queue order; owned */
 	bool vnet_hdr;       /* reads and writes begin with the 10 bytes of struct virtio_net_hdr */
+	bool persistent;     /* was there before, and stays */
 	bool tso, uso;       /* the kernel took the offload: super-packets come and may go */
 };
 
 /*
- * Makes the device (PROTOCOL.md 9.4, 11.1). A busy name is tried again for TUN_BUSY_RETRY_MS: the
- * files of an io_uring are released some time after its process has been killed. 0, or -errno with
- * one line of cause and cure in error and nothing left open.
+ * Makes the device (PROTOCOL.md 9.4, 11.1), or takes a persistent one that nobody has open. A busy
+ * name is tried again for TUN_BUSY_RETRY_MS: the files of an io_uring are released some time after
+ * its process has been killed. 0, or -errno with one line of cause and cure in error and nothing
+ * left open.
  */
 int tun_open(struct tun_device *device, const struct tun_options *options,
 	     char error[ERROR_LINE_MAX]);
 
-/* Closes the queues; the kernel removes the device, its addresses and its routes with the last one.
+/* There is a persistent device of that name, free, that can have no more than one queue. */
+bool tun_has_one_queue(const char *name);
+
+/*
+ * Closes the queues; the kernel removes the device, its addresses and its routes with the last one.
+ * A persistent one keeps them, without our offloads and program.
  */
 void tun_close(struct tun_device *device);
 

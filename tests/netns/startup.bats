@@ -104,6 +104,39 @@ without_tun_file() {
 	[ "$(grep -c 'level=error' "$PAIR_DIR/a.log")" = 1 ]
 }
 
+# persistent_pair QUEUES SPARSE: QUEUES is a word for ip tuntap, SPARSE what the log says then
+persistent_pair() {
+	# shellcheck disable=SC2086
+	in_ns a ip tuntap add dev tun-a mode tun $1
+	config_write a routines=1
+	config_write b routines=1
+	: >"$PAIR_DIR/a.log"
+	node_start a
+	node_start b
+	tunnel_wait a
+	grep -q "interface is active.*sparseQueue=$2" "$PAIR_DIR/a.log"
+	sed 's/port: 4242$/port: 4343/; s/a\.sock/a2.sock/' "$PAIR_DIR/a.yml" >"$PAIR_DIR/a2.yml"
+	run -1 in_ns a "$M57" -config "$PAIR_DIR/a2.yml"
+	one_error 'tun-a.*busy.*another process'
+	ping_overlay a
+	node_end a
+	node_end b
+	in_ns a ethtool -k tun-a | grep -q '^tcp-segmentation-offload: off'
+}
+
+@test "a persistent tun device is taken when it is free, and left as it was" {
+	persistent_pair '' no
+	config_write a routines=2
+	run -1 in_ns a "$M57" -config "$PAIR_DIR/a.yml"
+	one_error 'tun-a.*multi_queue'
+	in_ns a ip tuntap del dev tun-a mode tun
+	persistent_pair multi_queue yes
+	in_ns a ip tuntap del dev tun-a mode tun multi_queue
+	in_ns a ip link add tun-a type veth peer name other
+	run -1 in_ns a "$M57" -config "$PAIR_DIR/a.yml"
+	one_error 'tun-a.*busy.*another process or interface'
+}
+
 @test "tun.disabled: no device, and the handshake still works" {
 	config_write a tun_extra="  disabled: true"
 	config_write b

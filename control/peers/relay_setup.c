@@ -77,6 +77,26 @@ static void grant(struct node *node, const struct relay *relay)
 	say(node, relay->record, &message);
 }
 
+/* The entry carries frames from now on; said once, and as often as tunnels that roam. */
+static void set_established(struct node *node, struct relay *relay)
+{
+	char neighbour[ADDR_TEXT_MAX], peer[ADDR_TEXT_MAX];
+
+	if (relay->state == RELAY_ESTABLISHED)
+		return;
+	relay->state = RELAY_ESTABLISHED;
+	if (!rate_take(&node->tunnel_log, node_now_ns(node)))
+		return;
+	addr_format(&relay->record->tunnel->addrs[0], neighbour);
+	addr_format(&relay->peer, peer);
+	if (relay->type == RELAY_TERMINAL)
+		NODE_LOG(node, OUTSIDE_INFO, "Relay established", FIELD_TEXT("relay", neighbour),
+			 FIELD_TEXT("vpnAddr", peer));
+	else
+		NODE_LOG(node, OUTSIDE_INFO, "Relaying between two hosts",
+			 FIELD_TEXT("vpnAddr", neighbour), FIELD_TEXT("peer", peer));
+}
+
 void relays_send(struct node *node, const struct relay *relay, const uint8_t *bytes, size_t length)
 {
 	const struct tunnel_record *record = relay->record;
@@ -235,7 +255,7 @@ static void on_request_for_us(struct node *node, struct tunnel_record *record,
 	}
 	relays_touch(node, relay);
 	relay->form = asked->form;
-	relay->state = RELAY_ESTABLISHED;
+	set_established(node, relay);
 	relays_set_remote(node, relay, asked->initiator_index);
 	answer.type = RELAY_RESPONSE;
 	answer.responder_index = relay->local_index;
@@ -313,7 +333,10 @@ static void on_request_for_other(struct node *node, struct tunnel_record *record
 	relays_touch(node, near);
 	near->form = asked->form;
 	relays_set_remote(node, near, asked->initiator_index);
-	near->state = beyond->state == RELAY_ESTABLISHED ? RELAY_ESTABLISHED : RELAY_PEER_REQUESTED;
+	if (beyond->state == RELAY_ESTABLISHED)
+		set_established(node, near);
+	else
+		near->state = RELAY_PEER_REQUESTED;
 	relays_publish_pair(node, near);
 	if (near->state == RELAY_ESTABLISHED)
 		grant(node, near);
@@ -343,7 +366,7 @@ static void grant_all(struct node *node, struct relay *beyond)
 			if (near->type != RELAY_FORWARDING || near->state == RELAY_REQUESTED ||
 			    !near->remote_index || !relays_record_has(beyond->record, &near->peer))
 				continue;
-			near->state = RELAY_ESTABLISHED;
+			set_established(node, near);
 			grant(node, near);
 		}
 	}
@@ -359,7 +382,7 @@ static void on_response(struct node *node, struct tunnel_record *record,
 		return;
 	}
 	relays_set_remote(node, relay, answer->responder_index);
-	relay->state = RELAY_ESTABLISHED;
+	set_established(node, relay);
 	relay->form = answer->form;
 	if (relay->type == RELAY_TERMINAL) {
 		relays_established(node, relay);

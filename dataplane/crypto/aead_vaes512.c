@@ -488,8 +488,8 @@ INLINE __m128i crypt_packet(const struct schedule *s, const uint8_t *nonce, cons
 
 /*
  * Both leave the upper halves of the registers clear, which gcc 12 forgets behind a function that
- * returns a vector. Intel's CPUs would make the caller's next SSE instruction wait for it, and the
- * next of AVX again: 90 ns each, once per packet.
+ * returns a vector, and where it does not optimise. Intel's CPUs would make the caller's next SSE
+ * instruction wait for it, and the next of AVX again: 90 ns each, once per packet.
  */
 TARGET static void seal(const struct aead_key *key, const uint8_t nonce[AEAD_NONCE_BYTES],
 			const uint8_t *aad, size_t aad_bytes, const uint8_t *in, size_t length,

@@ -86,6 +86,13 @@ print(json.load(sys.stdin)[int(sys.argv[1])]["udp_received_packets"])' "$1"
 	grep -Eq 'relay +10.42.0.9, with a tunnel; established' "$PAIR_DIR/why"
 	ctl a print-relays | grep -Eq '^10.42.0.9 +terminal +established +10.42.0.2 '
 	ctl l print-relays | grep -Eq '^10.42.0.1 +forwarding +established +10.42.0.2 '
+	local side
+	for side in a b; do
+		[ "$(grep -c "msg=\"Relay established\" relay=10.42.0.9 vpnAddr=${OVERLAY[$(other $side)]}$" \
+			"$PAIR_DIR/$side.log")" = 1 ]
+		grep -q "msg=\"Relaying between two hosts\" peer=${OVERLAY[$(other $side)]} vpnAddr=${OVERLAY[$side]}$" \
+			"$PAIR_DIR/l.log"
+	done
 	# what is sent on is never copied
 	ctl l counters >"$PAIR_DIR/counters"
 	awk '$1 == "relay_forwarded_packets" { n = $2 } END { exit n < 1000 }' "$PAIR_DIR/counters"

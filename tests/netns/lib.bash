@@ -127,6 +127,11 @@ load_begin() {
 load_end() {
 	kill "$LOAD_PID" 2>/dev/null || true
 	wait "$LOAD_PID" 2>/dev/null || true
+	wait_for 10 load_drained # what the socket still holds fills the tun's queue, where a ping is lost
+}
+
+load_drained() {
+	[ -z "$(in_ns a ss -Htn state connected exclude time-wait exclude fin-wait-2 "dport = :5201")" ]
 }
 
 # tunnel_carries SIDE: more than 5 MB have left through the side's tun device

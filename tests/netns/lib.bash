@@ -125,7 +125,11 @@ load_begin() {
 }
 
 load_end() {
+	local pid
 	kill "$LOAD_PID" 2>/dev/null || true
+	for pid in $(ip netns pids "${NS[a]}"); do # the transfer itself, which would go on
+		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" != iperf3 ] || kill -KILL "$pid" 2>/dev/null || true
+	done
 	wait "$LOAD_PID" 2>/dev/null || true
 	wait_for 10 load_drained # what the socket still holds fills the tun's queue, where a ping is lost
 }

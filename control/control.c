@@ -32,6 +32,7 @@ enum poll_tag {
 	TAG_REAPER,
 	TAG_ADDRS,
 	TAG_ADMIN,
+	TAG_LINK,
 	TAG_ROUTES,
 	TAG_RESOLVER,
 	TAG_DNS,
@@ -191,6 +192,10 @@ static void completion_take(struct control *control, uint64_t tag, uint32_t flag
 		node_on_local_addrs(control->node);
 		if (!(flags & IORING_CQE_F_MORE))
 			poll_arm(control, control->addrs_fd, TAG_ADDRS);
+	} else if (tag == TAG_LINK) {
+		routes_link_turn(control->routes, node_own_cert(control->node));
+		if (!(flags & IORING_CQE_F_MORE))
+			poll_arm(control, routes_link_fd(control->routes), TAG_LINK);
 	} else if (tag == TAG_ROUTES) {
 		routes_turn(control->routes, control->outside.now_ns(control));
 		poll_arm_once(control, routes_fd(control->routes), TAG_ROUTES);
@@ -388,6 +393,8 @@ int control_run(struct control *control)
 		poll_arm_once(control, resolver_fd(control->resolver), TAG_RESOLVER);
 	if (control->dns)
 		poll_arm_once(control, dns_fd(control->dns), TAG_DNS);
+	if (routes_link_fd(control->routes) >= 0)
+		poll_arm(control, routes_link_fd(control->routes), TAG_LINK);
 	if (routes_fd(control->routes) >= 0)
 		poll_arm_once(control, routes_fd(control->routes), TAG_ROUTES);
 

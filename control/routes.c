@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "system/interface.h"
+#include "system/link_watch.h"
 #include "system/route_watch.h"
 
 struct routes {
@@ -19,6 +20,7 @@ struct routes {
 	bool doubtful;               /* the kernel has not taken all of it */
 	struct interface_step *left; /* removals that it has not made */
 	size_t left_count;
+	struct link_watch link;    /* of the device; fd -1: none is watched */
 	struct route_watch *watch; /* NULL: nothing is followed */
 	uint64_t tables;           /* made of learned routes */
 	bool warned_full;
@@ -40,6 +42,7 @@ struct routes *routes_create(const char *name, unsigned index, bool offloads)
 	snprintf(routes->name, sizeof(routes->name), "%s", name);
 	routes->index = index;
 	routes->offloads = offloads;
+	routes->link.fd = -1;
 	return routes;
 }
 
@@ -48,6 +51,7 @@ void routes_destroy(struct routes *routes)
 	if (!routes)
 		return;
 	route_watch_close(routes->watch);
+	link_watch_close(&routes->link);
 	free(routes->left);
 	free(routes);
 }
@@ -94,6 +98,16 @@ static bool plan_make(const struct routes *routes, const struct config *config,
 	return true;
 }
 
+/* A start does not fail for it. */
+static void link_follow(struct routes *routes)
+{
+	int result = link_watch_open(&routes->link, routes->index);
+
+	if (result)
+		log_warning("The tun device is not watched: who sets it down and up must reload",
+			    LOG_STR("error", strerror(-result)));
+}
+
 int routes_install(struct routes *routes, const struct config *config, const struct cert *own,
 		   char error[ERROR_LINE_MAX])
 {
@@ -108,6 +122,8 @@ int routes_install(struct routes *routes, const struct config *config, const str
 	else
 		snprintf(error, ERROR_LINE_MAX, "cannot collect the routes: no memory");
 	free((void *)plan.routes);
+	if (result == 0)
+		link_follow(routes);
 	if (result != 0 || !config->tun.use_system_routes)
 		return result;
 	routes->watch = route_watch_open(routes->index, own->networks, own->network_count,
@@ -117,6 +133,47 @@ int routes_install(struct routes *routes, const struct config *config, const str
 	result = -errno;
 	snprintf(error, ERROR_LINE_MAX, "cannot follow the system's routes: %s", strerror(-result));
 	return result;
+}
+
+int routes_link_fd(const struct routes *routes)
+{
+	return routes->link.fd;
+}
+
+/* From the plan to itself, in doubt: all of it is set. 0, or -errno with error. */
+static int restore(struct routes *routes, const struct cert *own, char *error)
+{
+	struct interface_plan plan;
+	struct interface_step *steps = NULL;
+	size_t count;
+	int result = -ENOMEM;
+
+	if (plan_make(routes, routes->config, own, &plan))
+		steps = calloc(interface_steps_max(&plan, &plan), sizeof(*steps));
+	if (steps)
+		result = interface_difference(&plan, &plan, true, steps, &count);
+	if (result == 0)
+		result = interface_change(routes->name, routes->index, steps, count, error);
+	else
+		snprintf(error, ERROR_LINE_MAX, "cannot collect the routes: no memory");
+	free(steps);
+	free((void *)plan.routes);
+	return result;
+}
+
+void routes_link_turn(struct routes *routes, const struct cert *own)
+{
+	char error[ERROR_LINE_MAX] = "";
+
+	if (!link_watch_turn(&routes->link))
+		return;
+	routes->doubtful = restore(routes, own, error) != 0;
+	if (routes->doubtful)
+		log_warning("The tun device came up again, and not all of it could be set anew",
+			    LOG_STR("error", error));
+	else
+		log_info("The tun device came up again: its MTU, addresses and routes are set anew",
+			 LOG_STR("interface", routes->name));
 }
 
 /* --- the workers' table ------------------------------------------------------------------------

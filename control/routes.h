@@ -43,9 +43,9 @@ struct routes *routes_create(const char *name, unsigned index, bool offloads);
 void routes_destroy(struct routes *routes); /* NULL is allowed */
 
 /*
- * Start: addresses, MTU, limits and routes of the device; with tun.use_system_route_table the
- * kernel's table is followed from then on. config is borrowed until the next routes_apply(). 0, or
- * -errno with one line in error.
+ * Start: addresses, MTU, limits and routes of the device, which is watched from then on; with
+ * tun.use_system_route_table the kernel's table is followed, too. config is borrowed until the next
+ * routes_apply(). 0, or -errno with one line in error.
  */
 int routes_install(struct routes *routes, const struct config *config, const struct cert *own,
 		   char error[ERROR_LINE_MAX]);
@@ -53,6 +53,19 @@ int routes_install(struct routes *routes, const struct config *config, const str
 /* The workers' table: tun.unsafe_routes of config, and what is learned, which counts before it. The
  * caller owns it. NULL: no memory. */
 struct route_table *routes_table(const struct routes *routes, const struct config *config);
+
+/* --- the device, watched: for the control loop ---------------------------------------------------
+ */
+
+/* To be polled for reading; -1: there is none. */
+int routes_link_fd(const struct routes *routes);
+/*
+ * The descriptor is readable. When the device has come up again, somebody had set it down, and the
+ * kernel has dropped its routes: MTU, addresses and routes are set anew, by the configuration in
+ * force, and the log says what came of it. What is removed by hand while the device is up stays
+ * removed.
+ */
+void routes_link_turn(struct routes *routes, const struct cert *own);
 
 /* --- the kernel's table, followed: for the control loop ----------------------------------------
  */

@@ -71,17 +71,22 @@ static int link_configure(struct netlink *netlink, const struct interface_plan *
 	return 0;
 }
 
-static int addresses_configure(struct netlink *netlink, const struct interface_plan *plan,
-			       char *error)
+static int fail_address(const char *name, int result, const struct prefix *address, char *error)
 {
 	char text[PREFIX_TEXT_MAX], what[PREFIX_TEXT_MAX + 16];
 
+	snprintf(what, sizeof(what), "address %s", prefix_format(address, text));
+	return fail(name, result, what, error);
+}
+
+static int addresses_configure(struct netlink *netlink, const struct interface_plan *plan,
+			       char *error)
+{
 	for (uint32_t i = 0; i < plan->network_count; i++) {
 		int result = netlink_address_add(netlink, plan->index, &plan->networks[i]);
 
-		snprintf(what, sizeof(what), "address %s", prefix_format(&plan->networks[i], text));
 		if (result)
-			return fail(plan->name, result, what, error);
+			return fail_address(plan->name, result, &plan->networks[i], error);
 	}
 	return 0;
 }
@@ -247,6 +252,9 @@ int interface_difference(const struct interface_plan *before, const struct inter
 	if (result == 0) {
 		if (mtu > old_mtu || doubtful)
 			steps[(*count)++] = link;
+		for (uint32_t i = 0; doubtful && i < after->network_count; i++)
+			steps[(*count)++] = (struct interface_step){.action = INTERFACE_ADDRESS,
+								    .address = after->networks[i]};
 		*count += compare_plans(old, old_count, new, new_count, true, doubtful,
 					steps + *count);
 		*count += compare_plans(old, old_count, new, new_count, false, doubtful,
@@ -267,6 +275,8 @@ static int step_do(struct netlink *netlink, unsigned index, const struct interfa
 	switch (step->action) {
 	case INTERFACE_MTU:
 		return netlink_link_set(netlink, &link);
+	case INTERFACE_ADDRESS:
+		return netlink_address_add(netlink, index, &step->address);
 	case INTERFACE_SET:
 		return netlink_route_set(netlink, &step->route);
 	case INTERFACE_REMOVE:
@@ -274,6 +284,18 @@ static int step_do(struct netlink *netlink, unsigned index, const struct interfa
 		return result == -ESRCH ? 0 : result; /* somebody else did */
 	}
 	return result;
+}
+
+static int fail_step(const char *name, int result, const struct interface_step *step, char *error)
+{
+	switch (step->action) {
+	case INTERFACE_MTU:
+		return fail(name, result, "MTU", error);
+	case INTERFACE_ADDRESS:
+		return fail_address(name, result, &step->address, error);
+	default:
+		return fail_route(name, result, &step->route, step->line, error);
+	}
 }
 
 int interface_change(const char *name, unsigned index, struct interface_step *steps, size_t count,
@@ -291,13 +313,8 @@ int interface_change(const char *name, unsigned index, struct interface_step *st
 		int result = step_do(netlink, index, &steps[i]);
 
 		steps[i].done = result == 0;
-		if (result == 0 || first != 0)
-			continue;
-		first = result;
-		if (steps[i].action == INTERFACE_MTU)
-			fail(name, result, "MTU", error);
-		else
-			fail_route(name, result, &steps[i].route, steps[i].line, error);
+		if (result != 0 && first == 0)
+			first = fail_step(name, result, &steps[i], error);
 	}
 	netlink_close(netlink);
 	return first;

@@ -34,12 +34,13 @@ struct interface_plan {
 /* Largest of tun.mtu and all routes' MTUs: the device must be able to carry each. */
 uint32_t interface_device_mtu(const struct interface_plan *plan);
 
-enum interface_action { INTERFACE_MTU, INTERFACE_REMOVE, INTERFACE_SET };
+enum interface_action { INTERFACE_MTU, INTERFACE_ADDRESS, INTERFACE_REMOVE, INTERFACE_SET };
 
 /* One request to the kernel. */
 struct interface_step {
 	enum interface_action action;
 	uint32_t mtu;               /* INTERFACE_MTU: of the device */
+	struct prefix address;      /* INTERFACE_ADDRESS */
 	struct netlink_route route; /* INTERFACE_REMOVE, INTERFACE_SET */
 	uint32_t line;              /* of the config file; 0: none */
 	bool done;                  /* by interface_change() */
@@ -49,16 +50,16 @@ struct interface_step {
 static inline size_t interface_steps_max(const struct interface_plan *before,
 					 const struct interface_plan *after)
 {
-	return 2 + (size_t)before->network_count + before->route_count + after->network_count +
-	       after->route_count;
+	return 2 + (size_t)before->network_count + before->route_count +
+	       2 * (size_t)after->network_count + after->route_count;
 }
 
 /*
  * What leads the kernel's routes and the device's MTU from one plan for the same device to another:
  * a larger MTU first, then routes that go, then those that are new or differ, then a smaller MTU. A
  * route is known by prefix and metric; of equal ones in a plan the last one counts. doubtful: the
- * kernel may lack what before has, so the MTU and all routes of after are set. *count of steps. 0
- * or -ENOMEM. Touches nothing.
+ * kernel may lack what before has, so the MTU, the addresses and all routes of after are set.
+ * *count of steps. 0 or -ENOMEM. Touches nothing.
  */
 int interface_difference(const struct interface_plan *before, const struct interface_plan *after,
 			 bool doubtful, struct interface_step *steps, size_t *count);

@@ -1,6 +1,7 @@
 /*
  * netlink.h - the rtnetlink requests that setting up a tun device takes, each sent and
- * acknowledged at once: a blocking call of some ten microseconds. Used at start and by a reload.
+ * acknowledged at once: a blocking call of some ten microseconds. Used at start, by a reload, and
+ * when the device has come up again.
  *
  * Addresses are IPv4 or IPv6 (addr.h); a prefix counts its bits in the 128-bit space.
  */

@@ -36,6 +36,43 @@ route_is_gone() {
 	! in_ns a ip route show | grep -q $BEHIND
 }
 
+a_log_has() {
+	grep -q "$1" "$PAIR_DIR/a.log"
+}
+
+@test "a tun that somebody sets down and up has its routes back; what he removes from one that is up stays away" {
+	node a "$M57" routes="$VIA_G"
+	node g "$M57"
+	wait_for 10 reaches a "$HOST"
+	ip -n "${NS[a]}" route del $BEHIND
+	ip -n "${NS[a]}" link set tun-a mtu 1290
+	ctl a status >/dev/null # control has had both
+	route_is_gone
+	run ! a_log_has 'came up again'
+	ip -n "${NS[a]}" link set tun-a down
+	ip -n "${NS[a]}" link set tun-a up
+	wait_for 5 a_log_has 'level=info msg="The tun device came up again.*interface=tun-a'
+	in_ns a ip route show $BEHIND | grep -q 'dev tun-a .*metric 77 mtu 1250 advmss 1210'
+	in_ns a ip route show 10.42.0.0/16 | grep -q 'dev tun-a .*src 10.42.0.1'
+	[ "$(in_ns a cat /sys/class/net/tun-a/mtu)" = 1300 ]
+	wait_for 10 reaches a "$HOST"
+}
+
+@test "of a tun that came up again, what the kernel refuses is one warning, and the rest is back" {
+	node a "$M57" routes="  unsafe_routes: [{route: 'fd99::/48', via: ${OVERLAY[g]}}, {route: $BEHIND, via: ${OVERLAY[g]}}]"
+	node g "$M57"
+	wait_for 10 reaches a "$HOST"
+	in_ns a sysctl -q -w net.ipv6.conf.tun-a.disable_ipv6=1
+	ip -n "${NS[a]}" link set tun-a down
+	ip -n "${NS[a]}" link set tun-a up
+	wait_for 5 a_log_has 'level=warning msg="The tun device came up again.*fd99::/48.*denied'
+	wait_for 10 reaches a "$HOST"
+	in_ns a sysctl -q -w net.ipv6.conf.tun-a.disable_ipv6=0
+	ctl a reload # tries again
+	in_ns a ip -6 route show dev tun-a | grep -q '^fd99::/48'
+	[ "$(grep -c 'came up again' "$PAIR_DIR/a.log")" = 1 ]
+}
+
 @test "nebula is the gateway" {
 	need_nebula
 	node a "$M57" routes="$VIA_G"

@@ -364,13 +364,13 @@ many_arrive() {
 
 @test "a route that the kernel refused comes with the next reload" {
 	nodes_make "$M57" "$M57"
-	ip -n "${NS[a]}" link set tun-a down
-	edit a 's|^tun:|&\n  unsafe_routes: [{route: 172.16.1.0/24, via: 10.42.0.2}]|'
-	says a 'route to 172.16.1.0/24 .*: Network is down' reload
-	ip -n "${NS[a]}" link set tun-a up
+	in_ns a sysctl -q -w net.ipv6.conf.tun-a.disable_ipv6=1
+	edit a 's|^tun:|&\n  unsafe_routes: [{route: "fd99::/48", via: 10.42.0.2}]|'
+	says a 'route to fd99::/48 .*: Permission denied' reload
+	in_ns a sysctl -q -w net.ipv6.conf.tun-a.disable_ipv6=0
 	reloaded a
 	says a '^ *result: applied$' status
-	in_ns a ip route show dev tun-a | grep -q '^172.16.1.0/24'
+	in_ns a ip -6 route show dev tun-a | grep -q '^fd99::/48'
 	pings a
 }
 

@@ -1,6 +1,7 @@
 /*
  * routes_test.c - what a reload changes in the kernel's table and in the workers': as steps, and
- * carried out in a network namespace of its own (needs root and /dev/net/tun).
+ * carried out in a network namespace of its own (needs root and /dev/net/tun); and what a device
+ * that was down gets back.
  */
 #include "routes.h"
 
@@ -40,7 +41,8 @@ static struct interface_plan plan_of(uint32_t mtu, const struct interface_route 
 	return plan;
 }
 
-/* "mtu 1400", "- 10.0.0.0/8 metric 5", "+ 10.0.0.0/8 metric 0 mtu 1200", joined by ", ". */
+/* "mtu 1400", "address 10.0.0.1/8", "- 10.0.0.0/8 metric 5 mtu 0", "+ 10.0.0.0/8 metric 0 mtu
+ * 1200", joined by ", ". */
 static const char *difference(const struct interface_plan *before,
 			      const struct interface_plan *after, bool doubtful)
 {
@@ -55,15 +57,19 @@ static const char *difference(const struct interface_plan *before,
 	for (size_t i = 0; i < count; i++) {
 		const struct interface_step *step = &steps[i];
 
-		prefix_format(&step->route.to, text);
+		prefix_format(step->action == INTERFACE_ADDRESS ? &step->address : &step->route.to,
+			      text);
 		at += (size_t)snprintf(all + at, sizeof(all) - at, "%s", i ? ", " : "");
 		if (step->action == INTERFACE_MTU)
 			at += (size_t)snprintf(all + at, sizeof(all) - at, "mtu %u", step->mtu);
+		else if (step->action == INTERFACE_ADDRESS)
+			at += (size_t)snprintf(all + at, sizeof(all) - at, "address %s", text);
 		else
 			at += (size_t)snprintf(all + at, sizeof(all) - at, "%c %s metric %u mtu %u",
 					       step->action == INTERFACE_SET ? '+' : '-', text,
 					       step->route.metric, step->route.mtu);
-		cr_assert(step->action == INTERFACE_MTU || step->route.index == 3);
+		cr_assert(step->action == INTERFACE_MTU || step->action == INTERFACE_ADDRESS ||
+			  step->route.index == 3);
 	}
 	return all;
 }
@@ -135,7 +141,8 @@ Test(routes, difference_from_what_is_in_doubt)
 	struct interface_plan before = plan_of(1400, two), after = plan_of(1300, one);
 
 	cr_expect_str_eq(difference(&before, &after, true),
-			 "mtu 1300, - 192.168.2.0/24 metric 0 mtu 0, "
+			 "mtu 1300, address 10.42.0.1/16, address fd42::1/64, "
+			 "- 192.168.2.0/24 metric 0 mtu 0, "
 			 "+ 10.42.0.1/16 metric 0 mtu 0, + 192.168.1.0/24 metric 0 mtu 0, "
 			 "+ fd42::1/64 metric 256 mtu 0",
 			 "%s", difference(&before, &after, true));
@@ -322,6 +329,52 @@ Test(routes, what_failed_is_done_by_the_next_reload)
 	tun_close(&device);
 	config_free(first);
 	config_free(second);
+}
+
+/* What somebody sets down and up by hand is as configured again, IPv6 addresses and all; what he
+ * removes while it is up stays removed. */
+Test(routes, a_device_that_was_down_gets_everything_back)
+{
+	if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) != 0 ||
+	    unshare(CLONE_NEWNET) != 0)
+		cr_skip("needs root, /dev/net/tun and network namespaces");
+
+	struct prefix both[] = {prefix("10.42.0.1/16"), prefix("fd42::1/64")};
+	struct cert two_networks = {.network_count = 2, .networks = both};
+	struct config *config = load("unsafe_routes: [{route: 10.1.0.0/16, via: 10.42.0.2, "
+				     "metric: 7, mtu: 1290}, {route: 10.2.0.0/16, via: 10.42.0.2},"
+				     "{route: 'fd99::/48', via: 10.42.0.2}]");
+	struct tun_options options = {.name = "m57u", .queues = 1, .offloads = true};
+	struct tun_device device;
+	struct routes *routes;
+	char error[ERROR_LINE_MAX] = "";
+
+	cr_assert_eq(tun_open(&device, &options, error), 0, "%s", error);
+	routes = routes_create(device.name, device.index, device.tso);
+	cr_assert_eq(routes_link_fd(routes), -1, "nothing is watched before there is something");
+	cr_assert_eq(routes_install(routes, config, &two_networks, error), 0, "%s", error);
+
+	shell("ip route del 10.2.0.0/16; ip link set m57u mtu 1400");
+	routes_link_turn(routes, &two_networks);
+	hasnt(shell("ip route"), "10.2.0.0");
+	has(shell("ip link show m57u"), "mtu 1400");
+
+	shell("ip link set m57u down");
+	routes_link_turn(routes, &two_networks);
+	hasnt(shell("ip route; ip -6 route"), "m57u");
+	shell("ip link set m57u up");
+	routes_link_turn(routes, &two_networks);
+	has(shell("ip route"), "10.42.0.0/16 dev m57u proto static scope link src 10.42.0.1");
+	has(shell("ip route"), "10.1.0.0/16 dev m57u proto static scope link metric 7 mtu 1290");
+	has(shell("ip route"), "10.2.0.0/16 dev m57u");
+	has(shell("ip -6 route"), "fd42::/64 dev m57u");
+	has(shell("ip -6 route"), "fd99::/48 dev m57u");
+	has(shell("ip addr show m57u"), "inet6 fd42::1/64");
+	has(shell("ip link show m57u"), "mtu 1300");
+	has(shell("ip -4 addr show m57u | grep -c inet"), "1");
+	routes_destroy(routes);
+	tun_close(&device);
+	config_free(config);
 }
 
 Test(routes, a_snapshot_with_other_routes_keeps_its_rules)

@@ -83,19 +83,24 @@ static int fail_errno(const char *what, int failure)
  * Where there are several routines their workers share out all flows, and a flow seldom has one to
  * itself; so the queue of sparse flows is for a single routine, as is Nebula's default.
  */
-static void sparse_choose(struct daemon *daemon)
+static int sparse_choose(struct daemon *daemon)
 {
 	const struct config *config = config_of(daemon);
+	char error[ERROR_LINE_MAX] = "";
 	uint64_t key[2];
+	int one;
 
 	if (!config->sparse_queue || config->routines != 1 || config->tun.disabled)
-		return;
-	if (tun_has_one_queue(config->tun.dev)) {
+		return 0;
+	one = tun_has_one_queue(config->tun.dev, error);
+	if (one < 0)
+		return fail_at(error, config->tun.dev_where);
+	if (one) {
 		log_warning(
 			"Flows that send little wait with the others: the tun device was made "
 			"with one queue; make it with ip tuntap add dev NAME mode tun multi_queue",
 			LOG_STR("dev", config->tun.dev));
-		return;
+		return 0;
 	}
 	randombytes_buf(key, sizeof(key));
 	daemon->sparse_program = sparse_program_load(&sparse_share_default, key);
@@ -103,6 +108,7 @@ static void sparse_choose(struct daemon *daemon)
 		log_info("Flows that send little wait with the others: the kernel takes no program "
 			 "from us; run with CAP_BPF",
 			 LOG_STR("error", strerror(-daemon->sparse_program)));
+	return 0;
 }
 
 static int tables_make(struct daemon *daemon)
@@ -121,7 +127,8 @@ static int tables_make(struct daemon *daemon)
 		return fail_errno("Cannot receive signals", -fd);
 	control->signal_fd = fd;
 	daemon->has_signals = true;
-	sparse_choose(daemon);
+	if (sparse_choose(daemon) != 0)
+		return -EIO;
 	if (control_init(control, config_of(daemon)->routines + (daemon->sparse_program >= 0),
 			 error) != 0)
 		return fail(error);

@@ -150,23 +150,28 @@ static int take_persistent(struct tun_device *device, short *flags, char *error)
 	return fd;
 }
 
-bool tun_has_one_queue(const char *name)
+static int open_error(const char *what, const char *name, int failure, char *error)
 {
-	char error[ERROR_LINE_MAX];
+	snprintf(error, ERROR_LINE_MAX, "cannot %s tun device %s: %s; %s", what,
+		 name[0] ? name : "(tun.dev unset)", strerror(failure), attach_cure(failure));
+	return -failure;
+}
 
-	for (unsigned waited_ms = 0; waited_ms < TUN_BUSY_RETRY_MS;
-	     waited_ms += TUN_RETRY_STEP_MS) {
+int tun_has_one_queue(const char *name, char error[ERROR_LINE_MAX])
+{
+	for (unsigned waited_ms = 0;; waited_ms += TUN_RETRY_STEP_MS) {
 		if (if_nametoindex(name) == 0)
-			return false;
+			return 0;
 		/* the kernel lets one descriptor at a time have it, so it is nobody else's */
 		int fd = attach_persistent(name, IFF_TUN | IFF_NO_PI, error);
 
 		if (fd >= 0)
 			close(fd);
-		if (fd != -EBUSY || sleep_step() != 0)
+		if (fd != -EBUSY)
 			return fd >= 0;
+		if (waited_ms >= TUN_BUSY_RETRY_MS || sleep_step() != 0)
+			return open_error("create", name, EBUSY, error);
 	}
-	return false;
 }
 
 /* Opens one queue of device->name; the first makes the device and learns its name, or takes a
@@ -197,12 +202,8 @@ static int queue_open(struct tun_device *device, short *flags, bool first, char 
 		if (failure != EBUSY || waited_ms >= TUN_BUSY_RETRY_MS || sleep_step() != 0)
 			break;
 	}
-	snprintf(error, ERROR_LINE_MAX, "cannot %s tun device %s: %s; %s",
-		 first ? "create" : "add a queue to",
-		 device->name[0] ? device->name : "(tun.dev unset)", strerror(failure),
-		 attach_cure(failure));
 	close(fd);
-	return -failure;
+	return open_error(first ? "create" : "add a queue to", device->name, failure, error);
 }
 
 /* The largest mask the kernel takes; sets tso and uso. */

@@ -38,8 +38,12 @@ struct tun_device {
 int tun_open(struct tun_device *device, const struct tun_options *options,
 	     char error[ERROR_LINE_MAX]);
 
-/* There is a persistent device of that name, free, that can have no more than one queue. */
-bool tun_has_one_queue(const char *name);
+/*
+ * Is there a persistent device of that name that can have no more than one queue? One such that is
+ * busy is waited for, as by tun_open(), which would then do so once more: who is told that it
+ * stayed busy gives up. 1, 0, or -EBUSY with one line of cause and cure in error.
+ */
+int tun_has_one_queue(const char *name, char error[ERROR_LINE_MAX]);
 
 /*
  * Closes the queues; the kernel removes the device, its addresses and its routes with the last one.

@@ -137,6 +137,29 @@ persistent_pair() {
 	one_error 'tun-a.*busy.*another process or interface'
 }
 
+# busy_start SPARSE: a second node at tun-a; WAITS is how often it slept before it gave up
+busy_start() {
+	config_write a routines=1 sparse="$1" ctl="$PAIR_DIR/a2.sock"
+	sed 's/port: 4242$/port: 4343/' "$PAIR_DIR/a.yml" >"$PAIR_DIR/a2.yml"
+	run -1 in_ns a strace -f -o "$PAIR_DIR/trace" -e trace=clock_nanosleep "$M57" -config "$PAIR_DIR/a2.yml"
+	one_error 'tun-a.*busy.*another process.*config=.*a2.yml:[0-9]+'
+	WAITS=$(grep -c 'tv_nsec=50000000' "$PAIR_DIR/trace")
+}
+
+@test "a busy tun device that was made with one queue is waited for once" {
+	needs_plain_build
+	local once
+	in_ns a ip tuntap add dev tun-a mode tun
+	config_write a routines=1
+	node_start a
+	wait_for 5 grep -q 'interface is active.*sparseQueue=no' "$PAIR_DIR/a.log"
+	busy_start false
+	once=$WAITS
+	busy_start true
+	echo "$once sleeps without a queue for sparse flows, $WAITS with one"
+	[ "$once" -gt 1 ] && [ "$WAITS" = "$once" ]
+}
+
 @test "tun.disabled: no device, and the handshake still works" {
 	config_write a tun_extra="  disabled: true"
 	config_write b

@@ -244,6 +244,8 @@ static void sockets_apply(struct reload *reload, struct step *step)
 
 	if (udp_reconfigure(reload->udp, &before, &after, error) == 0)
 		return;
+	/* what the sockets have; the next reload sees a difference and tries again */
+	step->next->config->listen.so_mark = step->old->config->listen.so_mark;
 	log_error(error);
 	note(&reload->last, error);
 }

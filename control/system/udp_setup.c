@@ -119,6 +119,27 @@ static int mark_set(int fd, uint32_t mark, char *error)
 	return -failure;
 }
 
+/*
+ * All sockets or none: packets of one node that are marked differently take different roads. 0, or
+ * -errno with error, and every socket has the mark of before.
+ */
+static int marks_set(const struct udp_sockets *sockets, uint32_t before, uint32_t after,
+		     char *error)
+{
+	char ignored[ERROR_LINE_MAX];
+
+	for (uint32_t i = 0; i < sockets->queues; i++) {
+		int result = mark_set(sockets->fds[i], after, error);
+
+		if (result == 0)
+			continue;
+		while (i-- > 0)
+			(void)mark_set(sockets->fds[i], before, ignored);
+		return result;
+	}
+	return 0;
+}
+
 /* Everything but the address. 0 or -errno with error. */
 static int socket_prepare(struct udp_sockets *sockets, int fd, const struct udp_options *options,
 			  char *error)
@@ -284,8 +305,6 @@ err_close:
 int udp_reconfigure(struct udp_sockets *sockets, const struct udp_options *before,
 		    const struct udp_options *after, char error[ERROR_LINE_MAX])
 {
-	int result = 0;
-
 	for (uint32_t i = 0; i < sockets->queues; i++) {
 		int fd = sockets->fds[i];
 
@@ -293,14 +312,13 @@ int udp_reconfigure(struct udp_sockets *sockets, const struct udp_options *befor
 			read_buffer_set(fd, after);
 		if (after->write_buffer != before->write_buffer)
 			write_buffer_set(fd, after);
-		if (after->mark != before->mark && result == 0)
-			result = mark_set(fd, after->mark, error);
 	}
 	if (sockets->queues > 0) {
 		sockets->read_buffer = buffer_read(sockets->fds[0], SO_RCVBUF);
 		sockets->write_buffer = buffer_read(sockets->fds[0], SO_SNDBUF);
 	}
-	return result;
+	return after->mark != before->mark ? marks_set(sockets, before->mark, after->mark, error)
+					   : 0;
 }
 
 void udp_close(struct udp_sockets *sockets)

@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 
 #include "config/keys.h"
 #include "reload_keys.h"
@@ -77,6 +78,29 @@ Test(reload_keys, dns_goes_on_while_am_lighthouse_waits)
 	cr_expect_eq(dns_places(), 2, "and moves");
 	reload_with("lighthouse: {am_lighthouse: false, dns: {host: 127.0.0.2, port: #}}\n");
 	cr_expect_eq(dns_places(), 0, "and ends when it is told so");
+	world_end();
+}
+
+/* The configuration in force has the mark of the sockets, so the next reload sees a difference. */
+Test(reload_keys, a_mark_that_was_refused_is_set_by_the_next_reload)
+{
+	static const char marked[] = LISTEN(", so_mark: 7");
+	int udp;
+
+	if (geteuid() != 0)
+		cr_skip("needs root");
+	world_make();
+	udp = dup(world.udp.fds[0]);
+	cr_assert_eq(dup2(open("/dev/null", O_RDONLY), world.udp.fds[0]), world.udp.fds[0]);
+	reload_with(marked); /* no socket takes it */
+	cr_expect(strstr(world.reload.last.text, "cannot set listen.so_mark 7"), "%s",
+		  world.reload.last.text);
+	cr_expect_eq(CONFIG->listen.so_mark, 0);
+	cr_assert_eq(dup2(udp, world.udp.fds[0]), world.udp.fds[0]);
+	reload_with(marked);
+	cr_expect_str_empty(world.reload.last.text);
+	cr_expect_eq(look_mark(), 7);
+	cr_expect_eq(CONFIG->listen.so_mark, 7);
 	world_end();
 }
 

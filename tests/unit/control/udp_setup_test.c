@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -278,6 +279,32 @@ static int option_of(int fd, int option)
 
 	cr_assert_eq(getsockopt(fd, SOL_SOCKET, option, &value, &length), 0);
 	return value;
+}
+
+/* The kernel refuses it to the last socket, which is none. */
+Test(udp_setup, a_mark_is_on_all_sockets_or_on_none)
+{
+	struct udp_options before = {.host = "127.0.0.1", .queues = 3, .mark = 7};
+	struct udp_options after = before;
+	struct udp_sockets sockets;
+	char error[ERROR_LINE_MAX];
+	int last;
+
+	if (geteuid() != 0)
+		cr_skip("needs root");
+	cr_assert_eq(udp_open(&sockets, &before, error), 0, "%s", error);
+	after.mark = 42;
+	last = dup(sockets.fds[2]);
+	cr_assert_eq(dup2(open("/dev/null", O_RDONLY), sockets.fds[2]), sockets.fds[2]);
+	cr_assert_eq(udp_reconfigure(&sockets, &before, &after, error), -ENOTSOCK);
+	cr_expect(strstr(error, "listen.so_mark 42"), "%s", error);
+	cr_assert_eq(dup2(last, sockets.fds[2]), sockets.fds[2]);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(option_of(sockets.fds[i], SO_MARK), 7, "socket %d", i);
+	cr_assert_eq(udp_reconfigure(&sockets, &before, &after, error), 0, "%s", error);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(option_of(sockets.fds[i], SO_MARK), 42, "socket %d", i);
+	udp_close(&sockets);
 }
 
 /* A reload: every socket gets what differs, and nothing else is touched. */

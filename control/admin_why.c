@@ -2,10 +2,11 @@
  * admin_why.c - one page that says why a host is reachable from here, or is not.
  *
  * The page is a list of checks in the order in which a packet to the host meets them: route, our
- * certificate, what is known of where the host is, tunnel, its certificate, the last failed
- * handshake, firewall of both directions. Each has a verdict: "ok", "no" (this alone keeps packets
- * from passing), "?" (cannot be told now), or "-" (for information). The first "no" is the answer;
- * without any, "?" makes it unknown. What the peer's own firewall says cannot be seen from here.
+ * certificate, what is known of where the host is, tunnel, what the kernel refused to send for it,
+ * its certificate, the last failed handshake, firewall of both directions. Each has a verdict:
+ * "ok", "no" (this alone keeps packets from passing), "?" (cannot be told now), or "-" (for
+ * information). The first "no" is the answer; without any, "?" makes it unknown. What the peer's
+ * own firewall says cannot be seen from here.
  */
 #include "admin_why.h"
 

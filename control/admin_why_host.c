@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "addr_text.h"
 
@@ -168,6 +169,55 @@ static bool check_tunnel(struct page *page, const struct node_host_view *host,
 	return false;
 }
 
+/* Sends to an address that the kernel refused, those of all workers as one; times 0: none. */
+static struct refused_send refused_to(const struct page *page, const struct endpoint *to)
+{
+	struct control *control = page->world->control;
+	struct refused_send list[REFUSALS_MAX], all = {.to = *to};
+
+	for (uint32_t queue = 0; queue < control->queues; queue++) {
+		uint32_t count = dataplane_read_refused_sends(control->dataplane, queue, list);
+
+		for (uint32_t i = 0; i < count; i++) {
+			if (!endpoint_equal(&list[i].to, to))
+				continue;
+			all.times += list[i].times;
+			if (list[i].last_ns > all.last_ns) {
+				all.last_ns = list[i].last_ns;
+				all.error = list[i].error;
+			}
+		}
+	}
+	return all;
+}
+
+/*
+ * Does the kernel take what the tunnel sends? Each refusal was of a datagram to this very address
+ * (the sockets are not connected, so no ICMP error comes back on them). Nobody notes what was
+ * taken, but when traffic was sealed: if that is later than the last refusal, it was not refused.
+ */
+static void check_sends(struct page *page, const struct node_tunnel_view *view)
+{
+	const struct tunnel *carrier = view->carrier;
+	char text[32], to[ENDPOINT_TEXT_MAX];
+
+	if (!carrier || !carrier->remote)
+		return;
+	/* first: a datagram sealed behind this look is not taken for one that has left */
+	uint64_t sent_ns = atomic_load(&carrier->last_out_ns);
+	struct refused_send refused = refused_to(page, &carrier->remote->to);
+	uint64_t ago_ns = node_query_now_ns(page->node) - refused.last_ns;
+	bool since = sent_ns > refused.last_ns + REFUSED_SEND_SETTLE_NS;
+
+	if (refused.times == 0 || ago_ns > REFUSED_SEND_RECENT_NS)
+		return;
+	why_line(page, since ? "-" : "no", "sending",
+		 "the kernel refused %s to %s: %s (%" PRIu64 " in all, last %s)%s",
+		 since ? "datagrams" : "the last datagrams", endpoint_format(&refused.to, to),
+		 strerror((int)refused.error), refused.times, age(ago_ns, text),
+		 since ? "; it took those sent since" : "");
+}
+
 static void check_peer_cert(struct page *page, const struct cert *cert)
 {
 	enum cert_error error = ca_pool_reverify(page->world->pki->ca, cert, why_wall_s(page),
@@ -191,6 +241,8 @@ bool why_check_host(struct page *page, struct node_tunnel_view *view)
 	node_query_host(page->node, &page->hop, &host);
 	check_known(page, &host);
 	tunnel = check_tunnel(page, &host, view);
+	if (tunnel)
+		check_sends(page, view);
 	check_relays(page);
 	check_pending(page, &host);
 	if (tunnel)

@@ -247,7 +247,13 @@ void dataplane_read_queue(struct dataplane *d, uint32_t queue, uint64_t drops[DR
 uint32_t dataplane_read_refusals(struct dataplane *d, uint32_t queue,
 				 struct refusal out[REFUSALS_MAX])
 {
-	return refusals_read(&d->workers[queue].refusals, out);
+	return refusals_read(&d->workers[queue].refusals, out, sizeof(*out));
+}
+
+uint32_t dataplane_read_refused_sends(struct dataplane *d, uint32_t queue,
+				      struct refused_send out[REFUSALS_MAX])
+{
+	return io_read_refused(d->workers[queue].io, out);
 }
 
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS])

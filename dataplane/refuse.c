@@ -45,13 +45,26 @@ static bool rules_have_judged(const struct worker *w, struct tunnel *tunnel)
 	return rules && rules->version == w->snapshot->rules_version;
 }
 
+static void note(struct worker *w, const struct flow *flow, enum direction direction,
+		 enum drop reason)
+{
+	struct refusal refusal = {
+		.times = 1,
+		.last_ns = w->now_ns,
+		.flow = *flow,
+		.direction = direction,
+		.reason = reason,
+	};
+
+	refusals_note(&w->refusals, &refusal, sizeof(refusal));
+}
+
 void refuse_outbound(struct worker *w, struct tunnel *tunnel, const uint8_t *packet,
 		     const struct inner *inner, enum drop reason)
 {
 	struct write_slot *slot;
 
-	refusals_note(&w->refusals, &inner->flow, OUTBOUND, firewall_drop(reason, OUTBOUND),
-		      w->now_ns);
+	note(w, &inner->flow, OUTBOUND, firewall_drop(reason, OUTBOUND));
 	if (!w->snapshot->reject[OUTBOUND] || !w->has_tun)
 		return;
 	if (reason == DROP_FIREWALL_NO_RULE) {
@@ -77,7 +90,7 @@ void refuse_inbound(struct worker *w, struct tunnel *tunnel, const uint8_t *pack
 	uint8_t answer[REJECT_BYTES_MAX];
 	struct judged *last = &w->refused;
 
-	refusals_note(&w->refusals, &inner->flow, INBOUND, reason, w->now_ns);
+	note(w, &inner->flow, INBOUND, reason);
 	/* With addresses that are not the peer's or not ours no peer would take the answer. */
 	if (!w->snapshot->reject[INBOUND] || reason != DROP_FIREWALL_NO_RULE ||
 	    !rules_have_judged(w, tunnel))

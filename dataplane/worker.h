@@ -1,6 +1,6 @@
 /*
  * worker.h - the state of one worker. It belongs to one thread; nobody else looks inside, but for
- * the flows it refused last (refusals.h).
+ * the flows it refused last, and the sends that the kernel refused it (refusals.h).
  *
  * The files that work on it, in the order a packet meets them: loop.c (the turns), outbound.c and
  * train.c (tun to UDP), inbound.c, inbound_run.c and chains.c (UDP to tun), clear.c (what comes

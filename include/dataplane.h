@@ -106,6 +106,9 @@ static inline struct punt *dataplane_punt_of(uint64_t user_data)
 /* The flows that one worker refused last (dataplane/refusals.h); how many. */
 uint32_t dataplane_read_refusals(struct dataplane *d, uint32_t queue,
 				 struct refusal out[REFUSALS_MAX]);
+/* The same of the sends that the kernel refused it. */
+uint32_t dataplane_read_refused_sends(struct dataplane *d, uint32_t queue,
+				      struct refused_send out[REFUSALS_MAX]);
 
 /* Sums of all workers since start; sum must be zeroed or hold what to add to. */
 void dataplane_read_counters(struct dataplane *d, uint64_t drops[DROPS], uint64_t stats[STATS]);

@@ -303,6 +303,15 @@
 #define ADMIN_ROWS_BYTES  (1u << 20) /* and of JSON: certificates may be long */
 #define ADMIN_CLIENT_MS   10000      /* for a request to come complete, for an answer to be taken */
 #define ADMIN_TURN_MAX    8 /* requests answered before control looks after the node again */
+/*
+ * Of "why": a refused send says something of now for so long. Whoever asks has just seen it fail,
+ * and a tunnel in use that hears nothing sends a test within timers.connection_alive_interval (5
+ * s); routes and firewalls of the host may have changed since an older one.
+ */
+#define REFUSED_SEND_RECENT_NS 10000000000ull
+/* A datagram sealed less than this behind the last refusal is not known to have been taken: its own
+ * refusal may be on its way. A turn of a worker is over much sooner, the next ping comes later. */
+#define REFUSED_SEND_SETTLE_NS 100000000u
 
 /* --- configuration (PROTOCOL.md 9) --------------------------------------------------------------
  */
@@ -317,8 +326,8 @@
 			   */
 #define FINDINGS_MAX 200  /* errors and warnings kept of one check; the rest is counted */
 #define LOG_LINE_MAX 4096 /* bytes of one log line; longer ones are cut */
-/* Flows that a worker has refused, kept for m57ctl list-refused: a page of text, looked through at
- * each refused packet. */
+/* Flows that a worker has refused, kept for m57ctl list-refused, and addresses that the kernel
+ * refused it to send to, for m57ctl why: a page of text, looked through at each refused packet. */
 #define REFUSALS_MAX 16
 /* How long control waits for a pipe that nobody empties; once, then lines are lost and counted. */
 #define LOG_STALL_MS   100

@@ -99,11 +99,15 @@ bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
 		.cert = record->cert,
 		.tunnel = tunnel,
 	};
-	if (tunnel->remote)
+	if (tunnel->remote) {
 		view->remote = tunnel->remote->to;
+		view->carrier = tunnel;
+	}
 	view->has_path = !tunnel->remote && record->path;
-	if (view->has_path)
-		view->via = record->path->record->tunnel->addrs[0];
+	if (view->has_path) {
+		view->carrier = record->path->record->tunnel;
+		view->via = view->carrier->addrs[0];
+	}
 	return true;
 }
 

@@ -39,6 +39,8 @@ struct node_tunnel_view {
 	uint64_t heard_ago_ns, sent_ago_ns; /* NODE_NEVER */
 	const struct cert *cert;            /* borrowed */
 	const struct tunnel *tunnel;        /* borrowed */
+	const struct tunnel *carrier; /* borrowed; to whose remote its datagrams go: itself, the one
+					 with its relay, or NULL */
 };
 
 /* Why a handshake with a host came to nothing, the last time. */

@@ -4,7 +4,7 @@
  * A queue is a tun descriptor, a UDP socket and an engine that completes work on both. Today's
  * engine is io_uring (uring.c); another one must fit behind these verbs. Only the worker that owns
  * the queue calls them, except io_create and io_destroy (control, before and after the worker's
- * life).
+ * life) and io_read_refused.
  *
  * Life of a receive buffer: the kernel fills it, io_next() hands it out inside an event, the worker
  * gives it back with io_release(). Life of a send slot: io_send_slot() -> filled -> io_send() ->
@@ -142,6 +142,8 @@ bool io_sending(const struct io *io);
 void io_send(struct io *io, struct send_slot *slot);
 /* False once the kernel has refused GSO on this socket for good. */
 bool io_gso(const struct io *io);
+/* Any thread. The sends that the kernel refused last, as refusals_read(); how many. */
+uint32_t io_read_refused(struct io *io, struct refused_send out[REFUSALS_MAX]);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 

@@ -377,6 +377,27 @@ static bool train_refused(struct io *io, struct send_slot *slot, int error)
 	return true;
 }
 
+/* These datagrams are lost: counted, and remembered with their address for who asks why. */
+static __attribute__((noinline)) void send_refused(struct io *io, const struct send_slot *slot,
+						   int error, uint32_t datagrams)
+{
+	struct refused_send refused = {
+		.times = datagrams,
+		.last_ns = uring_now_ns(),
+		.to = endpoint_from_sockaddr(&slot->to),
+		.error = (uint32_t)error,
+	};
+
+	PROBE(send_error, io->options.queue, error, datagrams);
+	count_drop(io->counters, DROP_SEND_ERROR, datagrams);
+	refusals_note(&io->refused, &refused, sizeof(refused));
+}
+
+uint32_t io_read_refused(struct io *io, struct refused_send out[REFUSALS_MAX])
+{
+	return refusals_read(&io->refused, out, sizeof(*out));
+}
+
 static void request_done(struct io *io, struct send_slot *slot, int result)
 {
 	if (result == -EAGAIN) {
@@ -390,10 +411,8 @@ static void request_done(struct io *io, struct send_slot *slot, int result)
 	if (result < 0 && train_refused(io, slot, result))
 		return;
 	uint32_t datagrams = slot->singles ? 1 : slot->count;
-	if (result < 0) {
-		PROBE(send_error, io->options.queue, -result, datagrams);
-		count_drop(io->counters, DROP_SEND_ERROR, datagrams);
-	}
+	if (result < 0)
+		send_refused(io, slot, -result, datagrams);
 	slot->done = (uint8_t)(slot->done + datagrams);
 }
 

@@ -124,7 +124,7 @@ int io_enable(struct io *io)
 	return 0;
 }
 
-static uint64_t now_ns(void)
+uint64_t uring_now_ns(void)
 {
 	struct timespec now;
 
@@ -143,7 +143,7 @@ static _Noreturn __attribute__((noinline)) void give_up(const struct io *io, int
 
 static __attribute__((noinline)) void submission_refused(struct io *io, int error)
 {
-	uint64_t now = now_ns();
+	uint64_t now = uring_now_ns();
 
 	count_stat(io->counters, STAT_RING_REFUSED, 1);
 	if (!io->refused_since_ns)
@@ -214,7 +214,7 @@ void io_gather(struct io *io)
 bool io_busy_poll(struct io *io, uint64_t ns)
 {
 	const unsigned waiting = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
-	uint64_t end = now_ns() + ns;
+	uint64_t end = uring_now_ns() + ns;
 
 	io_turn(io, false);
 	do {
@@ -227,7 +227,7 @@ bool io_busy_poll(struct io *io, uint64_t ns)
 			else
 				spin_pause();
 		}
-	} while (now_ns() < end);
+	} while (uring_now_ns() < end);
 	return io_ready(io);
 }
 

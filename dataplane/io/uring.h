@@ -9,6 +9,7 @@
 
 #include "io/buffers.h"
 #include "io/io.h"
+#include "refusals.h"
 
 enum operation {
 	OP_NONE, /* cancel requests and what nobody waits for */
@@ -101,6 +102,8 @@ struct io {
 
 	uint32_t note_head, note_count;
 	struct io_event notes[NOTES_MAX];
+
+	struct refusals refused; /* struct refused_send */
 };
 
 /*
@@ -117,6 +120,7 @@ struct io_faults {
 /* uring.c */
 struct io_uring_sqe *uring_sqe(struct io *io); /* never NULL: submits when the queue is full */
 void uring_note(struct io *io, const struct io_event *note);
+uint64_t uring_now_ns(void); /* monotonic */
 
 /* tun_io.c */
 int tun_io_create(struct io *io);

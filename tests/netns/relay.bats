@@ -63,6 +63,24 @@ import json, sys
 print(json.load(sys.stdin)[int(sys.argv[1])]["udp_received_packets"])' "$1"
 }
 
+# refused_at SIDE FROM TO: a ping of FROM is lost, and why names the address of SIDE
+refused_at() {
+	in_ns "$2" ping -c 2 -i 0.2 -W 0.2 -q "${OVERLAY[$3]}" || true
+	ctl "$2" why "${OVERLAY[$3]}" >"$PAIR_DIR/why"
+	cat "$PAIR_DIR/why"
+	grep -qE "^no +sending .* to ${UNDERLAY[$1]}:4242: Operation not permitted" "$PAIR_DIR/why"
+}
+
+@test "why: a kernel that refuses what goes to the relay" {
+	relay_net "$M57" "$M57" "$M57"
+	found_within 15000 a b
+	in_ns a nft "table ip refuse { chain out { type filter hook output priority 0; ip daddr ${UNDERLAY[l]} udp dport 4242 drop; }; }"
+	refused_at l a b
+	in_ns a nft delete table ip refuse
+	in_ns a ping -c 3 -i 0.2 -W 1 -q "${OVERLAY[b]}"
+	ctl a why "${OVERLAY[b]}" | grep -q '^reachable: yes'
+}
+
 @test "a relay keeps sparse flows apart from the others too" {
 	local bulk sparse
 	relay_net "$M57" "$M57" "$M57"

@@ -32,6 +32,37 @@ load lib
 	grep -q 'msg="The kernel refused to send" error="No route to host" udpAddr="192.0.2.77:4242"' "$PAIR_DIR/a.log"
 }
 
+# answered: a ping passes, and why says so
+answered() {
+	in_ns a ping -c 1 -W 1 -q 10.42.0.2 && says '^reachable: yes' why 10.42.0.2
+}
+
+# refused ERROR: what a tunnel in use sends the kernel refuses, and why says so
+refused() {
+	in_ns a ping -c 2 -i 0.2 -W 0.2 -q 10.42.0.2 || true
+	says "^no +sending +the kernel refused the last datagrams to 192.0.2.2:4242: $1 \\([0-9]+ in all, last [0-9.]+ s ago\\)\$" \
+		why 10.42.0.2
+	says "^reachable: no: the kernel refused the last datagrams to 192.0.2.2:4242: $1" why 10.42.0.2
+	says '^ok +tunnel +live' why 10.42.0.2
+}
+
+@test "why: a kernel that refuses what the tunnel sends, until it takes it again" {
+	nodes_make "$M57" "$M57"
+	answered
+	lacks sending why 10.42.0.2
+	in_ns a nft 'table ip wall { chain out { type filter hook output priority 0; ip daddr 192.0.2.2 udp dport 4242 drop; }; }'
+	refused 'Operation not permitted'
+	in_ns a nft delete table ip wall
+	wait_for 5 answered
+	says '^- +sending +the kernel refused datagrams to 192.0.2.2:4242: .*; it took those sent since$' why 10.42.0.2
+	in_ns a ip route add unreachable 192.0.2.2
+	refused 'No route to host'
+	in_ns a ip route del unreachable 192.0.2.2
+	wait_for 5 answered
+	wait_for 15 lacks sending why 10.42.0.2
+	says '^reachable: yes' why 10.42.0.2
+}
+
 # new_cert SIDE [ARGUMENTS...]: another certificate for it by the same CA
 new_cert() {
 	local side=$1

@@ -144,6 +144,50 @@ Test(io_send, a_send_that_fails_does_not_take_the_others_along)
 	end(&e);
 }
 
+/* Every datagram that was given up, and nothing else, with the address in the one form. */
+Test(io_send, what_the_kernel_refuses_is_remembered)
+{
+	struct refused_send list[REFUSALS_MAX];
+	struct sockaddr_in other;
+	struct engine e;
+	uint32_t number = 0;
+
+	begin(&e, IO_TIER_6_1);
+	other = e.peer_name;
+	other.sin_port = htons(9);
+	cr_expect_eq(io_read_refused(e.io, list), 0);
+	fault(&e, OP_SEND, 0, 1, -EPERM);
+	train(&e, &e.peer_name, &number, 14, 100);
+	train(&e, &other, &number, 1, 100);
+	flush(&e);
+	fault(&e, OP_SEND, 1, 1, -EAGAIN);
+	train(&e, &e.peer_name, &number, 1, 100);
+	train(&e, &other, &number, 1, 100);
+	flush(&e);
+	fault(&e, OP_SEND, 0, 1, -EINVAL);
+	train(&e, &e.peer_name, &number, 2, 100); /* goes as singles */
+	flush(&e);
+	cr_assert_eq(io_read_refused(e.io, list), 1);
+	cr_expect_eq(list[0].times, 14);
+	cr_expect_eq(list[0].error, EPERM);
+	cr_expect_leq(list[0].last_ns, uring_now_ns());
+	cr_expect(list[0].last_ns > 0 && uring_now_ns() - list[0].last_ns < 60000000000u);
+	struct endpoint peer = endpoint_from_sockaddr(&e.peer_name);
+	cr_expect(endpoint_equal(&list[0].to, &peer) && addr_is_v4(&peer.addr));
+
+	/* on a dual-stack socket the same address is the same */
+	struct send_slot *slot = io_send_slot(e.io);
+	slot->to_bytes = endpoint_to_sockaddr(&peer, true, &slot->to);
+	slot->count = 1;
+	slot->length = slot->segment_bytes = 100;
+	fault(&e, OP_SEND, 0, 1, -EPERM);
+	io_send(e.io, slot);
+	flush(&e);
+	cr_assert_eq(io_read_refused(e.io, list), 1);
+	cr_expect_eq(list[0].times, 15);
+	end(&e);
+}
+
 Test(io_send, a_send_that_must_wait_or_is_cancelled_keeps_its_place)
 {
 	static const int errors[] = {-EAGAIN, -ECANCELED};

@@ -85,11 +85,11 @@ Test(refuse_road, refused_flows_are_remembered)
 	uint8_t packet[2000];
 
 	rig->snapshot.reject[INBOUND] = rig->snapshot.reject[OUTBOUND] = false;
-	cr_expect_eq(refusals_read(&rig->w.refusals, list), 0);
+	cr_expect_eq(refusals_read(&rig->w.refusals, list, sizeof(*list)), 0);
 	leave(rig, packet, syn(packet, 2, 1, 5000));
 	leave(rig, packet, syn(packet, 2, 1, 5000));
 	arrive(rig, packet, syn(packet, 1, 2, 6000));
-	cr_assert_eq(refusals_read(&rig->w.refusals, list), 2);
+	cr_assert_eq(refusals_read(&rig->w.refusals, list, sizeof(*list)), 2);
 	cr_expect_eq(list[0].direction, OUTBOUND);
 	cr_expect_eq(list[0].reason, DROP_FIREWALL_OUT_NO_RULE);
 	cr_expect_eq(list[0].times, 2);

@@ -1,6 +1,8 @@
 /*
  * main.c - m57ctl: asks the running daemon over its unix socket, and prints the answer as a table
- * or as JSON. What there is to ask, only the daemon knows (control/admin_commands.c).
+ * or as JSON. What there is to ask, only the daemon knows (control/admin_commands.c). An error is
+ * text on stderr for people; with -json it is an object on stdout, too, so that whoever reads JSON
+ * there never finds nothing.
  *
  *	0  answered
  *	1  the daemon says no: it cannot be done, there is no such command, or not with these
@@ -8,6 +10,7 @@
  */
 #include <errno.h>
 #include <glob.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +37,7 @@ struct command_line {
 	double interval_s; /* below 0: not given */
 	const char *command;
 	json_t *arguments;
+	char *error; /* the last one that was said; NULL: none */
 };
 
 static void usage(FILE *out)
@@ -41,7 +45,10 @@ static void usage(FILE *out)
 	fputs("Usage: m57ctl [-socket PATH] [-json [-pretty]] COMMAND [ARGUMENTS]\n"
 	      "  m57ctl help lists the commands.\n"
 	      "  -socket PATH      of the daemon; without it the one socket in /run/m57\n"
-	      "  -json, -pretty    the answer as JSON, in one line or in many\n"
+	      "  -json, -pretty    the answer as JSON, in one line or in many; for an error, "
+	      "which\n"
+	      "                    is on stderr as ever, {\"error\": TEXT, \"status\": EXIT "
+	      "STATUS}\n"
 	      "  -interval SECONDS drops, counters: rates over that time (drops: 1); 0: none\n"
 	      "Exit status: 0 done, 1 refused by the daemon, 2 wrong usage, 3 no daemon answers.\n",
 	      out);
@@ -55,6 +62,51 @@ static void commands_print(FILE *out)
 	fprintf(out, "  %-24s %-41s %s\n", name, arguments, description);
 #include "admin_commands.def"
 #undef COMMAND
+}
+
+/* --- errors ------------------------------------------------------------------------------------
+ */
+
+static void error_keep(struct command_line *line, const char *text)
+{
+	free(line->error);
+	line->error = strdup(text);
+}
+
+/* Says it on stderr, and keeps it for error_print(). */
+static void __attribute__((format(printf, 2, 3)))
+error_say(struct command_line *line, const char *format, ...)
+{
+	va_list arguments;
+	char *text;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	error_keep(line, text ? text : "no memory");
+	fprintf(stderr, "m57ctl: %s\n", text ? text : "no memory");
+	free(text);
+}
+
+static void json_print(const struct command_line *line, const json_t *value)
+{
+	json_dumpf(value, stdout,
+		   JSON_ENCODE_ANY | JSON_REAL_PRECISION(12) |
+			   (line->pretty ? JSON_INDENT(2) : JSON_COMPACT));
+	putchar('\n');
+}
+
+/* What was said, as JSON. */
+static void error_print(const struct command_line *line, enum status status)
+{
+	json_t *text = json_string(line->error), *error;
+
+	if (!text) /* a path or a flag need not be UTF-8 */
+		text = json_string("no text in UTF-8");
+	error = json_pack("{s:o,s:i}", "error", text, "status", status);
+	json_print(line, error);
+	json_decref(error);
 }
 
 /* --- command line ------------------------------------------------------------------------------
@@ -90,37 +142,49 @@ static bool interval_read(const char *text, double *seconds)
 	return end != text && *end == '\0' && *seconds >= 0 && *seconds <= INTERVAL_MAX_S;
 }
 
-/* Our flags may stand anywhere; all else is the daemon's. */
+/* One word, and the value behind it. False: it cannot be. */
+static bool word_read(struct command_line *line, int argc, char **argv, int *at)
+{
+	const char *word = argv[*at], *value;
+	bool flag = word[0] == '-' && word[1];
+
+	if (flag && value_flag("socket", argc, argv, at, &line->socket))
+		return line->socket != NULL;
+	if (flag && value_flag("interval", argc, argv, at, &value))
+		return interval_read(value, &line->interval_s);
+	if (flag && bool_flag("json", word))
+		line->json = true;
+	else if (flag && bool_flag("pretty", word))
+		line->json = line->pretty = true;
+	else if (flag && (bool_flag("help", word) || bool_flag("h", word)))
+		line->help = true;
+	else if (line->command)
+		return json_array_append_new(line->arguments, json_string(word)) == 0;
+	else if (flag)
+		return false;
+	else
+		line->command = word;
+	return true;
+}
+
+/* Our flags may stand anywhere, -json behind a wrong one too; all else is the daemon's. */
 static bool command_line_read(struct command_line *line, int argc, char **argv)
 {
-	const char *value;
+	const char *wrong = NULL;
 
 	line->interval_s = -1;
 	line->arguments = json_array();
 	for (int i = 1; i < argc; i++) {
-		bool flag = argv[i][0] == '-' && argv[i][1];
+		const char *word = argv[i];
 
-		if (flag && value_flag("socket", argc, argv, &i, &line->socket)) {
-			if (!line->socket)
-				return false;
-		} else if (flag && value_flag("interval", argc, argv, &i, &value)) {
-			if (!interval_read(value, &line->interval_s))
-				return false;
-		} else if (flag && bool_flag("json", argv[i])) {
-			line->json = true;
-		} else if (flag && bool_flag("pretty", argv[i])) {
-			line->json = line->pretty = true;
-		} else if (flag && (bool_flag("help", argv[i]) || bool_flag("h", argv[i]))) {
-			line->help = true;
-		} else if (!line->command && flag) {
-			return false;
-		} else if (!line->command) {
-			line->command = argv[i];
-		} else if (json_array_append_new(line->arguments, json_string(argv[i])) != 0) {
-			return false;
-		}
+		if (!word_read(line, argc, argv, &i) && !wrong)
+			wrong = word;
 	}
-	return true;
+	if (wrong)
+		error_say(line, "wrong usage: %s", wrong);
+	else if (!line->command && !line->help)
+		error_say(line, "no command");
+	return !wrong && (line->command || line->help);
 }
 
 /* --- the daemon --------------------------------------------------------------------------------
@@ -136,50 +200,63 @@ static bool any_socket(void)
 	return any;
 }
 
+/* Their paths are a line each. */
+static void sockets_say(struct command_line *line, const glob_t *found)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	for (size_t i = 0; out && i < found->gl_pathc; i++)
+		fprintf(out, "\n  %s", found->gl_pathv[i]);
+	if (out)
+		fclose(out);
+	error_say(line, "more than one socket; choose by -socket:%s", text ? text : "");
+	free(text);
+}
+
 /* The one socket there is. The caller frees it; NULL with a line said. */
-static char *socket_find(void)
+static char *socket_find(struct command_line *line)
 {
 	char *path = NULL;
 	glob_t found;
 
 	if (glob(SOCKETS, 0, NULL, &found) != 0) {
-		fprintf(stderr, "m57ctl: no socket in /run/m57: m57 does not run, may not be asked "
-				"by this user, or has m57.ctl set (-socket PATH)\n");
+		error_say(line, "no socket in /run/m57: m57 does not run, may not be asked by this "
+				"user, or has m57.ctl set (-socket PATH)");
 		return NULL;
 	}
-	if (found.gl_pathc == 1) {
+	if (found.gl_pathc == 1)
 		path = strdup(found.gl_pathv[0]);
-	} else {
-		fprintf(stderr, "m57ctl: more than one socket; choose by -socket:\n");
-		for (size_t i = 0; i < found.gl_pathc; i++)
-			fprintf(stderr, "  %s\n", found.gl_pathv[i]);
-	}
+	else
+		sockets_say(line, &found);
 	globfree(&found);
 	return path;
 }
 
-static int fail(const char *path, const char *what)
+static int fail(struct command_line *line, const char *what)
 {
-	fprintf(stderr, "m57ctl: %s: %s\n", path, what);
+	error_say(line, "%s: %s", line->socket, what);
 	return -1;
 }
 
-static int daemon_connect(const char *path)
+static int daemon_connect(struct command_line *line)
 {
+	const char *path = line->socket;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct timeval wait = {.tv_sec = WAIT_S};
 	int fd;
 
 	if (strlen(path) >= sizeof(address.sun_path))
-		return fail(path, strerror(ENAMETOOLONG));
+		return fail(line, strerror(ENAMETOOLONG));
 	strcpy(address.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return fail(path, strerror(errno));
+		return fail(line, strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-		fail(path, errno == ECONNREFUSED ? "nobody listens there: m57 has ended"
+		fail(line, errno == ECONNREFUSED ? "nobody listens there: m57 has ended"
 						 : strerror(errno));
 		close(fd);
 		return -1;
@@ -221,24 +298,24 @@ static json_t *answer_read(int fd)
 }
 
 /* One request on a connection of its own. NULL with a line said. */
-static json_t *ask(const char *path, const char *command, json_t *arguments)
+static json_t *ask(struct command_line *line, json_t *arguments)
 {
-	json_t *request = json_pack("{s:s,s:O}", "command", command, "arguments", arguments);
+	json_t *request = json_pack("{s:s,s:O}", "command", line->command, "arguments", arguments);
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
 	json_t *answer = NULL;
 	int fd = -1;
 
 	json_decref(request);
 	if (!text || strlen(text) >= ADMIN_REQUEST_MAX - 1)
-		fail(path, "the command is too long, or is no text in UTF-8");
+		fail(line, "the command is too long, or is no text in UTF-8");
 	else
-		fd = daemon_connect(path);
+		fd = daemon_connect(line);
 	if (fd >= 0 && line_send(fd, text))
 		answer = answer_read(fd);
 	else if (fd >= 0)
 		close(fd);
 	if (fd >= 0 && !answer)
-		fail(path, "no answer");
+		fail(line, "no answer");
 	free(text);
 	return answer;
 }
@@ -248,13 +325,13 @@ static json_t *ask(const char *path, const char *command, json_t *arguments)
 
 /* Adds to rows of a list what is behind the last one, until all are there. NULL: they will not be.
  */
-static json_t *rest_ask(const char *path, const struct command_line *line, json_t *result)
+static json_t *rest_ask(struct command_line *line, json_t *result)
 {
 	json_t *rows = json_incref(json_object_get(result, "rows"));
 
 	while (json_is_true(json_object_get(result, "more"))) {
 		json_t *arguments = json_pack("[s,O]", "-after", json_object_get(result, "last"));
-		json_t *answer = ask(path, line->command, arguments);
+		json_t *answer = ask(line, arguments);
 		json_t *next = json_incref(json_object_get(answer, "result"));
 
 		json_decref(arguments);
@@ -279,7 +356,7 @@ static double interval_of(const struct command_line *line)
 }
 
 /* Rows of counters, with rates between two answers when there is an interval. */
-static json_t *rates_ask(const char *path, const struct command_line *line, json_t *before)
+static json_t *rates_ask(struct command_line *line, json_t *before)
 {
 	double seconds = interval_of(line);
 	struct timespec pause = {.tv_sec = (time_t)seconds};
@@ -294,7 +371,7 @@ static json_t *rates_ask(const char *path, const struct command_line *line, json
 	pause.tv_nsec = (long)((seconds - (double)pause.tv_sec) * 1e9);
 	while (nanosleep(&pause, &pause) != 0 && errno == EINTR)
 		;
-	answer = ask(path, line->command, line->arguments);
+	answer = ask(line, line->arguments);
 	after = json_object_get(answer, "result");
 	rows = json_incref(json_object_get(after, "rows"));
 	seconds = (double)(json_integer_value(json_object_get(after, "atNs")) -
@@ -372,10 +449,7 @@ static void addrmap_print(const json_t *rows)
 static void print_result(const struct command_line *line, json_t *result)
 {
 	if (line->json) {
-		json_dumpf(result, stdout,
-			   JSON_ENCODE_ANY | JSON_REAL_PRECISION(12) |
-				   (line->pretty ? JSON_INDENT(2) : JSON_COMPACT));
-		putchar('\n');
+		json_print(line, result);
 	} else if (strcmp(line->command, "drops") == 0 || strcmp(line->command, "counters") == 0) {
 		json_t *shown = counters_shorten(result);
 
@@ -396,25 +470,29 @@ static void print_result(const struct command_line *line, json_t *result)
 	}
 }
 
-static enum status run(const struct command_line *line, const char *path)
+static enum status run(struct command_line *line)
 {
-	json_t *answer = ask(path, line->command, line->arguments), *result;
+	json_t *answer = ask(line, line->arguments), *result;
 
 	if (!answer)
 		return STATUS_NO_DAEMON;
 	if (!json_is_true(json_object_get(answer, "ok"))) {
 		const char *error = json_string_value(json_object_get(answer, "error"));
 
-		print_lines(error ? error : "not understood", stderr);
+		error = error ? error : "not understood";
+		error_keep(line, error);
+		print_lines(error, stderr);
 		json_decref(answer);
 		return STATUS_REFUSED;
 	}
 	result = json_incref(json_object_get(answer, "result"));
 	json_decref(answer);
 	if (json_object_get(result, "more"))
-		result = rest_ask(path, line, result);
+		result = rest_ask(line, result);
 	else if (json_object_get(result, "atNs"))
-		result = rates_ask(path, line, result);
+		result = rates_ask(line, result);
+	if (!result && !line->error)
+		fail(line, "no answer");
 	if (!result)
 		return STATUS_NO_DAEMON;
 	print_result(line, result);
@@ -430,7 +508,7 @@ int main(int argc, char **argv)
 	enum status status = STATUS_USAGE;
 	char *found = NULL;
 
-	if (!command_line_read(&line, argc, argv) || (!line.command && !line.help)) {
+	if (!command_line_read(&line, argc, argv)) {
 		usage(stderr);
 		goto out;
 	}
@@ -451,9 +529,12 @@ int main(int argc, char **argv)
 		goto out;
 	}
 	if (!line.socket)
-		line.socket = found = socket_find();
-	status = line.socket ? run(&line, line.socket) : STATUS_NO_DAEMON;
+		line.socket = found = socket_find(&line);
+	status = line.socket ? run(&line) : STATUS_NO_DAEMON;
 out:
+	if (line.json && line.error)
+		error_print(&line, status);
+	free(line.error);
 	free(found);
 	json_decref(line.arguments);
 	return (int)status;

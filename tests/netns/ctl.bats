@@ -66,10 +66,53 @@ load lib
 		valid $command ${with[$command]:-} || { echo "$command"; return 1; }
 		[ "$command" != create-tunnel ] || wait_for 5 says '^\[10.42.0.2\]' list-hostmap
 	done
-	run ctl -json print-tunnel 10.42.0.7
-	echo "$status: $output"
-	[ "$status" = 1 ]
-	grep -q 'Could not find tunnel' <<<"$output"
+}
+
+# json_error CODE TEXT COMMAND...: the command fails, says so on stderr, and stdout is one line of JSON with both
+json_error() {
+	local code=$1 text=$2 got=0
+	shift 2
+	"$@" >"$PAIR_DIR/out" 2>"$PAIR_DIR/err" </dev/null || got=$?
+	echo "$*: $got:"
+	cat "$PAIR_DIR/out" "$PAIR_DIR/err"
+	[ "$got" = "$code" ] || return 1
+	grep -q -e "$text" "$PAIR_DIR/err" || return 1
+	python3 -c '
+import json, sys
+text = sys.stdin.read()
+answer = json.loads(text)
+assert text.count("\n") == 1, text
+assert sorted(answer) == ["error", "status"], answer
+assert sys.argv[2] in answer["error"] and answer["status"] == int(sys.argv[1]), answer' "$code" "$text" <"$PAIR_DIR/out"
+}
+
+@test "an error is JSON too with -json, on stdout, and text on stderr as without" {
+	local odd
+	nodes_make "$M57" "$M57"
+	json_error 1 'Could not find tunnel' ctl -json print-tunnel 10.42.0.7
+	json_error 1 'did not understand: nonsense' ctl nonsense -json
+	json_error 1 'usage: status' ctl -json status extra
+	json_error 2 'wrong usage: -nonsense' ctl -nonsense status -json
+	json_error 2 'wrong usage: -interval' ctl -json -interval x drops
+	json_error 2 'no command' ctl -json
+	json_error 3 'No such file' "$CTL" -socket "$PAIR_DIR/none.sock" -json status
+	json_error 3 'no socket in /run/m57' unshare -m sh -c 'mount -t tmpfs none /run && exec "$@"' - "$CTL" -json status
+	json_error 3 'choose by -socket' unshare -m sh -c \
+		'mount -t tmpfs none /run && mkdir /run/m57 && : >/run/m57/a.sock && : >/run/m57/b.sock && exec "$@"' - \
+		"$CTL" -json status
+	grep -q /run/m57/b.sock "$PAIR_DIR/err"
+	grep -q /run/m57/b.sock "$PAIR_DIR/out"
+	# what is no UTF-8 is still JSON
+	odd=$(printf '/n\377')
+	run ctl -socket "$odd" -json status
+	[ "$status" = 3 ]
+	ctl -socket "$odd" -json status 2>/dev/null | python3 -c 'import json, sys; assert json.load(sys.stdin)["status"] == 3'
+	# several lines of the daemon's are one text
+	echo 'tun: {mtu: none}' >>"$PAIR_DIR/a.yml"
+	json_error 1 'nothing has changed' ctl -json reload
+	# -pretty is for errors as well; without -json stdout stays empty
+	[ "$(ctl -pretty print-tunnel 10.42.0.7 2>/dev/null | wc -l)" = 4 ]
+	[ -z "$(ctl print-tunnel 10.42.0.7 2>/dev/null)" ]
 }
 
 @test "what shall be: create, change, close, log level" {
@@ -213,6 +256,9 @@ while True:
 	fake_daemon "{\"ok\":true,\"result\":{\"rows\":[$row],\"more\":true,\"last\":\"10.42.0.2\"}}"
 	refuses 3 'no answer' list-hostmap
 	[ "$(grep -c live <<<"$output")" = 0 ]
+	kill "$FAKE"
+	fake_daemon "{\"ok\":true,\"result\":{\"rows\":[$row],\"more\":true,\"last\":\"10.42.0.2\"}}" '{"ok":false}'
+	json_error 3 'no answer' ctl -json list-hostmap
 	kill "$FAKE"
 	# a column that the second row lacks
 	fake_daemon "{\"ok\":true,\"result\":[$row,{\"vpnAddrs\":[\"10.42.0.3\"]}]}"

@@ -223,7 +223,7 @@ FUZZ     := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 test-tsan:
 	+@$(SUB) B=$(B)/tsan CFLAGS='-O1 -g -fsanitize=thread' LDFLAGS='-fsanitize=thread' $(B)/tsan/tests/tsan
 	@TSAN_OPTIONS=halt_on_error=1 $(B)/tsan/tests/tsan \
-	$(or $(T),seal replay hostmap conntrack aead/threads_share_one_key)
+	$(or $(T),seal replay hostmap conntrack refusals aead/threads_share_one_key)
 
 fuzz: T := $(or $(T),aead)
 fuzz:

@@ -172,7 +172,7 @@ void relay_frames(struct worker *w, const struct arrival *a, uint32_t *at)
 	if (!authenticate(w, relay->in, &f))
 		return;
 	inbound_alive(w, relay->in, a->source);
-	atomic_store_explicit(&entry->relay_used, 1, memory_order_relaxed);
+	atomic_store_explicit(&entry->relay_used_ns, w->now_ns, memory_order_relaxed);
 	for (uint32_t i = 0; stretch(&f, &i, &end); i = end) {
 		if (!relay->forwarding) {
 			unwrap(w, &f, index, i, end);

@@ -31,11 +31,10 @@ struct relay_entry {
  */
 struct index_entry {
 	struct cds_lfht_node node;
-	uint32_t index;            /* host order; never 0 */
-	struct tunnel *tunnel;     /* RCU; NULL while pending */
-	struct relay_entry *relay; /* RCU; NULL: no relay */
-	_Atomic uint32_t
-		relay_used; /* workers set it with every run of frames, control clears it */
+	uint32_t index;                 /* host order; never 0 */
+	struct tunnel *tunnel;          /* RCU; NULL while pending */
+	struct relay_entry *relay;      /* RCU; NULL: no relay */
+	_Atomic uint64_t relay_used_ns; /* coarse monotonic; of the last frames on it; 0: none */
 };
 
 /* Overlay address -> primary tunnel. Present without a tunnel while runs wait for one. */

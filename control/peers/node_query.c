@@ -133,7 +133,9 @@ bool node_query_relay(struct node *node, const struct addr *addr, uint32_t i,
 				.state = states[relay->state],
 				.local_index = relay->local_index,
 				.remote_index = relay->remote_index,
-				.in_use = relay->users != NULL,
+				.in_use = relay->type == RELAY_FORWARDING
+						  ? relays_carries(node, relay)
+						  : relay->users != NULL,
 			};
 			return true;
 		}

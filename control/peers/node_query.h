@@ -63,7 +63,9 @@ struct node_relay_view {
 	bool forwarding;             /* else we are an end, and the neighbour is the relay */
 	const char *state; /* "requested", "peer requested", "established", "disestablished" */
 	uint32_t local_index, remote_index; /* remote: 0, not known yet */
-	bool in_use;                        /* a tunnel of ours goes through it */
+	/* A tunnel of ours goes through it; forwarding: a frame has come on it, or left by it,
+	 * within RELAY_IDLE_NS. */
+	bool in_use;
 };
 
 /* Relay entry i of all tunnels of the host. False: no such. */

@@ -124,25 +124,29 @@ void relays_touch(const struct node *node, struct relay *relay)
 	relay->needed_ns = node_now_ns(node);
 }
 
-/* Workers tell that a frame has come, not when: whoever looks first writes it down for all. */
+/* When the last frame has come, as workers say; 0: none has. */
+static uint64_t used_ns(const struct node *node, const struct relay *relay)
+{
+	const struct index_entry *entry = hostmap_by_index(node->tunnels.map, relay->local_index);
+
+	return entry ? atomic_load_explicit(&entry->relay_used_ns, memory_order_relaxed) : 0;
+}
+
 static void note_use(const struct node *node, struct relay *relay)
 {
-	struct index_entry *entry = hostmap_by_index(node->tunnels.map, relay->local_index);
+	uint64_t used = used_ns(node, relay);
 
-	if (!entry || !atomic_exchange(&entry->relay_used, 0))
-		return;
-	relay->used = true;
-	relays_touch(node, relay);
+	if (used > relay->needed_ns)
+		relay->needed_ns = used;
 }
 
 bool relays_was_used(const struct node *node, struct relay *relay)
 {
-	bool used;
+	uint64_t used = used_ns(node, relay);
+	bool is_new = used != relay->seen_ns;
 
-	note_use(node, relay);
-	used = relay->used;
-	relay->used = false;
-	return used;
+	relay->seen_ns = used;
+	return is_new;
 }
 
 /* --- what workers see --------------------------------------------------------------------------
@@ -224,6 +228,21 @@ static void publish_mates(struct node *node, const struct tunnel_record *record,
 				publish(node, other);
 }
 
+static bool came_lately(const struct node *node, const struct relay *relay)
+{
+	uint64_t used = used_ns(node, relay);
+
+	return used && node_now_ns(node) < used + RELAY_IDLE_NS;
+}
+
+/* What has left by it came on its mate. */
+bool relays_carries(struct node *node, const struct relay *relay)
+{
+	const struct relay *mate = mate_of(node, relay);
+
+	return came_lately(node, relay) || (mate && came_lately(node, mate));
+}
+
 void relays_publish_pair(struct node *node, struct relay *relay)
 {
 	if (relay->type == RELAY_FORWARDING)
@@ -240,8 +259,7 @@ static bool is_idle(const struct node *node, const struct relay *relay)
 	       node_now_ns(node) >= relay->needed_ns + RELAY_IDLE_NS;
 }
 
-/* The entry of the tunnel that has been idle for longest, or NULL. Each is looked at, so that it is
- * known of all when they were used. */
+/* The entry of the tunnel that has been idle for longest, or NULL. */
 static struct relay *most_idle(const struct node *node, const struct tunnel_record *record)
 {
 	struct relay *found = NULL;

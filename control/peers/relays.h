@@ -57,7 +57,7 @@ struct relay {
 	uint32_t asks;                      /* left; 0: not in that list */
 	uint64_t asked_ns;
 	uint64_t needed_ns; /* a frame came, or somebody asked for it: last known */
-	bool used;          /* see relays_was_used() */
+	uint64_t seen_ns;   /* the last frame that relays_was_used() has seen; 0: none */
 };
 
 struct relays {
@@ -104,6 +104,8 @@ void relays_each_of_peer(struct node *node, const struct addr *addr,
 void relays_publish_pair(struct node *node, struct relay *relay);
 /* Has a frame come on it since this was asked last? */
 bool relays_was_used(const struct node *node, struct relay *relay);
+/* Forwarding: has a frame come on it, or left by it, within RELAY_IDLE_NS? Changes nothing. */
+bool relays_carries(struct node *node, const struct relay *relay);
 /* It is needed now: for RELAY_IDLE_NS no other entry takes its place. */
 void relays_touch(const struct node *node, struct relay *relay);
 bool relays_record_has(const struct tunnel_record *record, const struct addr *addr);

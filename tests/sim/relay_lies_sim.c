@@ -137,7 +137,7 @@ static void frames_come(struct sim_node *a, struct sim_node *relay, uint32_t fir
 		uint32_t index = index_for(a, relay, host_addr(first + i));
 
 		cr_assert_neq(index, 0, "%u has gone", i);
-		hostmap_by_index(a->node->tunnels.map, index)->relay_used = 1;
+		hostmap_by_index(a->node->tunnels.map, index)->relay_used_ns = a->sim->now_ns;
 	}
 }
 

@@ -459,3 +459,60 @@ Test(relay_sim, reconfigured)
 {
 	sim_seeds(10, reconfigured);
 }
+
+static struct relay *entry_of(struct sim_node *node, struct sim_node *neighbour)
+{
+	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &neighbour->addr);
+
+	cr_assert(host && host->primary && host->primary->relays);
+	return host->primary->relays;
+}
+
+static bool in_use(struct sim_node *node, struct sim_node *neighbour)
+{
+	struct node_relay_view view;
+
+	cr_assert(node_query_relay(node->node, &neighbour->addr, 0, &view));
+	return view.in_use;
+}
+
+/* Who asks whether frames come over an entry is told so, and takes the answer from nobody else. */
+static void forwarding_is_to_be_seen(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	struct relay *near;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, SIM_S);
+	near = entry_of(relay, net.a);
+	relays_was_used(relay->node, near);
+	cr_assert(in_use(net.a, relay), "its own tunnel's path");
+	sim_run(sim, RELAY_IDLE_NS + 30 * SIM_S);
+	cr_assert_not(in_use(relay, net.a));
+	cr_assert_not(in_use(relay, net.b));
+	cr_assert_eq(near->state, RELAY_ESTABLISHED, "it is there all the same");
+
+	talk(sim, &net, SIM_S);
+	relays_was_used(relay->node, near);
+	talk(sim, &net, SIM_S);
+	for (int i = 0; i < 3; i++)
+		cr_assert(in_use(relay, net.a) && in_use(relay, net.b));
+	cr_assert(relays_was_used(relay->node, near), "the manager sees it too");
+	cr_assert_not(relays_was_used(relay->node, near), "once");
+	cr_assert(in_use(relay, net.a));
+
+	/* one way only: it leaves by the other entry */
+	sim_run(sim, RELAY_IDLE_NS + 30 * SIM_S);
+	hostmap_by_index(relay->map, near->local_index)->relay_used_ns = sim->now_ns;
+	cr_assert(in_use(relay, net.a) && in_use(relay, net.b));
+	sim_run(sim, RELAY_IDLE_NS - SIM_S);
+	cr_assert(in_use(relay, net.a) && in_use(relay, net.b));
+	sim_run(sim, SIM_S);
+	cr_assert_not(in_use(relay, net.a) || in_use(relay, net.b));
+}
+
+Test(relay_sim, forwarding_is_to_be_seen)
+{
+	sim_seeds(4, forwarding_is_to_be_seen);
+}

@@ -294,7 +294,7 @@ static void receive_frame(struct sim_node *node, uint32_t queue, struct index_en
 	if (!authenticate(node, relay->in, bytes, length, NULL))
 		return;
 	is_alive(node, queue, relay->in, from, 0, false);
-	atomic_store(&entry->relay_used, 1);
+	atomic_store(&entry->relay_used_ns, coarse_now(node));
 	bytes += WIRE_HEADER_BYTES;
 	length -= WIRE_OVERHEAD;
 	if (!relay->forwarding) {

@@ -100,7 +100,7 @@ Test(relay_road, a_train_is_sent_on_from_where_it_lies)
 	cr_expect_eq(rig_all_drops(rig), 0);
 	cr_expect_eq(rig->tunnel->last_in_ns, rig->w.now_ns);
 	cr_expect_eq(out->last_out_ns, rig->w.now_ns, "both tunnels are in use");
-	cr_expect_eq(hostmap_by_index(rig->map, RELAY_INDEX)->relay_used, 1,
+	cr_expect_eq(hostmap_by_index(rig->map, RELAY_INDEX)->relay_used_ns, rig->w.now_ns,
 		     "control asks for that");
 	cr_expect(rig_slots_are_back(rig));
 	rig_destroy(rig);

@@ -30,7 +30,7 @@ void node_on_handshake(struct node *node, uint32_t queue, const struct endpoint 
 		return;
 	}
 	if (relay) /* it is used, so it is there (7.4) */
-		relay->state = RELAY_ESTABLISHED;
+		relays_begin(node, relay);
 	if (length < WIRE_HEADER_BYTES || length > HANDSHAKE_BYTES_MAX ||
 	    wire_type_of(bytes) != WIRE_HANDSHAKE)
 		node_drop(node, DROP_HANDSHAKE_INVALID, 1);

@@ -136,6 +136,7 @@ void relays_established(struct node *node, struct relay *relay)
 
 static void disestablish(struct node *node, struct relay *relay)
 {
+	relays_end(node, relay, "far end gone");
 	relay->state = RELAY_DISESTABLISHED;
 	relays_publish_pair(node, relay);
 }
@@ -143,7 +144,7 @@ static void disestablish(struct node *node, struct relay *relay)
 void relays_tunnel_gone(struct node *node, struct tunnel_record *record, bool for_good)
 {
 	while (record->relays)
-		relays_remove(node, record->relays);
+		relays_remove(node, record->relays, "tunnel gone");
 	if (for_good) /* else its CloseTunnel needs the path */
 		relays_set_path(node, record, NULL);
 	for (uint32_t i = 0; i < record->link_count; i++) {
@@ -260,7 +261,7 @@ static void forward_no_more(struct node *node)
 		for (; relay; relay = next) {
 			next = relay->next;
 			if (relay->type == RELAY_FORWARDING)
-				relays_remove(node, relay);
+				relays_remove(node, relay, "no relay any more");
 		}
 	}
 }

@@ -77,24 +77,45 @@ static void grant(struct node *node, const struct relay *relay)
 	say(node, relay->record, &message);
 }
 
-/* The entry carries frames from now on; said once, and as often as tunnels that roam. */
-static void set_established(struct node *node, struct relay *relay)
+/* reason NULL: it begins. */
+static void log_entry(struct node *node, const struct relay *relay, const char *message,
+		      const char *reason)
 {
 	char neighbour[ADDR_TEXT_MAX], peer[ADDR_TEXT_MAX];
+	bool terminal = relay->type == RELAY_TERMINAL;
+	const struct outside_field fields[] = {
+		FIELD_TEXT(terminal ? "relay" : "vpnAddr", neighbour),
+		FIELD_TEXT(terminal ? "vpnAddr" : "peer", peer),
+		FIELD_TEXT("reason", reason),
+	};
+	size_t count = sizeof(fields) / sizeof(fields[0]) - !reason;
 
-	if (relay->state == RELAY_ESTABLISHED)
-		return;
-	relay->state = RELAY_ESTABLISHED;
 	if (!rate_take(&node->tunnel_log, node_now_ns(node)))
 		return;
 	addr_format(&relay->record->tunnel->addrs[0], neighbour);
 	addr_format(&relay->peer, peer);
-	if (relay->type == RELAY_TERMINAL)
-		NODE_LOG(node, OUTSIDE_INFO, "Relay established", FIELD_TEXT("relay", neighbour),
-			 FIELD_TEXT("vpnAddr", peer));
-	else
-		NODE_LOG(node, OUTSIDE_INFO, "Relaying between two hosts",
-			 FIELD_TEXT("vpnAddr", neighbour), FIELD_TEXT("peer", peer));
+	node->outside->log(node->outside->context, OUTSIDE_INFO, message, fields, count);
+}
+
+void relays_begin(struct node *node, struct relay *relay)
+{
+	relay->state = RELAY_ESTABLISHED;
+	if (!relay->told)
+		log_entry(node, relay,
+			  relay->type == RELAY_TERMINAL ? "Relay established"
+							: "Relaying between two hosts",
+			  NULL);
+	relay->told = true;
+}
+
+void relays_end(struct node *node, struct relay *relay, const char *reason)
+{
+	if (relay->told && !node->shut_down)
+		log_entry(node, relay,
+			  relay->type == RELAY_TERMINAL ? "Relay ended"
+							: "Relaying between two hosts ended",
+			  reason);
+	relay->told = false;
 }
 
 void relays_send(struct node *node, const struct relay *relay, const uint8_t *bytes, size_t length)
@@ -255,7 +276,7 @@ static void on_request_for_us(struct node *node, struct tunnel_record *record,
 	}
 	relays_touch(node, relay);
 	relay->form = asked->form;
-	set_established(node, relay);
+	relays_begin(node, relay);
 	relays_set_remote(node, relay, asked->initiator_index);
 	answer.type = RELAY_RESPONSE;
 	answer.responder_index = relay->local_index;
@@ -334,7 +355,7 @@ static void on_request_for_other(struct node *node, struct tunnel_record *record
 	near->form = asked->form;
 	relays_set_remote(node, near, asked->initiator_index);
 	if (beyond->state == RELAY_ESTABLISHED)
-		set_established(node, near);
+		relays_begin(node, near);
 	else
 		near->state = RELAY_PEER_REQUESTED;
 	relays_publish_pair(node, near);
@@ -366,7 +387,7 @@ static void grant_all(struct node *node, struct relay *beyond)
 			if (near->type != RELAY_FORWARDING || near->state == RELAY_REQUESTED ||
 			    !near->remote_index || !relays_record_has(beyond->record, &near->peer))
 				continue;
-			set_established(node, near);
+			relays_begin(node, near);
 			grant(node, near);
 		}
 	}
@@ -382,7 +403,7 @@ static void on_response(struct node *node, struct tunnel_record *record,
 		return;
 	}
 	relays_set_remote(node, relay, answer->responder_index);
-	set_established(node, relay);
+	relays_begin(node, relay);
 	relay->form = answer->form;
 	if (relay->type == RELAY_TERMINAL) {
 		relays_established(node, relay);

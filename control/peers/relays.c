@@ -299,7 +299,7 @@ static void make_room(struct node *node, struct tunnel_record *record)
 		if (mate && !is_idle(node, mate))
 			relays_touch(node, idle);
 		else
-			relays_remove(node, idle);
+			relays_remove(node, idle, "idle");
 		idle = most_idle(node, record);
 	}
 }
@@ -373,12 +373,13 @@ static void unlink_asking(struct relays *relays, struct relay *relay)
 	relay->asks = 0;
 }
 
-void relays_remove(struct node *node, struct relay *relay)
+void relays_remove(struct node *node, struct relay *relay, const char *reason)
 {
 	struct relays *relays = &node->relays;
 	struct tunnel_record *record = relay->record;
 	struct relay **at = &record->relays;
 
+	relays_end(node, relay, reason);
 	while (*at != relay)
 		at = &(*at)->next;
 	*at = relay->next;

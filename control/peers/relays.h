@@ -50,6 +50,7 @@ struct relay {
 	enum relay_form form;               /* of what was said about it last */
 	uint32_t local_index, remote_index; /* remote: 0 while not known */
 	struct tunnel_record *users;        /* tunnels whose path it is, by next_user */
+	bool told;                          /* that it is established: so its end will be, too */
 	bool wrong;                         /* another host than peer answered through it */
 	bool lost;                          /* no memory: workers do not know its index */
 	struct relay_entry entry;           /* as published */
@@ -90,7 +91,8 @@ bool relays_is_self(const struct node *node, const struct addr *addr);
  * may be. NULL: too many, all needed; no memory. */
 struct relay *relays_add(struct node *node, struct tunnel_record *record, const struct addr *peer,
 			 enum relay_type type, enum relay_state state);
-void relays_remove(struct node *node, struct relay *relay);
+/* reason: for the log. */
+void relays_remove(struct node *node, struct relay *relay, const char *reason);
 struct relay *relays_find(const struct tunnel_record *record, const struct addr *peer);
 struct relay *relays_by_index(const struct node *node, uint32_t index);
 /* The entry whose neighbour, at from, chose index; or NULL. */
@@ -122,6 +124,12 @@ void relays_receive(struct node *node, struct tunnel_record *record, const uint8
 void relays_drive(struct node *node, struct host_pending *pending);
 /* Every relay of a host that is reached through one is asked, so that another is there at once. */
 void relays_keep_spares(struct node *node, const struct peer_host *host);
+/*
+ * The entry carries frames from now on; or none any more, for reason, if it ever did. Each is said
+ * once, and as often as tunnels that roam; the end of the node is no end of its entries.
+ */
+void relays_begin(struct node *node, struct relay *relay);
+void relays_end(struct node *node, struct relay *relay, const char *reason);
 /* Asks for the entry, now and a few times more until it is there. */
 void relays_ask(struct node *node, struct relay *relay);
 /* A recv_error names an index that may be a relay's. False: it is none. */

@@ -72,6 +72,40 @@ Test(sim_greedy, ports)
 	sim_seeds(1, ports);
 }
 
+/* Entries come by the hundred with one tunnel and go with it: all are told, within the rate. */
+static void tunnels_full_of_entries(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *a = net.a, *relay = net.relay[0];
+	uint64_t before = a->log_lines[OUTSIDE_INFO], rounds = 8;
+
+	a->watched = "Relay ended";
+	for (uint32_t round = 0; round < rounds; round++) {
+		struct relay_message message = {RELAY_REQUEST, RELAY_V1, 1, 0, {{0}}, a->addr};
+		uint8_t bytes[RELAY_BYTES_MAX];
+
+		for (uint32_t i = 0; i < RELAYS_PER_TUNNEL_MAX; i++) {
+			message.from = addr_from_v4(0x0a2a1000 + i);
+			message.initiator_index = 1 + i;
+			sim_opened(a, relay, WIRE_CONTROL, bytes,
+				   relay_encode(&message, bytes, sizeof(bytes)));
+		}
+		node_order_close(a->node, &relay->addr, true);
+		if (round == 0)
+			cr_expect_eq(a->watched_lines, RELAYS_PER_TUNNEL_MAX, "all of the first");
+		sim_send(a, 0, relay->id, round);
+		sim_run(sim, 2 * SIM_S);
+		cr_assert(sim_primary(a, relay->id));
+	}
+	cr_expect_leq(a->log_lines[OUTSIDE_INFO] - before,
+		      TUNNEL_LOG_BURST + rounds * (2 * TUNNEL_LOG_PER_SECOND + 10));
+}
+
+Test(sim_greedy, tunnels_full_of_entries)
+{
+	sim_seeds(1, tunnels_full_of_entries);
+}
+
 /* One message to a relay over and over: nothing grows, but the relay's rate is for all. */
 static void one_request(struct sim *sim)
 {

@@ -516,3 +516,81 @@ Test(relay_sim, forwarding_is_to_be_seen)
 {
 	sim_seeds(4, forwarding_is_to_be_seen);
 }
+
+static uint64_t lines_since(struct sim_node *node, uint64_t *before)
+{
+	uint64_t lines = node->watched_lines - *before;
+
+	*before = node->watched_lines;
+	return lines;
+}
+
+/* That an entry which was established is no more is told with the reason, once. */
+static void the_end_of_an_entry_is_told(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	struct addr nobody = addr_from_v4(0x0a2a0063);
+	struct relay_options none;
+	uint64_t before = 0;
+
+	relay->watched = "Relaying between two hosts ended";
+	net.a->watched = "Relay ended";
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	/* never established: nobody answers for that host */
+	cr_assert(relays_add(relay->node, entry_of(relay, net.a)->record, &nobody, RELAY_FORWARDING,
+			     RELAY_PEER_REQUESTED));
+	talk(sim, &net, 20 * SIM_S);
+	cr_assert_eq(relay->watched_lines + net.a->watched_lines, 0);
+
+	/* the tunnel closes with what is on it */
+	node_order_close(net.a->node, &relay->addr, false);
+	cr_expect_eq(net.a->watched_lines, 1);
+	cr_expect_str_eq(net.a->watched_text,
+			 "Relay ended relay=10.42.0.1 vpnAddr=10.42.0.3 reason=tunnel gone");
+	sim_run(sim, 20 * SIM_MS);
+	cr_expect_eq(lines_since(relay, &before), 1);
+	cr_expect_str_eq(relay->watched_text, "Relaying between two hosts ended vpnAddr=10.42.0.2 "
+					      "peer=10.42.0.3 reason=tunnel gone");
+
+	/* a goes: its own entry, and that of the other end, which goes with its tunnel later */
+	talk_until_heard(sim, &net, 12 * SIM_S);
+	talk(sim, &net, 20 * SIM_S);
+	lines_since(relay, &before);
+	node_shutdown(net.a->node);
+	sim_run(sim, 20 * SIM_MS);
+	cr_expect_eq(lines_since(relay, &before), 2);
+	cr_expect_str_eq(relay->watched_text, "Relaying between two hosts ended vpnAddr=10.42.0.3 "
+					      "peer=10.42.0.2 reason=far end gone");
+	node_order_close(relay->node, &net.b->addr, false);
+	cr_expect_eq(lines_since(relay, &before), 0, "told once");
+	sim_kill_node(net.a);
+	sim_start_node(net.a);
+
+	/* it comes again, and goes because this node relays no more */
+	talk_until_heard(sim, &net, 12 * SIM_S);
+	talk(sim, &net, SIM_S);
+	lines_since(relay, &before);
+	none = relay->node->relays.options;
+	none.am_relay = false;
+	relays_reconfigure(relay->node, &none);
+	cr_expect_eq(lines_since(relay, &before), 2);
+	cr_expect(strstr(relay->watched_text, "reason=no relay any more"), "%s",
+		  relay->watched_text);
+	none.am_relay = true;
+	relays_reconfigure(relay->node, &none);
+
+	/* the end of a node is no news about its entries */
+	talk_until_heard(sim, &net, 12 * SIM_S);
+	talk(sim, &net, SIM_S);
+	lines_since(relay, &before);
+	node_shutdown(relay->node);
+	sim_run(sim, 10 * SIM_MS);
+	sim_kill_node(relay);
+	cr_expect_eq(lines_since(relay, &before), 0);
+}
+
+Test(relay_sim, the_end_of_an_entry_is_told)
+{
+	sim_seeds(4, the_end_of_an_entry_is_told);
+}

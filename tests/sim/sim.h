@@ -103,7 +103,10 @@ struct sim_node {
 	enum name_network asked_network; /* of the last look-up */
 	uint64_t asked_timeout_ns;
 	uint64_t log_lines[4]; /* by level */
-	struct sim_slow *slow; /* NULL: handshakes cost nothing; set by sim_slow_begin() */
+	const char *watched;   /* a message of the log; NULL: none */
+	uint64_t watched_lines;
+	char watched_text[512]; /* the last of these, with its fields */
+	struct sim_slow *slow;  /* NULL: handshakes cost nothing; set by sim_slow_begin() */
 	struct sim_received *received;
 	size_t received_count, received_capacity;
 	uint32_t recv_errors_sent;

@@ -263,23 +263,36 @@ static void out_count_drop(void *context, enum drop reason, uint64_t packets)
 	((struct sim_node *)context)->drops[reason] += packets;
 }
 
+static void line_text(const char *message, const struct outside_field *fields, size_t count,
+		      char text[512])
+{
+	int at = snprintf(text, 512, "%s", message);
+
+	for (size_t i = 0; i < count && at < 512; i++) {
+		if (fields[i].text)
+			at += snprintf(text + at, 512 - (size_t)at, " %s=%s", fields[i].key,
+				       fields[i].text);
+		else
+			at += snprintf(text + at, 512 - (size_t)at, " %s=%llu", fields[i].key,
+				       (unsigned long long)fields[i].number);
+	}
+}
+
 static void out_log(void *context, enum outside_level level, const char *message,
 		    const struct outside_field *fields, size_t count)
 {
 	struct sim_node *node = context;
+	char text[512];
 
 	node->log_lines[level]++;
+	if (node->watched && strcmp(message, node->watched) == 0) {
+		node->watched_lines++;
+		line_text(message, fields, count, node->watched_text);
+	}
 	if (!node->sim->verbose)
 		return;
-	fprintf(stderr, "%12.6f node %u: %s", (double)node->sim->now_ns / 1e9, node->id, message);
-	for (size_t i = 0; i < count; i++) {
-		if (fields[i].text)
-			fprintf(stderr, " %s=%s", fields[i].key, fields[i].text);
-		else
-			fprintf(stderr, " %s=%llu", fields[i].key,
-				(unsigned long long)fields[i].number);
-	}
-	fprintf(stderr, "\n");
+	line_text(message, fields, count, text);
+	fprintf(stderr, "%12.6f node %u: %s\n", (double)node->sim->now_ns / 1e9, node->id, text);
 }
 
 /* --- life --------------------------------------------------------------------------------------

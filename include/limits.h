@@ -100,8 +100,15 @@
 #define RESPONDER_BURST      2000
 #define INITIATOR_PER_SECOND                                                                       \
 	500 /* stage 2 worked on: an index is seen on the wire, and can be forged */
-#define INITIATOR_BURST         128
-#define NODE_LOG_PER_SECOND     20   /* lines about what strangers send; burst of the same size */
+#define INITIATOR_BURST     128
+#define NODE_LOG_PER_SECOND 20 /* lines about what strangers send; burst of the same size */
+/*
+ * Refused peers that are known to have been told in the log; power of two. A gateway that trusts
+ * none of its thousand peers tells of each once in the quiet time, within the rate above, and one
+ * peer that tries ten times in 6 s takes no line from another.
+ */
+#define REFUSED_TOLD            1024
+#define REFUSED_QUIET_NS        60000000000ull
 #define PENDING_MAX             1024 /* handshakes we began and wait for */
 #define PENDING_PACKETS_MAX     100  /* segments held per pending handshake, as Nebula (2.6) */
 #define PENDING_BYTES_MAX       (256u << 10) /* bytes held per pending handshake */

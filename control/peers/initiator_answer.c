@@ -137,16 +137,10 @@ static void log_refusal(struct node *node, const struct machine_peer *peer,
 			const struct endpoint *source, const struct relay *relay,
 			const char *message)
 {
-	char from[ORIGIN_TEXT_MAX];
+	bool again;
 
-	if (!node_may_log(node))
-		return;
-	NODE_LOG(node, OUTSIDE_INFO, message,
-		 FIELD_TEXT("udpAddr", node_origin_text(source, relay, from)),
-		 FIELD_TEXT("certName", peer->cert ? peer->cert->name : ""),
-		 FIELD_TEXT("error", cert_error_text(peer->error)),
-		 FIELD_TEXT("detail", peer->detail), FIELD_NUMBER("handshake.stage", 2),
-		 FIELD_TEXT("handshake.style", "ix_psk0"));
+	if (node_tell_refusal(node, peer, source, relay, &again))
+		node_log_refusal(node, message, 2, peer, source, relay);
 }
 
 /*

@@ -10,6 +10,7 @@
 
 #include "peers/manager.h"
 #include "peers/node_state.h"
+#include "siphash.h"
 
 #define S_NS 1000000000ull
 
@@ -170,6 +171,48 @@ void node_note_failure(struct node *node, const struct addr *host, const struct 
 bool node_may_log(struct node *node)
 {
 	return rate_take(&node->log, node_now_ns(node));
+}
+
+static uint64_t refusal_name(const struct node *node, const struct machine_peer *peer,
+			     const struct endpoint *source, const struct relay *relay)
+{
+	const struct addr *from = relay ? &relay->record->tunnel->addrs[0] : &source->addr;
+	uint64_t words[4] = {peer->error};
+
+	memcpy(&words[1], from->bytes, sizeof(from->bytes));
+	if (peer->cert)
+		memcpy(&words[3], peer->cert->fingerprint, sizeof(words[3]));
+	return siphash(node->relays.index_key, words, 4); /* indexes are of 3 words */
+}
+
+bool node_tell_refusal(struct node *node, const struct machine_peer *peer,
+		       const struct endpoint *source, const struct relay *relay, bool *again)
+{
+	uint64_t name = refusal_name(node, peer, source, relay), now = node_now_ns(node);
+
+	*again = refused_was_told(&node->refused, name, now);
+	if (*again || !node_may_log(node))
+		return false;
+	refused_note(&node->refused, name, now);
+	return true;
+}
+
+void node_log_refusal(struct node *node, const char *message, uint64_t stage,
+		      const struct machine_peer *peer, const struct endpoint *source,
+		      const struct relay *relay)
+{
+	char from[ORIGIN_TEXT_MAX];
+	const struct outside_field fields[] = {
+		FIELD_TEXT("udpAddr", node_origin_text(source, relay, from)),
+		FIELD_TEXT("certName", peer->cert ? peer->cert->name : ""),
+		FIELD_TEXT("error", cert_error_text(peer->error)),
+		FIELD_NUMBER("handshake.stage", stage),
+		FIELD_TEXT("handshake.style", "ix_psk0"),
+		FIELD_TEXT("detail", peer->detail), /* only some errors have one */
+	};
+	size_t count = sizeof(fields) / sizeof(fields[0]) - !peer->detail[0];
+
+	node->outside->log(node->outside->context, OUTSIDE_INFO, message, fields, count);
 }
 
 int node_peer_rules(const struct node *node, const struct machine_peer *peer,

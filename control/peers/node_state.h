@@ -10,6 +10,7 @@
 #include "peers/names.h"
 #include "peers/node.h"
 #include "peers/rate.h"
+#include "peers/refused.h"
 #include "peers/relays.h"
 #include "peers/tunnels.h"
 
@@ -25,6 +26,7 @@ struct node {
 	struct rate responder, initiator, log, handshake_log, tunnel_log;
 	struct timer sweep;
 	struct failures failures;
+	struct refused refused;
 	uint32_t sweep_slot; /* where the sweep goes on */
 	size_t sweep_left;   /* tunnels it has not seen yet */
 	struct lighthouse lighthouse;
@@ -91,6 +93,19 @@ void node_log_invalid(struct node *node, const struct tunnel_record *record, enu
 
 /* May a line about something a stranger sent be written? */
 bool node_may_log(struct node *node);
+
+/*
+ * The handshake of peer is refused: is a line to be written about that? The first one is, and
+ * another only for another reason, from elsewhere, or after REFUSED_QUIET_NS; all within the rate
+ * of strangers. *again: it was written before that time. relay: the entry through which it came;
+ * NULL: from source.
+ */
+bool node_tell_refusal(struct node *node, const struct machine_peer *peer,
+		       const struct endpoint *source, const struct relay *relay, bool *again);
+/* That line. stage: of the handshake's message. */
+void node_log_refusal(struct node *node, const char *message, uint64_t stage,
+		      const struct machine_peer *peer, const struct endpoint *source,
+		      const struct relay *relay);
 
 /* rules_for_peer() of the options, or NULL without error when there is none. */
 int node_peer_rules(const struct node *node, const struct machine_peer *peer,

@@ -36,28 +36,23 @@ static void refuse(struct node *node, const struct machine_peer *peer,
 		   const struct endpoint *source, const struct relay *relay,
 		   enum machine_status status)
 {
-	char from[ORIGIN_TEXT_MAX];
+	bool of_peer = status == MACHINE_MYSELF || status == MACHINE_CERTIFICATE;
+	bool again = false, tell = of_peer && node_tell_refusal(node, peer, source, relay, &again);
 	enum drop reason = DROP_HANDSHAKE_INVALID;
 
-	if (status == MACHINE_MYSELF && node_may_log(node)) {
+	if (status == MACHINE_MYSELF && tell)
 		log_received(node, peer, source, relay, OUTSIDE_INFO,
 			     "Refusing to handshake with myself");
-	} else if (status == MACHINE_CERTIFICATE) {
+	if (status == MACHINE_CERTIFICATE) {
 		reason = DROP_HANDSHAKE_CERTIFICATE;
-		if (node_may_log(node)) {
-			/* Who it is, is what the certificate claims. */
-			if (peer->cert && peer->cert->network_count)
-				node_note_failure(node, &peer->cert->networks[0].addr,
-						  relay ? NULL : source,
-						  cert_error_text(peer->error), peer->detail);
-			NODE_LOG(node, OUTSIDE_INFO, "Invalid certificate from host",
-				 FIELD_TEXT("udpAddr", node_origin_text(source, relay, from)),
-				 FIELD_TEXT("certName", peer->cert ? peer->cert->name : ""),
-				 FIELD_TEXT("error", cert_error_text(peer->error)),
-				 FIELD_TEXT("detail", peer->detail),
-				 FIELD_NUMBER("handshake.stage", 1),
-				 FIELD_TEXT("handshake.style", "ix_psk0"));
-		}
+		/* Who it is, is what the certificate claims. */
+		if ((tell || again) && peer->cert && peer->cert->network_count)
+			node_note_failure(node, &peer->cert->networks[0].addr,
+					  relay ? NULL : source, cert_error_text(peer->error),
+					  peer->detail);
+		if (tell)
+			node_log_refusal(node, "Invalid certificate from host", 1, peer, source,
+					 relay);
 	}
 	if (status == MACHINE_NO_MEMORY)
 		reason = DROP_HANDSHAKE_NO_ROOM; /* nothing is wrong with the message */

@@ -330,6 +330,95 @@ Test(sim_handshake, untrusted_certificates)
 	sim_seeds(4, untrusted_peer);
 }
 
+/* Sends every 100 ms, which begins one handshake after the other. */
+static void insist(struct sim *sim, struct sim_node *node, uint32_t to, uint64_t duration_ns)
+{
+	for (uint64_t end = sim->now_ns + duration_ns; sim->now_ns < end;) {
+		sim_send(node, 0, to, 1);
+		sim_run(sim, 100 * SIM_MS);
+	}
+}
+
+/* However often it tries: one line, at once; another after a while, or for another reason. */
+static void refused_peer(struct sim *sim)
+{
+	uint64_t before;
+
+	pair_start(sim, false);
+	sim_add(sim);
+	sim_static(C, 2, &B->endpoint);
+	sim_start_node(C);
+	sim_identify(A, &(struct sim_identity){.foreign_ca = true});
+	sim_identify(C, &(struct sim_identity){.foreign_ca = true});
+	B->watched = "Invalid certificate from host";
+	insist(sim, A, 2, 50 * SIM_S);
+	cr_expect_eq(B->watched_lines, 1, "%lu lines", B->watched_lines);
+	cr_expect_gt(B->drops[DROP_HANDSHAKE_CERTIFICATE], 40, "each is counted");
+	cr_expect(strstr(B->watched_text, "error=") && !strstr(B->watched_text, "detail="), "%s",
+		  B->watched_text);
+	insist(sim, C, 2, 200 * SIM_MS);
+	cr_expect_eq(B->watched_lines, 2, "another peer is told at once");
+	insist(sim, A, 2, 20 * SIM_S);
+	cr_expect_eq(B->watched_lines, 3, "told again after a minute: %lu", B->watched_lines);
+	sim_identify(A, &(struct sim_identity){.not_after = (int64_t)SIM_WALL_S - 10});
+	before = B->drops[DROP_HANDSHAKE_CERTIFICATE];
+	insist(sim, A, 2, 20 * SIM_S);
+	cr_expect_eq(B->watched_lines, 4, "another reason: %lu", B->watched_lines);
+	cr_expect_gt(B->drops[DROP_HANDSHAKE_CERTIFICATE] - before, 10);
+}
+
+Test(sim_handshake, a_refused_peer_is_told_once_a_minute)
+{
+	sim_seeds(2, refused_peer);
+}
+
+/* The same where the one that is refused has answered. */
+static void refused_answer(struct sim *sim)
+{
+	pair_start(sim, false);
+	sim_identify(B, &(struct sim_identity){.foreign_ca = true});
+	A->watched = "Invalid certificate from host";
+	insist(sim, A, 2, 50 * SIM_S);
+	cr_expect_eq(A->watched_lines, 1, "%lu lines", A->watched_lines);
+	cr_expect_gt(A->drops[DROP_HANDSHAKE_CERTIFICATE], 40);
+	cr_expect_not(strstr(A->watched_text, "detail="), "%s", A->watched_text);
+}
+
+Test(sim_handshake, a_refused_answer_is_told_once_a_minute)
+{
+	sim_seeds(2, refused_answer);
+}
+
+/* One certificate from everywhere: each place is news, but the log has its rate. */
+static void refused_flood(struct sim *sim)
+{
+	struct sim_datagram *stage1;
+	uint64_t before;
+
+	pair_start(sim, false);
+	sim_identify(A, &(struct sim_identity){.foreign_ca = true});
+	B->watched = "Invalid certificate from host";
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, 10 * SIM_MS);
+	stage1 = sim_find(sim, &A->endpoint, &B->endpoint, WIRE_HANDSHAKE, 1, 0);
+	cr_assert(stage1);
+	sim_kill_node(A);
+	before = B->drops[DROP_HANDSHAKE_CERTIFICATE];
+	for (uint32_t i = 0; i < 10000; i++) {
+		struct endpoint from = {addr_from_v4(0xcb000000 + i), 4242};
+
+		sim_inject(sim, &from, &B->endpoint, stage1->bytes, stage1->length, SIM_MS);
+	}
+	sim_run(sim, 10 * SIM_MS);
+	cr_expect_leq(B->watched_lines, NODE_LOG_PER_SECOND + 2);
+	cr_expect_eq(B->drops[DROP_HANDSHAKE_CERTIFICATE] - before, 10000);
+}
+
+Test(sim_handshake, refused_peers_are_told_at_a_rate)
+{
+	sim_seeds(1, refused_flood);
+}
+
 /* --- trap 25: index collision ------------------------------------------------------------------
  */
 

@@ -2,7 +2,7 @@
  * inbound_run.c - a run is opened, and what was in it written to the tun or punted (PROTOCOL.md
  * 4.3).
  *
- * Exits of a datagram: REPLAY, AUTHENTICATION, INNER_PARSE, FIREWALL_*, WRITE_ERROR, PUNT_POOL,
+ * Exits of a datagram: REPLAY, AUTHENTICATION, INNER_PARSE, FIREWALL_*, WRITE_ERROR, PUNT_*,
  * punted, answered (answer.c; without a tun, echo.c), or written to the tun.
  *
  * The straight road. The first packet of a run is opened into a write slot, parsed and judged. The
@@ -219,6 +219,23 @@ static void message_without_tun(struct worker *w, struct inbound_run *run, uint3
 
 /* ---- the other encrypted types: opened for control ------------------------------------------- */
 
+/* A punt for a message of the run's peer, of which it has its share. NULL: dropped and counted. */
+static struct punt *opened_take(struct worker *w, const struct inbound_run *run)
+{
+	uint32_t bucket = source_peer_bucket(w->source_key, &run->tunnel->addrs[0], w->now_s);
+	enum drop reason = source_admit_opened(&w->opened_shares, bucket);
+	struct punt *punt;
+
+	if (reason != DROP_NONE) {
+		count_drop(w->counters, reason, 1);
+		return NULL;
+	}
+	punt = punt_take(w, POOL_CLASS_OPENED, PUNT_OPENED); /* there is one */
+	punt->shares = &w->opened_shares;
+	punt->bucket = bucket;
+	return punt;
+}
+
 /* punt has the payload of datagram i, which is authentic and settled. */
 static void punt_opened(struct worker *w, const struct inbound_run *run, uint32_t i,
 			struct punt *punt)
@@ -234,12 +251,11 @@ static void punt_opened(struct worker *w, const struct inbound_run *run, uint32_
 /* Opened where control will read it. */
 static void punted(struct worker *w, struct inbound_run *run, uint32_t i)
 {
-	struct punt *punt = punt_take(w, POOL_CLASS_OPENED, PUNT_OPENED);
+	struct punt *punt = opened_take(w, run);
 
 	_Static_assert(PUNT_BYTES >= DATAGRAM_MAX, "a longer datagram was dropped before");
 	if (!punt) {
 		run->fresh[i] = false;
-		count_drop(w->counters, DROP_PUNT_POOL, 1);
 		return;
 	}
 	if (open_datagram(w, run, i, punt->bytes))
@@ -254,12 +270,10 @@ static void punted(struct worker *w, struct inbound_run *run, uint32_t i)
 static void punt_copy(struct worker *w, const struct inbound_run *run, uint32_t i,
 		      const uint8_t *plain)
 {
-	struct punt *punt = punt_take(w, POOL_CLASS_OPENED, PUNT_OPENED);
+	struct punt *punt = opened_take(w, run);
 
-	if (!punt) {
-		count_drop(w->counters, DROP_PUNT_POOL, 1);
+	if (!punt)
 		return;
-	}
 	memcpy(punt->bytes, plain, run->bytes[i] - WIRE_OVERHEAD);
 	punt_opened(w, run, i, punt);
 }

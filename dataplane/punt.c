@@ -13,12 +13,19 @@
 #define TRIES 4
 
 /*
- * Handshakes come back in another order: control takes those of each source network in turn. A
- * share (lookup/source.h) says that one is free, so all are tried.
+ * Handshakes come back in another order: control takes those of each source network in turn. Where
+ * there are shares (lookup/source.h), these say that one is free, so all are tried.
  */
 static uint32_t tries_of(enum pool_class class)
 {
-	return class == POOL_CLASS_HANDSHAKE ? POOL_HANDSHAKES : TRIES;
+	switch (class) {
+	case POOL_CLASS_HANDSHAKE:
+		return POOL_HANDSHAKES;
+	case POOL_CLASS_OPENED:
+		return POOL_OPENED;
+	default:
+		return TRIES;
+	}
 }
 
 static const struct {

@@ -190,6 +190,7 @@ struct worker {
 	struct pool pools[POOL_CLASSES];
 	/* control counts down */
 	_Alignas(64) struct source_shares shares;
+	_Alignas(64) struct source_shares opened_shares; /* of POOL_CLASS_OPENED */
 
 	struct handovers handovers;
 	uint32_t mixed; /* authentic runs of trains that had several owners */

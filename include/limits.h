@@ -155,7 +155,15 @@
 #define DNS_TURN_MAX           64 /* answered before control looks after the node again */
 #define TEST_ANSWERS_PER_SECOND                                                                    \
 	50 /* to test requests on one tunnel; burst of the same size: a peer asks a few */
-#define MOVE_TESTS_MAX 1024 /* tunnels that are tested when our addresses change */
+/*
+ * Lighthouse and relay messages that control works on, of one tunnel: most are answered, and the
+ * answers of all wait in one line for their worker (ORDERS_QUEUED_MAX). A lighthouse may say so
+ * much at once to a host that begins PENDING_MAX handshakes: a reply and an order to punch for
+ * each.
+ */
+#define MESSAGES_PEER       1000
+#define MESSAGES_PEER_BURST (2 * PENDING_MAX)
+#define MOVE_TESTS_MAX      1024 /* tunnels that are tested when our addresses change */
 
 /* --- relays (PROTOCOL.md 7) --------------------------------------------------------------------
  */
@@ -267,10 +275,12 @@
  * period. A bucket holds at most SOURCE_SHARE times what is left of its worker's POOL_HANDSHAKES:
  * one alone 48 of 64, enough for a site whose hosts all come back at once; 21 that flood leave one.
  */
-#define SOURCE_BUCKETS   256
-#define SOURCE_SHARE     3
-#define SOURCE_PERIOD_S  16
-#define POOL_OPENED      64 /* of each worker: PUNT_OPENED */
+#define SOURCE_BUCKETS  256
+#define SOURCE_SHARE    3
+#define SOURCE_PERIOD_S 16
+/* Of each worker: PUNT_OPENED. Peers share it as networks share POOL_HANDSHAKES, by their overlay
+ * address: one that floods takes no test reply, report or relay request from another. */
+#define POOL_OPENED      64
 #define POOL_RECV_ERRORS 32 /* of each worker: PUNT_RECV_ERROR, which anybody can send */
 #define POOL_WAITING_SMALL                                                                         \
 	256 /* of each worker: runs up to WAITING_SMALL_BYTES that wait for a tunnel */

@@ -55,8 +55,9 @@ static inline bool note_is_fatal(enum note note)
 }
 
 /*
- * Of one worker: how many PUNT_HANDSHAKE control has in hand, by bucket of source networks
- * (dataplane/lookup/source.h). The worker counts up, punt_release() down.
+ * Of one worker: how many PUNT_HANDSHAKE control has in hand, by bucket of source networks, or
+ * PUNT_OPENED, by bucket of peers (dataplane/lookup/source.h). The worker counts up, punt_release()
+ * down.
  */
 struct source_shares {
 	_Atomic uint32_t all;
@@ -77,10 +78,10 @@ struct punt {
 	int result;                   /* PUNT_ORDER_DONE: 0 or -errno */
 	uint64_t value;               /* PUNT_COUNTER: COUNTER_*_AT; PUNT_NOTE: errno */
 	struct order *order;          /* PUNT_ORDER_DONE, PUNT_RESUME_AGAIN */
-	struct source_shares *shares; /* PUNT_HANDSHAKE: where it is counted, as one of bucket; */
-	uint32_t bucket;              /* NULL: nowhere */
-	struct punt *next;            /* control's own */
-	struct virtio_net_hdr vnet;   /* PUNT_WAITING */
+	struct source_shares *shares; /* where it is counted, as one of bucket; NULL: nowhere */
+	uint32_t bucket;
+	struct punt *next;          /* control's own */
+	struct virtio_net_hdr vnet; /* PUNT_WAITING */
 	/* PUNT_WAITING: hosts that would do as well as addr; struct addr each, behind the bytes */
 	uint32_t gateway_count;
 	uint8_t bytes[];

@@ -16,7 +16,7 @@
  * instead of 17 %, and 3 % of them lost (perf/lighthouse_bench); most of what is left is the
  * kernel's. Control answers what is not said in the plain form, and askers with several addresses.
  * Updates come to control; its pools bound what waits, so a flood of them is dropped before it can
- * hold up a worker.
+ * hold up a worker. Each peer has a share of the pools, and a rate.
  */
 #ifndef M57_LIGHTHOUSE_H
 #define M57_LIGHTHOUSE_H

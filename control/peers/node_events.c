@@ -231,6 +231,17 @@ static void answer_test(struct node *node, const struct tunnel_record *record,
 		tunnels_send(&node->tunnels, record, WIRE_TEST_REPLY, bytes, length);
 }
 
+/* What the peer sends within its rate; more is dropped before it makes work. */
+static bool within_rate(struct node *node, struct tunnel_record *record)
+{
+	bool within = rate_take_one(&record->messages_full_ns,
+				    RATE(MESSAGES_PEER, MESSAGES_PEER_BURST), node_now_ns(node));
+
+	if (!within)
+		node_drop(node, DROP_MESSAGE_RATE, 1);
+	return within;
+}
+
 void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 		    const struct endpoint *source, uint32_t via, enum wire_type wire,
 		    const uint8_t *bytes, size_t length)
@@ -264,10 +275,12 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 	case WIRE_TEST_REPLY: /* that it came is all */
 		break;
 	case WIRE_LIGHTHOUSE:
-		lighthouse_receive(node, record, bytes, length);
+		if (within_rate(node, record))
+			lighthouse_receive(node, record, bytes, length);
 		break;
 	case WIRE_CONTROL:
-		relays_receive(node, record, bytes, length);
+		if (within_rate(node, record))
+			relays_receive(node, record, bytes, length);
 		break;
 	default:
 		node_drop(node, DROP_MESSAGE_UNHANDLED, 1);

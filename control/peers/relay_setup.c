@@ -352,6 +352,7 @@ static void on_request_for_other(struct node *node, struct tunnel_record *record
 	if (!beyond)
 		return refuse(node, DROP_RELAY_REFUSED);
 	relays_touch(node, near);
+	near->waits = true;
 	near->form = asked->form;
 	relays_set_remote(node, near, asked->initiator_index);
 	if (beyond->state == RELAY_ESTABLISHED)
@@ -377,7 +378,10 @@ static void on_request(struct node *node, struct tunnel_record *record,
 /* --- responses ---------------------------------------------------------------------------------
  */
 
-/* The far end is there: those who wanted to reach it through us are told. */
+/*
+ * The far end is there: those who wanted to reach it through us are told, once for each time that
+ * they have asked. However often the far end says so, nobody else hears of it.
+ */
 static void grant_all(struct node *node, struct relay *beyond)
 {
 	const struct peer_host *host = tunnels_find_host(&node->tunnels, &beyond->peer);
@@ -385,9 +389,11 @@ static void grant_all(struct node *node, struct relay *beyond)
 	for (struct host_link *link = host ? host->links : NULL; link; link = link->next) {
 		for (struct relay *near = link->record->relays; near; near = near->next) {
 			if (near->type != RELAY_FORWARDING || near->state == RELAY_REQUESTED ||
+			    (near->state == RELAY_ESTABLISHED && !near->waits) ||
 			    !near->remote_index || !relays_record_has(beyond->record, &near->peer))
 				continue;
 			relays_begin(node, near);
+			near->waits = false;
 			grant(node, near);
 		}
 	}

@@ -50,6 +50,7 @@ struct relay {
 	enum relay_form form;               /* of what was said about it last */
 	uint32_t local_index, remote_index; /* remote: 0 while not known */
 	struct tunnel_record *users;        /* tunnels whose path it is, by next_user */
+	bool waits;                         /* its neighbour has asked, and not been told since */
 	bool told;                          /* that it is established: so its end will be, too */
 	bool wrong;                         /* another host than peer answered through it */
 	bool lost;                          /* no memory: workers do not know its index */

@@ -138,6 +138,7 @@ struct tunnel_record {
 	uint64_t promote_counter, requery_counter, requery_ns;
 
 	uint64_t test_answers_full_ns; /* to the peer: rate.h */
+	uint64_t messages_full_ns;     /* of the peer, for lighthouse.c and relay_setup.c: rate.h */
 
 	/* roaming (4.7) */
 	struct endpoint roamed_from;

@@ -38,16 +38,36 @@ uint32_t source_bucket(const struct source_key *key, const struct endpoint *sour
 	return siphash(key->words, words, 2) & (SOURCE_BUCKETS - 1);
 }
 
-enum drop source_admit(struct source_shares *shares, uint32_t bucket)
+uint32_t source_peer_bucket(const struct source_key *key, const struct addr *peer, uint32_t now_s)
+{
+	uint64_t words[3] = {0, 0, now_s / SOURCE_PERIOD_S};
+
+	memcpy(words, peer->bytes, sizeof(peer->bytes));
+	return siphash(key->words, words, 3) & (SOURCE_BUCKETS - 1);
+}
+
+static enum drop admit(struct source_shares *shares, uint32_t bucket, uint32_t pool,
+		       enum drop crowded, enum drop empty)
 {
 	uint32_t all = atomic_load_explicit(&shares->all, memory_order_acquire);
 	uint32_t own = atomic_load_explicit(&shares->of[bucket], memory_order_relaxed);
 
-	if (all >= POOL_HANDSHAKES)
-		return DROP_HANDSHAKE_OVERLOAD;
-	if (own >= SOURCE_SHARE * (POOL_HANDSHAKES - all))
-		return DROP_HANDSHAKE_CROWDED;
+	if (all >= pool)
+		return empty;
+	if (own >= SOURCE_SHARE * (pool - all))
+		return crowded;
 	atomic_fetch_add_explicit(&shares->of[bucket], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&shares->all, 1, memory_order_relaxed);
 	return DROP_NONE;
+}
+
+enum drop source_admit(struct source_shares *shares, uint32_t bucket)
+{
+	return admit(shares, bucket, POOL_HANDSHAKES, DROP_HANDSHAKE_CROWDED,
+		     DROP_HANDSHAKE_OVERLOAD);
+}
+
+enum drop source_admit_opened(struct source_shares *shares, uint32_t bucket)
+{
+	return admit(shares, bucket, POOL_OPENED, DROP_PUNT_CROWDED, DROP_PUNT_POOL);
 }

@@ -1,5 +1,6 @@
 /*
- * source.h - how the room for handshakes is shared out among those who send them.
+ * source.h - how the room for handshakes is shared out among those who send them, and that for
+ * messages to control among peers.
  *
  * Anybody can send stage 1, and as fast as he likes. What control has in hand is bounded by the
  * pool of each worker; without more, one sender would hold all of it, and everybody else's
@@ -23,6 +24,10 @@ struct source_key {
 	uint64_t words[2]; /* random */
 };
 
+/* What an authenticated peer sends to control is shared out in the same way, by the first overlay
+ * address of the peer, however many tunnels it has. */
+uint32_t source_peer_bucket(const struct source_key *key, const struct addr *peer, uint32_t now_s);
+
 /* 0 to SOURCE_BUCKETS - 1. via: index of the relay, then source does not count; 0: none. now_s:
  * seconds of any clock. */
 uint32_t source_bucket(const struct source_key *key, const struct endpoint *source, uint32_t via,
@@ -34,5 +39,7 @@ uint32_t source_bucket(const struct source_key *key, const struct endpoint *sour
  * for anybody. One worker asks; control gives back meanwhile.
  */
 enum drop source_admit(struct source_shares *shares, uint32_t bucket);
+/* The same for a message of a peer: PUNT_CROWDED, PUNT_POOL. */
+enum drop source_admit_opened(struct source_shares *shares, uint32_t bucket);
 
 #endif

@@ -72,6 +72,85 @@ Test(sim_greedy, ports)
 	sim_seeds(1, ports);
 }
 
+/* Reports of peer, each with another address; how many are answered within 100 ms. */
+static size_t reports_answered(struct sim *sim, struct sim_node *lighthouse, struct sim_node *peer,
+			       uint32_t count)
+{
+	struct lighthouse_message report = {
+		.type = LIGHTHOUSE_UPDATE, .form = LIGHTHOUSE_V2, .v4_count = 1};
+	size_t before = sim_count(sim, NULL, &peer->endpoint, WIRE_LIGHTHOUSE, 0);
+	uint8_t bytes[LIGHTHOUSE_BYTES_MAX];
+
+	for (uint32_t i = 0; i < count; i++) {
+		report.v4[0] = sim_endpoint(100 + i % 100, (uint16_t)(1 + i));
+		sim_opened(lighthouse, peer, WIRE_LIGHTHOUSE, bytes,
+			   lighthouse_encode(&report, bytes, sizeof(bytes)));
+	}
+	sim_run(sim, 100 * SIM_MS);
+	return sim_count(sim, NULL, &peer->endpoint, WIRE_LIGHTHOUSE, 0) - before;
+}
+
+/* Each report is work, and its answer an order to a worker: a peer has a rate, and it alone. */
+static void reports(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *lighthouse = net.lighthouse;
+
+	sim->recording = true;
+	cr_expect_leq(reports_answered(sim, lighthouse, net.a, 20000), MESSAGES_PEER_BURST + 1);
+	cr_expect_geq(lighthouse->drops[DROP_MESSAGE_RATE], 20000 - MESSAGES_PEER_BURST - 1);
+	cr_expect_eq(reports_answered(sim, lighthouse, net.b, 10), 10, "another peer");
+	cr_expect_leq(reports_answered(sim, lighthouse, net.a, 20000),
+		      MESSAGES_PEER * 3 / 10 + MESSAGES_PEER_BURST / 100);
+	sim_run(sim, SIM_S);
+	cr_expect_eq(reports_answered(sim, lighthouse, net.a, 10), 10, "and the same one later");
+}
+
+Test(sim_greedy, reports)
+{
+	sim_seeds(2, reports);
+}
+
+/* An end that says again and again that it is there: the other end hears of it when it has asked.
+ */
+static void relay_answers(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct relay_message answer = {
+		.type = RELAY_RESPONSE, .form = RELAY_V1, .from = net.a->addr, .to = net.b->addr};
+	struct sim_node *relay = net.relay[0];
+	struct node_relay_view view;
+	uint8_t bytes[RELAY_BYTES_MAX];
+	size_t told;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, 2 * SIM_S);
+	cr_assert(node_query_relay(relay->node, &net.b->addr, 0, &view) && view.forwarding);
+	answer.initiator_index = view.local_index;
+	sim->recording = true;
+	told = sim_count(sim, NULL, &net.a->endpoint, WIRE_CONTROL, 0);
+	for (uint32_t i = 0; i < 20000; i++) {
+		answer.responder_index = 1 + i % 2;
+		sim_opened(relay, net.b, WIRE_CONTROL, bytes,
+			   relay_encode(&answer, bytes, sizeof(bytes)));
+	}
+	answer.responder_index = view.remote_index;
+	sim_run(sim, SIM_S);
+	sim_opened(relay, net.b, WIRE_CONTROL, bytes, relay_encode(&answer, bytes, sizeof(bytes)));
+	cr_expect_eq(sim_count(sim, NULL, &net.a->endpoint, WIRE_CONTROL, 0), told,
+		     "a has not asked");
+	cr_expect_geq(relay->drops[DROP_MESSAGE_RATE], 20000 - MESSAGES_PEER_BURST - 1);
+	told = sim_count(sim, NULL, &net.a->endpoint, WIRE_CONTROL, 0);
+	ask(relay, net.a, net.b->addr, 7);
+	sim_run(sim, 100 * SIM_MS);
+	cr_expect_gt(sim_count(sim, NULL, &net.a->endpoint, WIRE_CONTROL, 0), told, "now it has");
+}
+
+Test(sim_greedy, relay_answers)
+{
+	sim_seeds(2, relay_answers);
+}
+
 /* Entries come by the hundred with one tunnel and go with it: all are told, within the rate. */
 static void tunnels_full_of_entries(struct sim *sim)
 {
@@ -128,7 +207,8 @@ static void one_request(struct sim *sim)
 		sim_run(sim, SIM_MS);
 	}
 	cr_expect_geq(sim_got(c, net.b->id), sent - 10, "%zu of %u", sim_got(c, net.b->id), sent);
-	cr_expect_gt(relay->drops[DROP_RELAY_REFUSED], 100000);
+	cr_expect_gt(relay->drops[DROP_RELAY_REFUSED], 10000);
+	cr_expect_gt(relay->drops[DROP_RELAY_REFUSED] + relay->drops[DROP_MESSAGE_RATE], 100000);
 }
 
 Test(sim_greedy, one_request)

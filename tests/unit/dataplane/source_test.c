@@ -109,3 +109,34 @@ Test(source, shares)
 		all++;
 	cr_expect_eq(source_admit(&shares, 98), DROP_HANDSHAKE_OVERLOAD);
 }
+
+Test(source, peers_are_told_apart_by_their_address)
+{
+	uint32_t first = 0, others = 0, moved = 0;
+
+	for (uint32_t n = 0; n < 256; n++) {
+		struct addr peer = addr_from_v4(0x0a000000 + n); /* one network of an underlay */
+		uint32_t bucket = source_peer_bucket(&key, &peer, 0);
+
+		cr_assert_lt(bucket, SOURCE_BUCKETS);
+		cr_assert_eq(source_peer_bucket(&key, &peer, SOURCE_PERIOD_S - 1), bucket);
+		first = n == 0 ? bucket : first;
+		others += bucket != first;
+		moved += source_peer_bucket(&key, &peer, SOURCE_PERIOD_S) != bucket;
+	}
+	cr_expect_gt(others, 240);
+	cr_expect_gt(moved, 240);
+}
+
+Test(source, shares_of_peers)
+{
+	struct source_shares shares = {0};
+
+	for (uint32_t n = 0; n < POOL_OPENED * SOURCE_SHARE / (SOURCE_SHARE + 1); n++)
+		cr_expect_eq(source_admit_opened(&shares, 0), DROP_NONE);
+	cr_expect_eq(source_admit_opened(&shares, 0), DROP_PUNT_CROWDED);
+	cr_expect_eq(source_admit_opened(&shares, 1), DROP_NONE, "another peer");
+	for (uint32_t n = 2; atomic_load(&shares.all) < POOL_OPENED; n++)
+		cr_expect_eq(source_admit_opened(&shares, n), DROP_NONE);
+	cr_expect_eq(source_admit_opened(&shares, 99), DROP_PUNT_POOL);
+}

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
+#include "crypto/seal.h"
 #include "unit/roads/rig.h"
 
 TestSuite(inbound_road, .timeout = 60);
@@ -364,6 +365,79 @@ Test(inbound_road, what_is_not_a_message_goes_to_control)
 	cr_expect_eq(rig->io.punt_count, 1);
 	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 1);
 	cr_expect_eq(rig_drops(rig, DROP_INNER_PARSE), 1);
+	rig_destroy(rig);
+}
+
+/* count messages of a type for control, on the tunnel with this index, as a train. */
+static void say(struct rig *rig, uint32_t index, enum wire_type type, uint32_t count)
+{
+	static const uint8_t plain[8] = {0xff};
+	uint8_t datagram[sizeof(plain) + WIRE_OVERHEAD];
+
+	rig->as_peer.remote_index = index;
+	for (uint32_t i = 0; i < count; i++) {
+		seal_packet(&rig->as_peer, type, WIRE_LABEL_NONE, rig->counter++, plain,
+			    sizeof(plain), datagram);
+		rig_add_raw(rig, datagram, sizeof(datagram));
+	}
+	rig_receive(rig);
+}
+
+/* What one peer sends, on whichever of its tunnels, leaves room for others, wherever in the pool
+ * that is. */
+static void a_peer_floods(enum wire_type type, bool am_lighthouse)
+{
+	struct rig *rig = rig_create(true);
+	struct addr peer = rig->tunnel->addrs[0], other = addr_from_v4(0x0a000007);
+	uint32_t most = POOL_OPENED * SOURCE_SHARE / (SOURCE_SHARE + 1);
+
+	rig_tunnel(rig, 1, &peer);
+	rig_tunnel(rig, 2, &other);
+	rig->snapshot.am_lighthouse = am_lighthouse;
+	for (int i = 0; i < 5; i++) {
+		say(rig, RIG_INDEX, type, 40);
+		say(rig, RIG_INDEX + 1, type, 40);
+	}
+	cr_expect_eq(rig->io.punt_count, most);
+	cr_expect_eq(rig_drops(rig, DROP_PUNT_CROWDED), 400 - most);
+	for (uint32_t i = 0; i < 100; i++) {
+		say(rig, RIG_INDEX + 2, type, 1);
+		cr_assert_eq(rig->io.punt_count, most + 1, "type %x, round %u", type, i);
+		punt_release(rig->io.punts[--rig->io.punt_count]);
+	}
+	/* What was worked on makes room for the same peer again. */
+	punt_release(rig->io.punts[--rig->io.punt_count]);
+	say(rig, RIG_INDEX, type, 2);
+	cr_expect_eq(rig->io.punt_count, most);
+	cr_expect_eq(rig_drops(rig, DROP_PUNT_POOL), 0);
+	rig_destroy(rig);
+}
+
+Test(inbound_road, a_flood_of_a_peers_messages_leaves_room_for_others)
+{
+	a_peer_floods(WIRE_TEST_REQUEST, false);
+	a_peer_floods(WIRE_TEST_REPLY, false);
+	a_peer_floods(WIRE_CONTROL, false);
+	a_peer_floods(WIRE_LIGHTHOUSE, false);
+	a_peer_floods(WIRE_LIGHTHOUSE, true);
+}
+
+/* Nobody uses up a peer's share in its name. */
+Test(inbound_road, forged_messages_have_no_share)
+{
+	struct rig *rig = rig_create(true);
+
+	for (uint32_t i = 0; i < 10 * POOL_OPENED; i++) {
+		uint8_t forged[WIRE_OVERHEAD + 8] = {0};
+
+		wire_write(forged, WIRE_CONTROL, RIG_INDEX, 1000 + i);
+		rig_add_raw(rig, forged, sizeof(forged));
+		rig_receive(rig);
+	}
+	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 10 * POOL_OPENED);
+	cr_expect_eq(atomic_load(&rig->w.opened_shares.all), 0);
+	say(rig, RIG_INDEX, WIRE_CONTROL, 1);
+	cr_expect_eq(rig->io.punt_count, 1);
 	rig_destroy(rig);
 }
 

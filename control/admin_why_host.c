@@ -218,6 +218,42 @@ static void check_sends(struct page *page, const struct node_tunnel_view *view)
 		 since ? "; it took those sent since" : "");
 }
 
+/* The last handshake packet to this address, if the kernel refused it and it is no older than most;
+ * or NULL. */
+static const struct refused_send *refused_handshake(const struct page *page,
+						    const struct endpoint *to, uint64_t most_ns)
+{
+	const struct refused_send *refused = control_refused_send(page->world->control, to);
+
+	return refused && node_query_now_ns(page->node) - refused->last_ns <= most_ns ? refused
+										       : NULL;
+}
+
+/* Without a tunnel there are handshakes, which control sends: to each address of the host. They
+ * get nowhere when all are refused, and no relay is there to take them. */
+static void check_handshake_sends(struct page *page)
+{
+	char text[32], at[ENDPOINT_TEXT_MAX];
+	const struct refused_send *refused;
+	struct endpoint to;
+	struct addr relay;
+	bool blocked, none = !(page->world->config->relay.use_relays &&
+			       node_query_relay_of(page->node, &page->hop, 0, &relay));
+
+	for (uint32_t i = 0; node_query_remote(page->node, &page->hop, i, &to, &blocked); i++)
+		none &= blocked || refused_handshake(page, &to, REFUSED_SEND_RECENT_NS);
+	for (uint32_t i = 0; node_query_remote(page->node, &page->hop, i, &to, &blocked); i++) {
+		refused = refused_handshake(page, &to, UINT64_MAX);
+		if (!refused || blocked)
+			continue;
+		why_line(page, none ? "no" : "-", "sending",
+			 "the kernel refused the last handshake packets to %s: %s (%" PRIu64
+			 " in a row, last %s)",
+			 endpoint_format(&to, at), strerror((int)refused->error), refused->times,
+			 age(node_query_now_ns(page->node) - refused->last_ns, text));
+	}
+}
+
 static void check_peer_cert(struct page *page, const struct cert *cert)
 {
 	enum cert_error error = ca_pool_reverify(page->world->pki->ca, cert, why_wall_s(page),
@@ -243,6 +279,8 @@ bool why_check_host(struct page *page, struct node_tunnel_view *view)
 	tunnel = check_tunnel(page, &host, view);
 	if (tunnel)
 		check_sends(page, view);
+	else
+		check_handshake_sends(page);
 	check_relays(page);
 	check_pending(page, &host);
 	if (tunnel)

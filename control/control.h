@@ -60,6 +60,7 @@ struct control {
 	uint64_t waiting_taken[QUEUES_MAX]; /* PUNT_WAITING that the node has got, by queue */
 	uint32_t notes_said;                /* a bit per enum note */
 	struct rate refused_log;            /* datagrams of ours that the kernel refused */
+	struct refused_send refused[REFUSALS_MAX]; /* the last of them; times 0: none */
 	struct expiry_watch expiry;         /* of our certificate */
 	uint64_t expiry_due_ns;             /* when to look at it again; 0: at once */
 	bool reload_asked;
@@ -98,5 +99,9 @@ void dispatch_punt(struct control *control, struct punt *punt);
 
 /* outside_live.c: fills in the functions that act on the real world; context is control. */
 void outside_live_init(struct control *control);
+
+/* outside_live.c: what the kernel refused of the datagrams that control itself sent to an address,
+ * if it refused the last of them; or NULL. Borrowed. */
+struct refused_send *control_refused_send(struct control *control, const struct endpoint *to);
 
 #endif

@@ -43,11 +43,49 @@ static void live_count_drop(void *context, enum drop reason, uint64_t packets)
 	control->drops[reason] += packets;
 }
 
+/* --- datagrams that control sends itself --------------------------------------------------------
+ */
+
+struct refused_send *control_refused_send(struct control *control, const struct endpoint *to)
+{
+	for (uint32_t i = 0; i < REFUSALS_MAX; i++)
+		if (control->refused[i].times && endpoint_equal(&control->refused[i].to, to))
+			return &control->refused[i];
+	return NULL;
+}
+
+static void refused_note(struct control *control, const struct endpoint *to, int error)
+{
+	struct refused_send *entry = control_refused_send(control, to);
+	uint32_t oldest = 0;
+
+	for (uint32_t i = 1; i < REFUSALS_MAX; i++)
+		if (control->refused[i].last_ns < control->refused[oldest].last_ns)
+			oldest = i;
+	if (!entry) {
+		entry = &control->refused[oldest];
+		*entry = (struct refused_send){.to = *to};
+	}
+	entry->times++;
+	entry->error = (uint32_t)error;
+	entry->last_ns = control->outside.now_ns(control);
+}
+
+/* The kernel has taken one to that address. */
+static void refused_forget(struct control *control, const struct endpoint *to)
+{
+	struct refused_send *entry = control_refused_send(control, to);
+
+	if (entry)
+		*entry = (struct refused_send){0};
+}
+
 /* Usually no route, or no address of ours: nothing that the peer could have to do with. */
 static void send_refused(struct control *control, const struct endpoint *to, int error)
 {
 	char text[ENDPOINT_TEXT_MAX];
 
+	refused_note(control, to, error);
 	live_count_drop(control, DROP_SEND_ERROR, 1);
 	if (error != EAGAIN && rate_take(&control->refused_log, control->outside.now_ns(control)))
 		log_warning("The kernel refused to send",
@@ -69,7 +107,12 @@ static void live_send_udp(void *context, const struct endpoint *to, const uint8_
 	else if (sendto(control->udp_fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
 			(struct sockaddr *)&address, address_bytes) < 0)
 		send_refused(control, to, errno);
+	else
+		refused_forget(control, to);
 }
+
+/* --- the rest -----------------------------------------------------------------------------------
+ */
 
 static void live_count_stat(void *context, enum statistic which, uint64_t n)
 {

@@ -63,6 +63,29 @@ refused() {
 	says '^reachable: yes' why 10.42.0.2
 }
 
+@test "why: a kernel that refuses handshakes" {
+	config_write a
+	sed -i '/^static_host_map/a\  "10.42.0.9": ["192.0.2.98:4242", "192.0.2.99:4242"]' "$PAIR_DIR/a.yml"
+	in_ns a ip route add unreachable 192.0.2.98
+	config_write b
+	in_ns a nft 'table ip wall { chain out { type filter hook output priority 0; ip daddr 192.0.2.2 udp dport 4242 drop; }; }'
+	node_start a
+	node_start b
+	wait_for 10 says Created create-tunnel 10.42.0.2
+	wait_for 5 says '^no +sending +the kernel refused the last handshake packets to 192.0.2.2:4242: Operation not permitted \([0-9]+ in a row, last [0-9.]+ s ago\)$' why 10.42.0.2
+	says '^reachable: no: the kernel refused the last handshake packets to 192.0.2.2:4242' why 10.42.0.2
+	in_ns a nft delete table ip wall
+	wait_for 10 answered
+	# and is not held against an address that has been sent to since
+	says Closed close-tunnel -local-only 10.42.0.2
+	lacks 'handshake packets' why 10.42.0.2
+	# the other address of a host may be the one
+	says Created create-tunnel 10.42.0.9
+	wait_for 5 says '^- +sending +the kernel refused the last handshake packets to 192.0.2.98:4242: No route to host' why 10.42.0.9
+	lacks 'handshake packets to 192.0.2.99' why 10.42.0.9
+	lacks '^reachable: no: the kernel' why 10.42.0.9
+}
+
 # new_cert SIDE [ARGUMENTS...]: another certificate for it by the same CA
 new_cert() {
 	local side=$1

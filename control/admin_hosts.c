@@ -217,17 +217,6 @@ static bool remote_read(const struct admin_arguments *arguments, struct endpoint
 	return false;
 }
 
-/* Is addr one of ours? Then there is no tunnel to make. */
-static bool is_own(const struct admin_world *world, const struct addr *addr)
-{
-	const struct cert *own = pki_own_cert(world->pki);
-
-	for (uint16_t i = 0; i < own->network_count; i++)
-		if (addr_equal(&own->networks[i].addr, addr))
-			return true;
-	return false;
-}
-
 static bool in_own_networks(const struct admin_world *world, const struct addr *addr)
 {
 	const struct cert *own = pki_own_cert(world->pki);
@@ -247,7 +236,7 @@ json_t *admin_run_create(struct admin_world *world, const struct admin_arguments
 	if (!addr_read(arguments->positional[0], &addr, error) ||
 	    (arguments->address && !remote_read(arguments, &remote, error)))
 		return NULL;
-	if (is_own(world, &addr)) {
+	if (node_query_is_own(world->control->node, &addr)) {
 		snprintf(error, ERROR_LINE_MAX, "%.60s is this host", arguments->positional[0]);
 		return NULL;
 	}

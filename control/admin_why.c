@@ -53,14 +53,6 @@ int64_t why_wall_s(const struct page *page)
 /* --- the checks --------------------------------------------------------------------------------
  */
 
-static bool is_own(const struct cert *own, const struct addr *addr)
-{
-	for (uint16_t i = 0; i < own->network_count; i++)
-		if (addr_equal(&own->networks[i].addr, addr))
-			return true;
-	return false;
-}
-
 /* Our address that the host would see: of the same family. */
 static struct addr own_addr(const struct page *page)
 {
@@ -149,7 +141,7 @@ static bool check_route(struct page *page)
 	char text[PREFIX_TEXT_MAX];
 	enum drop reason;
 
-	if (is_own(own, &page->target)) {
+	if (node_query_is_own(page->node, &page->target)) {
 		why_line(page, "-", "route", "the address is this host's own");
 		return false;
 	}

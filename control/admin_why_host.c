@@ -105,6 +105,11 @@ static void check_relays(struct page *page)
 		const char *state = "not asked yet";
 		char text[ADDR_TEXT_MAX];
 
+		if (node_query_is_own(page->node, &relay)) {
+			why_line(page, "-", "relay", "%s, this host itself",
+				 addr_format(&relay, text));
+			continue;
+		}
 		node_query_host(page->node, &relay, &host);
 		for (uint32_t k = 0; node_query_relay(page->node, &relay, k, &view); k++)
 			if (addr_equal(&view.peer, &page->hop)) {
@@ -226,7 +231,7 @@ static const struct refused_send *refused_handshake(const struct page *page,
 	const struct refused_send *refused = control_refused_send(page->world->control, to);
 
 	return refused && node_query_now_ns(page->node) - refused->last_ns <= most_ns ? refused
-										       : NULL;
+										      : NULL;
 }
 
 /* Without a tunnel there are handshakes, which control sends: to each address of the host. They

@@ -61,8 +61,8 @@ struct control {
 	uint32_t notes_said;                /* a bit per enum note */
 	struct rate refused_log;            /* datagrams of ours that the kernel refused */
 	struct refused_send refused[REFUSALS_MAX]; /* the last of them; times 0: none */
-	struct expiry_watch expiry;         /* of our certificate */
-	uint64_t expiry_due_ns;             /* when to look at it again; 0: at once */
+	struct expiry_watch expiry;                /* of our certificate */
+	uint64_t expiry_due_ns;                    /* when to look at it again; 0: at once */
 	bool reload_asked;
 	struct orders orders;
 	struct handshake_queue handshakes;

@@ -199,12 +199,7 @@ bool node_query_name(const struct node *node, const char *text, struct node_name
 
 bool node_query_is_own(const struct node *node, const struct addr *addr)
 {
-	const struct cert *own = pki_own_cert(node->pki);
-
-	for (size_t i = 0; i < own->network_count; i++)
-		if (addr_equal(&own->networks[i].addr, addr))
-			return true;
-	return false;
+	return relays_is_self(node, addr);
 }
 
 const struct node_failure *node_query_failure(const struct node *node, const struct addr *addr)

@@ -103,6 +103,7 @@ refused_at() {
 	ctl a why 10.42.0.2 icmp | tee "$PAIR_DIR/why" | grep -q 'through the relay 10.42.0.9'
 	grep -Eq 'relay +10.42.0.9, with a tunnel; established' "$PAIR_DIR/why"
 	ctl a print-relays | grep -Eq '^10.42.0.9 +terminal +established +10.42.0.2 '
+	ctl l why 10.42.0.2 | grep -Eq 'relay +10.42.0.9, this host itself$'
 	ctl l print-relays >"$PAIR_DIR/relays"
 	grep -Eq '^10.42.0.1 +forwarding +established +10.42.0.2 .* yes *$' "$PAIR_DIR/relays"
 	grep -Eq '^10.42.0.2 +forwarding +established +10.42.0.1 .* yes *$' "$PAIR_DIR/relays"

@@ -262,6 +262,10 @@ lint:
 	@B=$(B)/lint scripts/check_layers
 	@B=$(B)/lint scripts/lint_code
 
+soak:
+	+@$(DEPS) && $(SUB) all
+	@B=$(B) SECS=$(or $(SECS),600) $(if $(SEED),SEED=$(SEED)) tests/netns/soak
+
 test-kernel-6.1:
 	+@$(DEPS) && $(SUB) test-programs
 	@B=$(B) scripts/test-kernel-6.1
@@ -287,6 +291,7 @@ help:
 	@echo 'sudo make test-debug     the suites with that build; T= as above'
 	@echo 'make test-tsan           what several threads share, under the thread sanitizer; T=suite/name'
 	@echo 'make fuzz T=aead         libFuzzer on tests/fuzz/T_fuzz.c, SECS=60; needs clang'
+	@echo 'sudo make soak           mishaps drawn from a seed in a mixed network of real nodes; SECS=600 SEED=n'
 	@echo 'make test-kernel-6.1     boots Debian 12'"'"'s own kernel in qemu and tests there (minutes)'
 	@echo 'sudo make profile        a load, a flame graph and CPU time per stage: $(B)/profile/ (perf/README.md)'
 	@echo '                           LOAD=tcp|tcp4|udp|small SECS=n ROUTINES=n CIPHER=aes|chachapoly'
@@ -304,7 +309,7 @@ help:
 	@echo 'B=dir builds elsewhere'
 
 FORCE:
-.PHONY: all debug test test-debug test-tsan fuzz demo profile lint install clean help FORCE
+.PHONY: all debug test test-debug test-tsan soak fuzz demo profile lint install clean help FORCE
 .PHONY: bench bench-network microbench microbench-check perf-programs test-programs unit-programs hot-objects test-kernel-6.1
 .SECONDARY:
 .DELETE_ON_ERROR:

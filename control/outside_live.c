@@ -54,7 +54,7 @@ struct refused_send *control_refused_send(struct control *control, const struct 
 	return NULL;
 }
 
-static void refused_note(struct control *control, const struct endpoint *to, int error)
+static void refused_send_note(struct control *control, const struct endpoint *to, int error)
 {
 	struct refused_send *entry = control_refused_send(control, to);
 	uint32_t oldest = 0;
@@ -72,7 +72,7 @@ static void refused_note(struct control *control, const struct endpoint *to, int
 }
 
 /* The kernel has taken one to that address. */
-static void refused_forget(struct control *control, const struct endpoint *to)
+static void refused_send_forget(struct control *control, const struct endpoint *to)
 {
 	struct refused_send *entry = control_refused_send(control, to);
 
@@ -85,7 +85,7 @@ static void send_refused(struct control *control, const struct endpoint *to, int
 {
 	char text[ENDPOINT_TEXT_MAX];
 
-	refused_note(control, to, error);
+	refused_send_note(control, to, error);
 	live_count_drop(control, DROP_SEND_ERROR, 1);
 	if (error != EAGAIN && rate_take(&control->refused_log, control->outside.now_ns(control)))
 		log_warning("The kernel refused to send",
@@ -108,7 +108,7 @@ static void live_send_udp(void *context, const struct endpoint *to, const uint8_
 			(struct sockaddr *)&address, address_bytes) < 0)
 		send_refused(control, to, errno);
 	else
-		refused_forget(control, to);
+		refused_send_forget(control, to);
 }
 
 /* --- the rest -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@
 #include "generation.h"
 #include "log.h"
 #include "standard_fds.h"
+#include "system/signals.h"
 
 struct command_line {
 	const char *config;
@@ -124,6 +125,8 @@ int main(int argc, char **argv)
 		flags_print(flags, count);
 		return result == FLAGS_ERROR ? 2 : 0;
 	}
+	if (!line.test && !line.version)
+		signals_hold();
 	dumps_forbid();
 	if (sodium_init() < 0) {
 		fprintf(stderr, "libsodium cannot be initialised: no source of random numbers\n");

@@ -7,6 +7,16 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+void signals_hold(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 int signals_open(void)
 {
 	sigset_t set;

@@ -3,6 +3,13 @@
 #define M57_SIGNALS_H
 
 /*
+ * Blocks SIGHUP and SIGUSR1, by which a process ends unless it says otherwise, until signals_open()
+ * takes them: whoever reloads a node that has only just been started must not end it. For the first
+ * lines of a main().
+ */
+void signals_hold(void);
+
+/*
  * Blocks SIGTERM, SIGINT, SIGHUP and SIGUSR1 in this thread and in all that it will start, ignores
  * SIGPIPE, and returns a descriptor that becomes readable when one arrives; -errno on failure. Call
  * before any thread runs.

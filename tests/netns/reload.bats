@@ -131,6 +131,33 @@ reload_a_hundred_times() {
 	[ "$(in_ns a cat /sys/class/net/tun-a/mtu)" = 1300 ]
 }
 
+@test "a SIGHUP while the node is only being started does not end it" {
+	local i
+	config_write a
+	for i in {1..60}; do echo "unknown_key_with_a_name_so_long_that_warnings_fill_a_pipe_$i: 1"; done >>"$PAIR_DIR/a.yml"
+	# who does not read the warnings holds the start up behind the reading of the file
+	timeout 60 ip netns exec "${NS[a]}" python3 - "$M57" "$PAIR_DIR/a.yml" >"$PAIR_DIR/held" 2>&1 <<-'PY' 3>&- || { cat "$PAIR_DIR/held"; false; }
+		import fcntl, os, signal, subprocess, sys, termios, time
+		node = subprocess.Popen([sys.argv[1], "-config", sys.argv[2]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+		fcntl.fcntl(node.stdout, fcntl.F_SETPIPE_SZ, 4096)
+		def waiting():
+		    full = fcntl.ioctl(node.stdout, termios.FIONREAD, b"\0" * 4)
+		    return int.from_bytes(full, sys.byteorder) > 3000
+		while not waiting() and node.poll() is None:
+		    time.sleep(0.01)
+		time.sleep(0.1)
+		for number in signal.SIGHUP, signal.SIGUSR1:
+		    os.kill(node.pid, number)
+		told = set()
+		for line in node.stdout:
+		    print(line.decode(), end="")
+		    told |= {text for text in (b"Configuration reloaded", b'msg=Counters') if text in line}
+		    if len(told) == 2:
+		        node.terminate()
+		sys.exit(0 if len(told) == 2 and node.wait() == 0 else "ended by %d" % -node.wait())
+	PY
+}
+
 @test "keys that need a restart are named in one warning; logging changes at once" {
 	nodes_make "$M57" "$M57" extra="sshd: {enabled: true}"
 	[ "$(grep -c 'sshd.*m57ctl' "$PAIR_DIR/a.log")" = 1 ]

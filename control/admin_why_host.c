@@ -142,11 +142,24 @@ static void check_pending(struct page *page, const struct node_host_view *host)
 		 from[0] ? ", from " : "", from);
 }
 
+/* The tunnel that carries the traffic. One that does not answer may be of no use, whatever it
+ * takes: the peer may be gone, or the path; or only what comes from there is lost. */
+static void tunnel_line(struct page *page, const struct node_tunnel_view *view)
+{
+	char created[32], asked[32];
+	bool silent = view->silent_ns != NODE_NEVER;
+
+	why_line(page, silent ? "?" : "ok", "tunnel", "%s, made %s by %s handshake%s%s",
+		 view->state, age(view->age_ns, created), view->initiator ? "our" : "its",
+		 silent ? ", but the host does not answer: first asked " : "",
+		 silent ? age(view->silent_ns, asked) : "");
+}
+
 /* The primary tunnel in *view. False: none. */
 static bool check_tunnel(struct page *page, const struct node_host_view *host,
 			 struct node_tunnel_view *view)
 {
-	char created[32], heard[32], sent[32], to[ENDPOINT_TEXT_MAX] = "nowhere";
+	char heard[32], sent[32], to[ENDPOINT_TEXT_MAX] = "nowhere";
 
 	for (uint32_t i = 0; i < host->tunnel_count; i++) {
 		if (!node_query_tunnel(page->node, &page->hop, i, view))
@@ -157,8 +170,7 @@ static bool check_tunnel(struct page *page, const struct node_host_view *host,
 			endpoint_format(&view->remote, to);
 		else if (view->has_path)
 			addr_format(&view->via, to);
-		why_line(page, "ok", "tunnel", "%s, made %s by %s handshake", view->state,
-			 age(view->age_ns, created), view->initiator ? "our" : "its");
+		tunnel_line(page, view);
 		why_line(page, view->has_remote || view->has_path ? "ok" : "no", "path",
 			 "%s %s; last heard %s, last sent %s",
 			 view->has_remote ? "direct to" : "through the relay", to,

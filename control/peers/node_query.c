@@ -96,6 +96,7 @@ bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
 		.age_ns = node_now_ns(node) - record->created_ns,
 		.heard_ago_ns = ago(node, heard_ns(record)),
 		.sent_ago_ns = ago(node, atomic_load(&tunnel->last_out_ns)),
+		.silent_ns = ago(node, record->live.healing ? record->live.test_ns : 0),
 		.cert = record->cert,
 		.tunnel = tunnel,
 	};

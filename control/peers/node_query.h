@@ -37,8 +37,11 @@ struct node_tunnel_view {
 	uint64_t counter; /* the last one used */
 	uint64_t age_ns;
 	uint64_t heard_ago_ns, sent_ago_ns; /* NODE_NEVER */
-	const struct cert *cert;            /* borrowed */
-	const struct tunnel *tunnel;        /* borrowed */
+	/* It does not answer, and a handshake was begun beside it: the first of the tests without
+	 * an answer was sent so long ago. NODE_NEVER: it does, as far as is known. */
+	uint64_t silent_ns;
+	const struct cert *cert;      /* borrowed */
+	const struct tunnel *tunnel;  /* borrowed */
 	const struct tunnel *carrier; /* borrowed; to whose remote its datagrams go: itself, the one
 					 with its relay, or NULL */
 };

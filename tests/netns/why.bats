@@ -94,6 +94,34 @@ new_cert() {
 	cert_tool "$M57_CERT" sign -name "$side" -ip "${OVERLAY[$side]}/16" -groups demo "$@"
 }
 
+# silent: a ping that is not answered, and why does not call the host reachable
+silent() {
+	in_ns a ping -c 1 -W 0.3 -q 10.42.0.2 || true
+	says '^\? +tunnel +live, .* handshake, but the host does not answer: first asked [0-9.]+ s ago$' why 10.42.0.2 &&
+		says '^reachable: unknown: live, .* does not answer' why 10.42.0.2
+}
+
+# cut PROGRAM-AT-B: a wall between the two that refuses nothing
+cut() {
+	nodes_make "$M57" "$1"
+	answered
+	in_ns b nft 'table ip wall { chain in { type filter hook prerouting priority 0; udp dport 4242 drop; };
+		chain out { type filter hook postrouting priority 0; udp dport 4242 drop; }; }'
+	wait_for 8 silent
+	in_ns b nft delete table ip wall
+	wait_for 8 answered
+	says '^ok +tunnel +live' why 10.42.0.2
+}
+
+@test "why: a tunnel whose peer does not answer any more, until it does" {
+	cut "$M57"
+}
+
+@test "why: a tunnel to a nebula that does not answer any more, until it does" {
+	need_nebula
+	cut "$NEBULA"
+}
+
 @test "why: what is tried, who is blocked, certificates that have ended" {
 	local map
 	new_cert a -duration 8s

@@ -208,15 +208,6 @@ json_t *admin_run_print_cert(struct admin_world *world, const struct admin_argum
 /* --- what shall be -----------------------------------------------------------------------------
  */
 
-static bool remote_read(const struct admin_arguments *arguments, struct endpoint *remote,
-			char error[ERROR_LINE_MAX])
-{
-	if (arguments->address && endpoint_parse(arguments->address, remote) == 0 && remote->port)
-		return true;
-	snprintf(error, ERROR_LINE_MAX, "No valid address was provided: -address IP:PORT");
-	return false;
-}
-
 static bool in_own_networks(const struct admin_world *world, const struct addr *addr)
 {
 	const struct cert *own = pki_own_cert(world->pki);
@@ -227,6 +218,23 @@ static bool in_own_networks(const struct admin_world *world, const struct addr *
 	return false;
 }
 
+/* A remote in the overlay would lead each packet back into the tun, as two when it is cut. */
+static bool remote_read(const struct admin_world *world, const struct admin_arguments *arguments,
+			struct endpoint *remote, char error[ERROR_LINE_MAX])
+{
+	if (!arguments->address || endpoint_parse(arguments->address, remote) != 0 ||
+	    !remote->port) {
+		snprintf(error, ERROR_LINE_MAX, "No valid address was provided: -address IP:PORT");
+		return false;
+	}
+	if (!in_own_networks(world, &remote->addr))
+		return true;
+	snprintf(error, ERROR_LINE_MAX,
+		 "%.60s is an address of the overlay: what is sent there comes back into the tun",
+		 arguments->address);
+	return false;
+}
+
 json_t *admin_run_create(struct admin_world *world, const struct admin_arguments *arguments,
 			 char error[ERROR_LINE_MAX])
 {
@@ -234,7 +242,7 @@ json_t *admin_run_create(struct admin_world *world, const struct admin_arguments
 	struct addr addr;
 
 	if (!addr_read(arguments->positional[0], &addr, error) ||
-	    (arguments->address && !remote_read(arguments, &remote, error)))
+	    (arguments->address && !remote_read(world, arguments, &remote, error)))
 		return NULL;
 	if (node_query_is_own(world->control->node, &addr)) {
 		snprintf(error, ERROR_LINE_MAX, "%.60s is this host", arguments->positional[0]);
@@ -277,7 +285,7 @@ json_t *admin_run_change_remote(struct admin_world *world, const struct admin_ar
 	struct addr addr;
 
 	if (!addr_read(arguments->positional[0], &addr, error) ||
-	    !remote_read(arguments, &remote, error))
+	    !remote_read(world, arguments, &remote, error))
 		return NULL;
 	switch (node_order_remote(world->control->node, &addr, &remote)) {
 	case 0:

@@ -120,6 +120,8 @@ assert sys.argv[2] in answer["error"] and answer["status"] == int(sys.argv[1]), 
 	says 'Tunnel already exists' create-tunnel 10.42.0.2
 	says Changed change-remote -address 192.0.2.2:4242 10.42.0.2
 	refuses 1 'valid address' change-remote -address 192.0.2.2 10.42.0.2
+	refuses 1 'is an address of the overlay' change-remote -address 10.42.0.2:4242 10.42.0.2
+	refuses 1 'is an address of the overlay' create-tunnel -address 10.42.0.2:4242 10.42.0.9
 	says Closed close-tunnel 10.42.0.2
 	lacks 10.42.0.2 list-hostmap
 	wait_for 2 grep -q 'Close tunnel received' "$PAIR_DIR/b.log"

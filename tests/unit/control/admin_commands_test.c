@@ -182,6 +182,8 @@ Test(admin_commands, what_is_no_request)
 		"{\"command\":\"create-tunnel\",\"arguments\":[\"-address\",\"1.2.3.4\",\"10.42.0."
 		"2\"]}",
 		"{\"command\":\"create-tunnel\",\"arguments\":[\"10.42.0.1\"]}",
+		"{\"command\":\"create-tunnel\",\"arguments\":[\"-address\",\"10.42.0.3:4242\","
+		"\"10.42.0.2\"]}",
 		"{\"command\":\"log-level\",\"arguments\":[\"loud\"]}",
 		"{\"command\":\"help\",\"arguments\":[\"nonsense\"]}",
 		"{\"command\":\"list-hostmap\",\"arguments\":[\"-after\",\"x\"]}",

@@ -109,6 +109,20 @@ static void check_own_size(const struct config *config, const struct cert *own,
 			      own->unsafe_network_count, PEER_PREFIXES_MAX);
 }
 
+/* As what others report: the node does not go there, for it would lead through a tunnel. */
+static void check_static_remotes(const struct static_host *host, const struct cert *own,
+				 struct findings *findings)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (uint32_t i = 0; i < host->remote_count; i++)
+		if (in_own_networks(own, &host->remotes[i].addr))
+			finding_warning(findings, host->where,
+					"static_host_map: %s is an address of the overlay itself "
+					"and is not used; write where the host is outside of it",
+					endpoint_format(&host->remotes[i], text));
+}
+
 static void check_static_hosts(const struct config *config, const struct cert *own,
 			       struct findings *findings)
 {
@@ -128,6 +142,7 @@ static void check_static_hosts(const struct config *config, const struct cert *o
 					"static_host_map: %s has no usable address; add "
 					"ADDRESS:PORT or remove the entry",
 					text);
+		check_static_remotes(host, own, findings);
 		for (uint32_t j = 0; j < i; j++)
 			if (addr_equal(&config->static_hosts[j].overlay, &host->overlay))
 				finding_warning(findings, host->where,

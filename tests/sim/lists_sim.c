@@ -221,7 +221,8 @@ static void configured(struct sim *sim)
 		{{addr_from_v4(0x0a2a0000), 112}, {addr_from_v4(0x0a2a0100), 120}, 4242},
 	};
 	struct endpoint forbidden = hub_at(HUB_FORBIDDEN, 4242), overlay = hub_at(0x0a2a0103, 4242),
-			calculated = hub_at((HUB_FORBIDDEN & ~0xffu) | 3, 4242);
+			calculated = hub_at((HUB_FORBIDDEN & ~0xffu) | 3, 4242),
+			within = hub_at(0x0a2a0203, 4242);
 	struct allow_rule rule;
 	struct allow_list list = hub_forbidding(&rule);
 
@@ -230,11 +231,13 @@ static void configured(struct sim *sim)
 	A->options.lighthouse.calculated = masks;
 	A->options.lighthouse.calculated_count = 3;
 	sim_static(A, 3, &forbidden);
+	sim_static(A, 3, &within);
 	hub_start(sim);
 	sim_send(A, 0, 3, 1);
 	sim_run(sim, 3 * SIM_S);
 	cr_assert(sim_got_number(B, 2, 1), "by the one that is left");
 	cr_assert_eq(hub_sent_to(sim, &forbidden), 0, "static");
+	cr_assert_eq(hub_sent_to(sim, &within), 0, "static, in the overlay");
 	cr_assert_eq(hub_sent_to(sim, &calculated), 0, "calculated");
 	cr_assert_eq(hub_sent_to(sim, &overlay), 0, "in the overlay");
 }

@@ -212,6 +212,8 @@ Test(check, findings)
 		 7, "10.43.0.9 is not in the networks"},
 		{PKI RULES "static_host_map:\n  10.42.0.9: []\n", NOW, SEVERITY_WARNING, 7,
 		 "no usable address"},
+		{PKI RULES "static_host_map:\n  10.42.0.9: [192.0.2.1:1, 10.42.0.8:4242]\n", NOW,
+		 SEVERITY_WARNING, 7, "10.42.0.8:4242 is an address of the overlay"},
 		{PKI RULES "tun:\n  routes:\n  - {route: 10.0.0.0/8, mtu: 1300}\n", NOW,
 		 SEVERITY_ERROR, 8, "not inside the networks"},
 		{PKI RULES "tun:\n  unsafe_routes:\n  - {route: 10.42.5.0/24, via: 10.42.0.2}\n",

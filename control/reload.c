@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "admin_commands.h"
+#include "config/changes.h"
 #include "config/snapshot_build.h"
 #include "control.h"
 #include "dns.h"
@@ -274,15 +275,23 @@ static void firewall_log(const struct step *step)
 			 LOG_U64("rulesVersion", step->next->rules_version));
 }
 
+/* Has a key that waits for the next start, or did, another value than at the last reload? */
+static bool restart_keys_moved(const struct step *step)
+{
+	char keys[CHANGES_TEXT_MAX];
+	struct where where;
+
+	return config_changes(step->old->config, step->next->config, keys, &where) > 0;
+}
+
 /* Told when they change, not at each reload; m57ctl says them as long as they wait. */
 static void restart_keys_log(struct reload *reload, const struct step *step)
 {
 	char keys[CHANGES_TEXT_MAX], place[FINDING_PLACE_MAX], text[ERROR_LINE_MAX];
 	struct where where = {0};
 	unsigned count = config_changes(reload->started, step->next->config, keys, &where);
-	bool news = strcmp(reload->waiting, keys) != 0;
+	bool news = restart_keys_moved(step);
 
-	strcpy(reload->waiting, keys);
 	if (count == 0)
 		return;
 	if (news)

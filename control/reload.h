@@ -10,7 +10,6 @@
 #ifndef M57_RELOAD_H
 #define M57_RELOAD_H
 
-#include "config/changes.h"
 #include "generation.h"
 
 struct admin_world;
@@ -36,8 +35,7 @@ struct reload {
 	struct udp_sockets *udp;
 	struct admin_world *world;
 
-	struct config *started;         /* of the start: what does not reload runs by it; owned */
-	char waiting[CHANGES_TEXT_MAX]; /* keys that wait for the next start, as they were told */
+	struct config *started; /* of the start: what does not reload runs by it; owned */
 
 	struct generation *now; /* in use; owned. The first one's configuration is started too */
 	struct reload_outcome last;

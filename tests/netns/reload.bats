@@ -167,6 +167,11 @@ reload_a_hundred_times() {
 	logged a 'keys.*listen.port, routines, tun.dev'
 	logged a '{.*"msg":"Configuration reloaded"'
 	says a 'at the next start: listen.port, routines, tun.dev' status
+	reloaded a
+	[ "$(grep -c 'take effect at the next start only' "$PAIR_DIR/a.log")" = 1 ]
+	edit a "s/^  port: 4243/  port: 4244/"
+	reloaded a
+	[ "$(grep -c 'take effect at the next start only' "$PAIR_DIR/a.log")" = 2 ]
 	edit a "s/^  level: info/  level: error/"
 	kill -HUP "${NODE_PID[a]}"
 	wait_for 5 says a 'logLevel: error' status

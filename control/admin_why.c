@@ -181,6 +181,16 @@ static void check_own_cert(struct page *page)
 
 static const char *const direction_names[] = {[OUTBOUND] = "outbound", [INBOUND] = "inbound"};
 
+/* Of a packet that dataplane_judge() lets not pass. */
+static const char *refusal(enum drop reason, enum direction direction)
+{
+	if (direction == OUTBOUND && reason == DROP_FIREWALL_REMOTE_ADDR)
+		reason = DROP_FIREWALL_OUT_REMOTE_ADDR;
+	if (direction == OUTBOUND && reason == DROP_FIREWALL_LOCAL_ADDR)
+		reason = DROP_FIREWALL_OUT_LOCAL_ADDR;
+	return drop_help[reason];
+}
+
 static void check_flow(struct page *page, const struct tunnel *tunnel, enum direction direction)
 {
 	const struct firewall_rules *rules = &page->world->config->firewall.rules[direction];
@@ -198,7 +208,22 @@ static void check_flow(struct page *page, const struct tunnel *tunnel, enum dire
 			 "no rule of firewall.%s allows it to begin%s", name,
 			 direction == OUTBOUND ? "" : " there; answers to us pass");
 	else
-		why_line(page, "no", name, "%s", drop_help[reason]);
+		why_line(page, "no", name, "%s", refusal(reason, direction));
+}
+
+/* Are the addresses of both ends those of their certificates? Else no rule is asked. */
+static bool check_addresses(struct page *page, const struct tunnel *tunnel,
+			    enum direction direction)
+{
+	struct flow flow = page_flow(page, direction);
+	uint32_t rule = 0;
+	enum drop reason =
+		dataplane_judge(page->world->control->dataplane, tunnel, &flow, direction, &rule);
+
+	if (reason == DROP_NONE || reason == DROP_FIREWALL_NO_RULE)
+		return true;
+	why_line(page, "no", direction_names[direction], "%s", refusal(reason, direction));
+	return false;
 }
 
 /* Without a protocol: the rules that are for this peer, whatever they ask of the packet. */
@@ -243,7 +268,7 @@ static void check_firewall(struct page *page, const struct node_tunnel_view *vie
 				 "depends on the peer's certificate, which comes with the tunnel");
 		else if (page->protocol)
 			check_flow(page, view->tunnel, direction);
-		else
+		else if (check_addresses(page, view->tunnel, direction))
 			check_rules(page, view->tunnel, direction);
 	}
 }

@@ -10,6 +10,9 @@
 
 #include "addr_text.h"
 
+/* A handshake that failed so long ago says what was, and not what the next one will meet. */
+#define FAILURE_RECENT_NS 60000000000ull
+
 /* "12.3 s", "4 min", "3 h", "2 days"; "never". */
 static const char *age(uint64_t ns, char text[32])
 {
@@ -54,21 +57,33 @@ static void check_lighthouses(struct page *page)
 				 owner.relay_count);
 }
 
+/* How many host names the configuration has for the host. */
+static uint32_t check_static_map(struct page *page)
+{
+	const struct config *config = page->world->config;
+	uint32_t names = 0;
+
+	for (uint32_t i = 0; i < config->static_host_count; i++) {
+		const struct static_host *host = &config->static_hosts[i];
+
+		if (!addr_equal(&host->overlay, &page->hop))
+			continue;
+		why_line(page, "-", "static map",
+			 "static_host_map, line %u: %u addresses, %u host names", host->where.line,
+			 host->remote_count, host->name_count);
+		names += host->name_count;
+	}
+	return names;
+}
+
 static void check_known(struct page *page, const struct node_host_view *host)
 {
 	const struct config *config = page->world->config;
-	uint32_t usable = 0, at = 0;
+	uint32_t usable = 0, at = 0, names = check_static_map(page);
 	char text[LINE_MAX_BYTES - 200] = "", one[ENDPOINT_TEXT_MAX];
 	struct endpoint remote;
 	bool blocked;
 
-	for (uint32_t i = 0; i < config->static_host_count; i++)
-		if (addr_equal(&config->static_hosts[i].overlay, &page->hop))
-			why_line(page, "-", "static map",
-				 "static_host_map, line %u: %u addresses, %u host names",
-				 config->static_hosts[i].where.line,
-				 config->static_hosts[i].remote_count,
-				 config->static_hosts[i].name_count);
 	for (uint32_t i = 0; node_query_remote(page->node, &page->hop, i, &remote, &blocked); i++) {
 		if (at + ENDPOINT_TEXT_MAX + 32 < sizeof(text))
 			at += (uint32_t)snprintf(text + at, sizeof(text) - at, "%s%s%s",
@@ -81,6 +96,9 @@ static void check_known(struct page *page, const struct node_host_view *host)
 		why_line(page, "ok", "known addresses", "%s", text);
 	else if (host->usable)
 		why_line(page, "-", "known addresses", "none but the tunnel's own");
+	else if (names && !at)
+		why_line(page, config->lighthouse.host_count ? "?" : "no", "known addresses",
+			 "none: DNS has given none for its host names in static_host_map");
 	else if (config->lighthouse.host_count)
 		why_line(page, "?", "known addresses",
 			 "none that can be used%s%s; lighthouses are asked when a handshake begins",
@@ -123,23 +141,34 @@ static void check_relays(struct page *page)
 	}
 }
 
-static void check_pending(struct page *page, const struct node_host_view *host)
+static void check_failure(struct page *page, const struct node_host_view *host)
 {
 	const struct node_failure *failure = node_query_failure(page->node, &page->hop);
 	char text[32], from[ENDPOINT_TEXT_MAX] = "";
+	const char *verdict = host->usable ? "-" : "no";
+	uint64_t ago_ns;
+
+	if (!failure)
+		return;
+	ago_ns = node_query_now_ns(page->node) - failure->at_ns;
+	if (!host->usable && ago_ns > FAILURE_RECENT_NS)
+		verdict = "?";
+	if (failure->from.port)
+		endpoint_format(&failure->from, from);
+	why_line(page, verdict, "last failure", "%s: handshake failed: %s%s%s", age(ago_ns, text),
+		 failure->text, from[0] ? ", from " : "", from);
+}
+
+static void check_pending(struct page *page, const struct node_host_view *host)
+{
+	char text[32];
 
 	if (host->pending)
 		why_line(page, host->usable ? "-" : "?", "handshake",
 			 "under way, begun %s, attempt %u of %u, %u packets wait",
 			 age(host->pending_age_ns, text), host->attempts, host->attempts_max,
 			 host->packets_held);
-	if (!failure)
-		return;
-	if (failure->from.port)
-		endpoint_format(&failure->from, from);
-	why_line(page, host->usable ? "-" : "no", "last failure", "%s: handshake failed: %s%s%s",
-		 age(node_query_now_ns(page->node) - failure->at_ns, text), failure->text,
-		 from[0] ? ", from " : "", from);
+	check_failure(page, host);
 }
 
 /* The tunnel that carries the traffic. One that does not answer may be of no use, whatever it

@@ -41,4 +41,13 @@ static inline void failures_note(struct failures *failures, uint64_t now_ns,
 	snprintf(entry->text, sizeof(entry->text), "%s%s%s", text, detail[0] ? ": " : "", detail);
 }
 
+/* A tunnel has been made since: what kept an earlier handshake from it is over. */
+static inline void failures_forget(struct failures *failures, const struct addr *host)
+{
+	struct node_failure *entry = (struct node_failure *)failures_find(failures, host);
+
+	if (entry)
+		entry->at_ns = 0;
+}
+
 #endif

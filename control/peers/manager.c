@@ -359,6 +359,8 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 	uint32_t slow = 0;
 
 	lighthouse_publish(node, host);
+	if (host->primary && host->primary->state == RECORD_LIVE)
+		failures_forget(&node->failures, &host->addr);
 	for (struct host_link *link = host->links; link; link = link->next) {
 		answer = later_ns(answer, link->record->live.answer_ns);
 		slow = link->record->live.slow_answers > slow ? link->record->live.slow_answers

@@ -23,6 +23,27 @@ load lib
 	says '^reachable: no' why 10.42.0.7
 }
 
+@test "why: names without an address, a gateway without the network, what failed before the tunnel" {
+	local unsafe='  unsafe_routes: [{route: 172.16.0.0/16, via: 10.42.0.2}]'
+	config_write a tun_extra="$unsafe"
+	sed -i 's/"192.0.2.2:4242"/"no-such-host.invalid:4242"/' "$PAIR_DIR/a.yml"
+	node_start a
+	wait_for 5 says '^no +known addresses +none: DNS has given none for its host names in static_host_map$' why 10.42.0.2
+	config_write a tun_extra="$unsafe"
+	says . reload
+	says Created create-tunnel 10.42.0.2
+	wait_for 10 says '^no +last failure .*no answer from any known address' why 10.42.0.2
+	config_write b
+	node_start b
+	wait_for 5 answered
+	lacks 'last failure' why 10.42.0.2
+	# the rules allow it, with and without a protocol, but b's certificate does not have the network
+	says "^no +outbound +leaving: destination that the peer's certificate does not cover" why 172.16.3.4 icmp
+	says "^no +outbound +leaving: destination that the peer's certificate does not cover" why 172.16.3.4
+	says '^no +inbound +inner address' why 172.16.3.4
+	says "^reachable: no: leaving: destination that the peer's certificate does not cover" why 172.16.3.4
+}
+
 @test "what the kernel refuses to send is counted and told" {
 	nodes_make "$M57" "$M57"
 	says Closed close-tunnel -local-only 10.42.0.2

@@ -149,7 +149,7 @@ static bool word_read(struct command_line *line, int argc, char **argv, int *at)
 	bool flag = word[0] == '-' && word[1];
 
 	if (flag && value_flag("socket", argc, argv, at, &line->socket))
-		return line->socket != NULL;
+		return line->socket && line->socket[0];
 	if (flag && value_flag("interval", argc, argv, at, &value))
 		return interval_read(value, &line->interval_s);
 	if (flag && bool_flag("json", word))

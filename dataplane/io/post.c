@@ -1,5 +1,6 @@
 #include "io/post.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "io/uring_compat.h"
@@ -26,20 +27,43 @@ void post_destroy(struct post *post)
 	free(post);
 }
 
-int post_send(struct post *post, int ring_fd, uint64_t tag)
+/* A place for a request; those that the kernel has not taken yet may have all of them. */
+static struct io_uring_sqe *place(struct post *post)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&post->ring);
+
+	if (sqe)
+		return sqe;
+	(void)io_uring_submit(&post->ring);
+	return io_uring_get_sqe(&post->ring);
+}
+
+/*
+ * The kernel has not taken it, but it stands in the ring and leaves with the next: as a request
+ * that does nothing. Who is told that a message was not sent frees it or sends it again.
+ */
+static void take_back(struct io_uring_sqe *sqe)
+{
+	io_uring_prep_nop(sqe);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+int post_send(struct post *post, int ring_fd, uint64_t tag)
+{
+	struct io_uring_sqe *sqe = place(post);
 	struct io_uring_cqe *cqe;
 
 	if (!sqe)
-		return -EAGAIN; /* the kernel takes none of ours any more */
+		return -EAGAIN;
 	io_uring_prep_msg_ring(sqe, ring_fd, 0, tag, 0);
 	int err;
 	do
 		err = io_uring_submit_and_wait(&post->ring, 1);
-	while (err == -EINTR);
-	if (err < 0)
-		return err;
+	while (err == -EINTR || (err > 0 && io_uring_sq_ready(&post->ring) > 0));
+	if (io_uring_sq_ready(&post->ring) > 0) {
+		take_back(sqe);
+		return err < 0 ? err : -EAGAIN;
+	}
 	do
 		err = io_uring_wait_cqe(&post->ring, &cqe);
 	while (err == -EINTR);

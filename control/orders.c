@@ -72,6 +72,9 @@ int orders_send(struct orders *orders, uint32_t queue, struct order *order)
 {
 	struct orders_queue *q = &orders->queues[queue];
 
+	/* With nothing under way that comes back, nobody else would try again. */
+	if (q->head)
+		queue_drain(orders, queue);
 	if (q->kept >= ORDERS_QUEUED_MAX &&
 	    (order->type == ORDER_SEND_IN_TUNNEL || order->type == ORDER_SEND_VIA_RELAY)) {
 		free(order);

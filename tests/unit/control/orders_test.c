@@ -95,8 +95,10 @@ Test(orders, a_worker_that_cannot_take_more_is_asked_again_later)
 	cr_assert_eq(orders->queues[1].kept, 2);
 	worker.answer = 0;
 	hand_over(orders, ORDER_SEND_IN_TUNNEL, 3);
-	cr_assert_eq(worker.seen_count, 1, "nothing may overtake what is kept");
-	orders_discard(orders);
+	cr_assert_eq(worker.seen_count, 4, "nothing is under way that would bring them along");
+	for (uint8_t mark = 0; mark < 4; mark++)
+		cr_assert_eq(worker.seen[mark], mark, "nothing may overtake what is kept");
+	worker_finish(&worker, orders, 3);
 	cr_assert(orders_idle(orders));
 	free(orders);
 }

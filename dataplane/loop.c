@@ -115,7 +115,7 @@ static void noted(struct worker *w, const struct io_event *event)
 		struct tunnel *tunnel = hostmap_by_id(w->map, event->tunnel);
 		struct remote *remote = tunnel ? RCU_READ(tunnel->remote) : NULL;
 		if (remote)
-			remote_lower_gso(remote, event->bytes);
+			remote_lower_gso(remote, event->bytes, w->now_s);
 	}
 	punt_note(w, event);
 }

@@ -128,8 +128,7 @@ static enum drop forward(struct worker *w, const struct arrival *a, const struct
 	slot->to = remote->sockaddr;
 	slot->to_bytes = remote->sockaddr_bytes;
 	slot->tunnel = relay->out->id;
-	if (slot->segment_bytes >
-	    atomic_load_explicit(&remote->gso_segment_max, memory_order_relaxed))
+	if (!remote_takes_gso(remote, slot->segment_bytes, w->now_s))
 		slot->singles = true;
 	io_send(w->io, slot);
 	outbound_used(w, relay->out);

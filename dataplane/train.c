@@ -61,8 +61,7 @@ static bool train_begin(struct worker *w, struct train *train, const struct tunn
 	slot->to_bytes = remote->sockaddr_bytes;
 	slot->tunnel = tunnel->id;
 	slot->segment_bytes = bytes;
-	if (bytes >
-	    atomic_load_explicit(&((struct remote *)remote)->gso_segment_max, memory_order_relaxed))
+	if (!remote_takes_gso((struct remote *)remote, bytes, w->now_s))
 		slot->singles = true;
 	train->slot = slot;
 	train->remote = remote;

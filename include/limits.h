@@ -245,6 +245,11 @@
 	64 /* trains of each worker on their way to others: 4 MiB; a bit each in handovers.free */
 #define GSO_SEGMENTS_MAX 64    /* of one UDP_SEGMENT send, on every kernel with GSO */
 #define GSO_BYTES_MAX    65507 /* UDP payload of one send over IPv4 */
+/*
+ * A path that refused segments of a size is tried with them again: the kernel forgets the MTU of a
+ * path after ten minutes, and links change. On one that stays narrow a try costs a refused send.
+ */
+#define GSO_RETRY_S 60
 #define TUN_GSO_BYTES_MAX                                                                          \
 	61000 /* link limit, so that one tun read plus tunnel headers fits one send */
 #define RUN_SEGMENTS_MAX                                                                           \

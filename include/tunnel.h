@@ -36,21 +36,36 @@ struct remote {
 	struct endpoint to;
 	union sockaddr_ip sockaddr; /* of the socket's family: v4-mapped on a dual-stack socket */
 	socklen_t sockaddr_bytes;
-	/* Largest segment, in UDP payload bytes, that may go as GSO; lowered on EMSGSIZE/EINVAL. */
+	/* Largest segment, in UDP payload bytes, that may go as GSO; lowered on EMSGSIZE/EINVAL, */
 	_Atomic uint32_t gso_segment_max;
+	_Atomic uint32_t gso_again_s; /* and until then, on the workers' coarse clock */
 };
 
-/* Segments of that many bytes were refused. Workers may learn of different ones at the same time:
- * the smallest counts. */
-static inline void remote_lower_gso(struct remote *remote, uint32_t refused_bytes)
+/*
+ * Segments of that many bytes were refused. Workers may learn of different ones at the same time:
+ * the smallest counts.
+ */
+static inline void remote_lower_gso(struct remote *remote, uint32_t refused_bytes, uint32_t now_s)
 {
 	uint32_t now = atomic_load_explicit(&remote->gso_segment_max, memory_order_relaxed);
 
+	atomic_store_explicit(&remote->gso_again_s, now_s + GSO_RETRY_S, memory_order_relaxed);
 	while (now >= refused_bytes && refused_bytes > 0 &&
 	       !atomic_compare_exchange_weak_explicit(&remote->gso_segment_max, &now,
 						      refused_bytes - 1, memory_order_relaxed,
 						      memory_order_relaxed))
 		;
+}
+
+/* May segments of that many bytes go as GSO? What was refused is tried again after a while. */
+static inline bool remote_takes_gso(struct remote *remote, uint32_t bytes, uint32_t now_s)
+{
+	if (bytes <= atomic_load_explicit(&remote->gso_segment_max, memory_order_relaxed))
+		return true;
+	if (now_s < atomic_load_explicit(&remote->gso_again_s, memory_order_relaxed))
+		return false;
+	atomic_store_explicit(&remote->gso_segment_max, DATAGRAM_MAX, memory_order_relaxed);
+	return true;
 }
 
 #define REPLAY_WORDS (REPLAY_WINDOW / 64)

@@ -378,7 +378,7 @@ static void *lower_odd(void *context)
 
 	for (uint32_t round = 0; round < LOWER_ROUNDS; round++) {
 		meet(l, 2 * round + 1);
-		remote_lower_gso(&l->remote, 1401);
+		remote_lower_gso(&l->remote, 1401, 0);
 		meet(l, 2 * round + 2);
 	}
 	return NULL;
@@ -394,12 +394,12 @@ Test(remote, the_smallest_refused_segment_counts, .timeout = 60)
 	for (uint32_t round = 0; round < LOWER_ROUNDS; round++) {
 		atomic_store(&l.remote.gso_segment_max, 9000);
 		meet(&l, 2 * round + 1);
-		remote_lower_gso(&l.remote, 1400);
+		remote_lower_gso(&l.remote, 1400, 0);
 		meet(&l, 2 * round + 2);
 		cr_assert_eq(atomic_load(&l.remote.gso_segment_max), 1399, "round %u", round);
 	}
 	pthread_join(thread, NULL);
-	remote_lower_gso(&l.remote, 0);
-	remote_lower_gso(&l.remote, 1400);
+	remote_lower_gso(&l.remote, 0, 0);
+	remote_lower_gso(&l.remote, 1400, 0);
 	cr_expect_eq(l.remote.gso_segment_max, 1399);
 }

@@ -158,7 +158,7 @@ Test(outbound_road, a_remembered_segment_size_goes_as_singles)
 {
 	struct rig *rig = rig_create(true);
 
-	rig->tunnel->remote->gso_segment_max = 1000;
+	remote_lower_gso(rig->tunnel->remote, 1001, rig->w.now_s);
 	send_udp(rig, 1, 99, 500);
 	send_udp(rig, 1, 99, 500);
 	send_udp(rig, 1, 99, 1200);
@@ -167,6 +167,32 @@ Test(outbound_road, a_remembered_segment_size_goes_as_singles)
 	cr_assert_eq(rig->io.sent_count, 2);
 	cr_expect_not(rig->io.sent[0].singles);
 	cr_expect(rig->io.sent[1].singles);
+	rig_destroy(rig);
+}
+
+/* The link may be wide again, or the kernel have forgotten what a router said. */
+Test(outbound_road, a_remembered_segment_size_is_forgotten_after_a_while)
+{
+	struct rig *rig = rig_create(true);
+	struct remote *remote = rig->tunnel->remote;
+	const struct {
+		uint32_t after_s;
+		bool singles;
+	} rows[] = {{0, true}, {GSO_RETRY_S - 1, true}, {GSO_RETRY_S, false}, {0, false}};
+
+	remote_lower_gso(remote, 1001, rig->w.now_s);
+	for (uint32_t i = 0; i < 4; i++) {
+		rig->w.now_s = 1000 + rows[i].after_s;
+		send_udp(rig, 1, 99, 1200);
+		send_udp(rig, 1, 99, 1200);
+		train_close(&rig->w);
+		cr_assert_eq(rig->io.sent_count, i + 1);
+		cr_expect_eq(rig->io.sent[i].singles, rows[i].singles, "row %u", i);
+	}
+	remote_lower_gso(remote, 1001, rig->w.now_s);
+	send_udp(rig, 1, 99, 1200);
+	train_close(&rig->w);
+	cr_expect(rig->io.sent[4].singles, "refused once more");
 	rig_destroy(rig);
 }
 

@@ -120,6 +120,10 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	d->counters = aligned_alloc(64, d->queues * sizeof(*d->counters));
 	d->conntrack = conntrack_create();
 	d->post = post_create();
+	if (!d->post)
+		snprintf(error, 256, "cannot set up an io_uring for orders to the workers: %s; "
+				     "raise the limits of open files and of locked memory",
+			 strerror(errno));
 	if (d->workers)
 		memset(d->workers, 0, d->queues * sizeof(*d->workers));
 	if (!d->workers || !d->counters || !d->conntrack || !d->post)

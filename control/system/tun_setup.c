@@ -63,6 +63,8 @@ static int device_open(char *error)
 		cure = "run as root, or make it: mkdir -p /dev/net; mknod /dev/net/tun c 10 200";
 	else if (failure == ENODEV || failure == ENXIO)
 		cure = "load the kernel module: modprobe tun";
+	else if (failure == EMFILE)
+		cure = "raise the limit of open files (ulimit -n)";
 	else if (failure == EPERM)
 		cure = "allow the container the device: --device /dev/net/tun --cap-add NET_ADMIN";
 	snprintf(error, ERROR_LINE_MAX, "cannot open %s: %s; %s", TUN_PATH, strerror(failure),
@@ -94,17 +96,24 @@ static int sleep_step(void)
 	return nanosleep(&step, NULL);
 }
 
+/* Asks the kernel about the device in request. 0 or -errno. */
+static int device_ask(unsigned long question, struct ifreq *request, const char *name)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(request->ifr_name, sizeof(request->ifr_name), "%s", name);
+	result = ioctl(fd, question, request) == 0 ? 0 : -errno;
+	close(fd);
+	return result;
+}
+
 static bool runs(const char *name)
 {
 	struct ifreq request = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	bool running = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0 &&
-		       (request.ifr_flags & IFF_RUNNING);
-	if (fd >= 0)
-		close(fd);
-	return running;
+	return device_ask(SIOCGIFFLAGS, &request, name) == 0 && (request.ifr_flags & IFF_RUNNING);
 }
 
 /* Attaches a descriptor to the persistent device name. It, or -errno. */
@@ -230,6 +239,22 @@ static int give_up(struct tun_device *device, const char *what, const char *cure
 	return -failure;
 }
 
+static int index_learn(struct tun_device *device, char *error)
+{
+	struct ifreq request = {0};
+	int result = device_ask(SIOCGIFINDEX, &request, device->name);
+
+	if (result == 0) {
+		device->index = (unsigned)request.ifr_ifindex;
+		return 0;
+	}
+	errno = -result;
+	if (result != -ENODEV)
+		return give_up(device, "ask about", "a higher limit of open files", error);
+	/* somebody has renamed it */
+	return give_up(device, "find", "another tun.dev", error);
+}
+
 int tun_open(struct tun_device *device, const struct tun_options *options,
 	     char error[ERROR_LINE_MAX])
 {
@@ -266,10 +291,7 @@ int tun_open(struct tun_device *device, const struct tun_options *options,
 	}
 	if (options->program && ioctl(device->fds[0], TUNSETSTEERINGEBPF, options->program) != 0)
 		goto err_program;
-	device->index = if_nametoindex(device->name);
-	if (device->index == 0) /* somebody has renamed it */
-		return give_up(device, "find", "another tun.dev", error);
-	return 0;
+	return index_learn(device, error);
 
 err_offload:
 	return give_up(device, "set the offloads of a queue of", "tun.use_offloads: false", error);

@@ -13,11 +13,14 @@ struct post *post_create(void)
 {
 	struct post *post = calloc(1, sizeof(*post));
 
-	if (post && io_uring_queue_init(4, &post->ring, 0) < 0) {
-		free(post);
+	if (!post)
 		return NULL;
-	}
-	return post;
+	int err = io_uring_queue_init(4, &post->ring, 0);
+	if (!err)
+		return post;
+	free(post);
+	errno = -err;
+	return NULL;
 }
 
 void post_destroy(struct post *post)

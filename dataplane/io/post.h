@@ -9,7 +9,7 @@
 
 struct post;
 
-/* NULL: no memory or no io_uring. */
+/* NULL: no memory or no io_uring, errno says why. */
 struct post *post_create(void);
 void post_destroy(struct post *post);
 /* Places a completion with tag on ring_fd. 0 or -errno (-EBADFD: the ring is not enabled yet). */

@@ -64,6 +64,10 @@ static void explain(int err, char error[256])
 	else if (err == -EINVAL)
 		snprintf(error, 256,
 			 "this kernel's io_uring lacks DEFER_TASKRUN; use Linux 6.1 or newer");
+	else if (err == -ENOMEM || err == -EMFILE)
+		snprintf(error, 256, "io_uring cannot be set up: %s; raise the limit of %s",
+			 strerror(-err),
+			 err == -ENOMEM ? "locked memory (ulimit -l)" : "open files (ulimit -n)");
 	else
 		snprintf(error, 256, "io_uring cannot be set up: %s; use Linux 6.1 or newer",
 			 strerror(-err));

@@ -98,9 +98,10 @@ int io_create(struct io **out, const struct io_options *options, char error[256]
 
 err_say:
 	snprintf(error, 256,
-		 "queue %u: cannot set up its io_uring: %s; raise the memory-lock limit or use "
-		 "fewer routines",
-		 options->queue, strerror(-err));
+		 "queue %u: cannot set up its io_uring: %s; raise the limit of %s or use fewer "
+		 "routines",
+		 options->queue, strerror(-err),
+		 err == -EMFILE ? "open files (ulimit -n)" : "locked memory (ulimit -l)");
 	return err;
 }
 

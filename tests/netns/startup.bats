@@ -49,6 +49,30 @@ without_tun_file() {
 	done
 }
 
+@test "io_uring without memory or descriptors: one line that names the limit, exit 1" {
+	needs_plain_build
+	config_write a
+	for failure in 'ENOMEM locked memory' 'EMFILE open files'; do
+		run -1 in_ns a strace -f -o /dev/null -e trace=io_uring_setup \
+			-e inject=io_uring_setup:error=${failure%% *} "$M57" -config "$PAIR_DIR/a.yml"
+		one_error "io_uring.*raise the limit of ${failure#* }"
+	done
+}
+
+# Whatever is opened last: with one descriptor more each time, until the node starts. The loader needs 5.
+@test "too few descriptors: one line that says so, exit 1" {
+	needs_plain_build
+	config_write a routines=1
+	local limit
+	for ((limit = 6; limit < 40; limit++)); do
+		run in_ns a timeout -s TERM 2 prlimit --nofile=$limit "$M57" -config "$PAIR_DIR/a.yml"
+		[ "$status" = 1 ] || break
+		one_error 'Too many open files'
+	done
+	[ "$limit" -gt 10 ]
+	grep -q 'Nebula interface is active' <<<"$output"
+}
+
 @test "tier none: one line, exit 1" {
 	config_write a
 	run -1 in_ns a env M57_TIER=none "$M57" -config "$PAIR_DIR/a.yml"

@@ -285,9 +285,12 @@ void dataplane_stop(struct dataplane *d)
 {
 	for (uint32_t i = 0; i < d->started; i++) {
 		d->stop[i].type = ORDER_STOP;
-		/* a worker that has only just been started may not have enabled its ring yet */
+		/*
+		 * A worker that has only just been started may not have enabled its ring yet, and
+		 * the kernel may have no memory. Who is not told is waited for below for ever.
+		 */
 		for (int n = 0; n < STOP_TRIES && !dataplane_start_error(d, i) &&
-				post(d, i, &d->stop[i]) == -EBADFD;
+				post(d, i, &d->stop[i]) != 0;
 		     n++)
 			usleep(1000);
 	}

@@ -45,6 +45,22 @@ ends() {
 	ends TERM
 }
 
+@test "SIGTERM while the kernel takes only every other io_uring_enter" {
+	needs_plain_build
+	NODE_ENV=(strace -f -o /dev/null -e trace=io_uring_enter
+		-e inject=io_uring_enter:error=ENOMEM:when=30+2)
+	node_make a "$M57" routines=2
+	NODE_ENV=()
+	node_make b "$M57" routines=2
+	tunnel_wait a
+	for _ in {1..20}; do # turns of control, of which the first 29 are not refused
+		"$B/m57ctl" -socket "$PAIR_DIR/a.sock" status >/dev/null
+	done
+	kill -TERM "$(pgrep -P "${NODE_PID[a]}")"
+	wait_for 5 process_ended "${NODE_PID[a]}"
+	wait "${NODE_PID[a]}"
+}
+
 @test "SIGHUP changes nothing" {
 	nodes_make "$M57" "$M57"
 	kill -HUP "${NODE_PID[a]}"

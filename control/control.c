@@ -336,6 +336,15 @@ static void expiry_tick(struct control *control)
 	control->expiry_due_ns = now_ns + (uint64_t)(next_s - now_s) * 1000000000u;
 }
 
+/* What the kernel has refused to post stops a queue, so it is not left to the next event. */
+static void orders_look(struct control *control)
+{
+	control->orders_left = orders_retry(&control->orders);
+	if (control->orders_left)
+		control->orders_retry_ns = control->outside.now_ns(control->outside.context) +
+					   (uint64_t)ORDERS_RETRY_MS * 1000000u;
+}
+
 static uint64_t next_deadline(const struct control *control)
 {
 	uint64_t deadline = node_next_deadline(control->node);
@@ -344,6 +353,8 @@ static uint64_t next_deadline(const struct control *control)
 		deadline = control->expiry_due_ns;
 	if (next_look(control) < deadline)
 		deadline = next_look(control);
+	if (control->orders_left && control->orders_retry_ns < deadline)
+		deadline = control->orders_retry_ns;
 	if (routes_next_deadline(control->routes) < deadline)
 		deadline = routes_next_deadline(control->routes);
 	if (handshake_queue_deadline(&control->handshakes) < deadline)
@@ -422,6 +433,7 @@ int control_run(struct control *control)
 			control->stats[STAT_CTL_DROPPED] = admin_dropped(control->admin);
 		}
 		garbage_turn(control);
+		orders_look(control);
 		if (closing_over(control))
 			control->state = CONTROL_ENDED;
 	}

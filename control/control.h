@@ -65,6 +65,8 @@ struct control {
 	uint64_t expiry_due_ns;                    /* when to look at it again; 0: at once */
 	bool reload_asked;
 	struct orders orders;
+	bool orders_left;         /* some could not be posted, and nothing brings them along: */
+	uint64_t orders_retry_ns; /* they are tried again then */
 	struct handshake_queue handshakes;
 	struct outside outside; /* the real one: outside_live.c */
 	uint64_t drops[DROPS];  /* control's own */

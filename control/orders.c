@@ -72,9 +72,6 @@ int orders_send(struct orders *orders, uint32_t queue, struct order *order)
 {
 	struct orders_queue *q = &orders->queues[queue];
 
-	/* With nothing under way that comes back, nobody else would try again. */
-	if (q->head)
-		queue_drain(orders, queue);
 	if (q->kept >= ORDERS_QUEUED_MAX &&
 	    (order->type == ORDER_SEND_IN_TUNNEL || order->type == ORDER_SEND_VIA_RELAY)) {
 		free(order);
@@ -112,6 +109,20 @@ void orders_done(struct orders *orders, struct order *order)
 void orders_go_on(struct orders *orders, uint32_t queue)
 {
 	queue_drain(orders, queue);
+}
+
+bool orders_retry(struct orders *orders)
+{
+	bool left = false;
+
+	for (uint32_t i = 0; i < QUEUES_MAX; i++) {
+		const struct orders_queue *q = &orders->queues[i];
+
+		if (q->head && q->posted == 0)
+			queue_drain(orders, i);
+		left |= q->head && q->posted == 0;
+	}
+	return left;
 }
 
 bool orders_idle(const struct orders *orders)

@@ -19,7 +19,7 @@ struct orders_queue {
 };
 
 struct orders {
-	/* dataplane_post, or a test's: 0, -EAGAIN (full, or not there yet), -ENXIO. */
+	/* dataplane_post, or a test's: 0, -EAGAIN (full, not there yet, or no memory), -ENXIO. */
 	int (*post)(void *context, uint32_t queue, struct order *order);
 	void *context;
 	struct orders_queue queues[QUEUES_MAX];
@@ -40,6 +40,12 @@ void orders_done(struct orders *orders, struct order *order);
 
 /* The worker of queue takes orders from now on: posts what was kept for it. */
 void orders_go_on(struct orders *orders, uint32_t queue);
+
+/*
+ * Posts what was kept for queues to which nothing is under way that would bring it along when it
+ * comes back: their worker was not there, or the kernel refused. True: to be called again soon.
+ */
+bool orders_retry(struct orders *orders);
 
 /* Nothing is kept or under way. */
 bool orders_idle(const struct orders *orders);

@@ -51,6 +51,11 @@ static void take_back(struct io_uring_sqe *sqe)
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
+static int refusal(int err)
+{
+	return err == -ENOMEM || err == -EBUSY ? -EAGAIN : err;
+}
+
 int post_send(struct post *post, int ring_fd, uint64_t tag)
 {
 	struct io_uring_sqe *sqe = place(post);
@@ -65,7 +70,7 @@ int post_send(struct post *post, int ring_fd, uint64_t tag)
 	while (err == -EINTR || (err > 0 && io_uring_sq_ready(&post->ring) > 0));
 	if (io_uring_sq_ready(&post->ring) > 0) {
 		take_back(sqe);
-		return err < 0 ? err : -EAGAIN;
+		return err < 0 ? refusal(err) : -EAGAIN;
 	}
 	do
 		err = io_uring_wait_cqe(&post->ring, &cqe);
@@ -74,5 +79,5 @@ int post_send(struct post *post, int ring_fd, uint64_t tag)
 		return err;
 	err = cqe->res;
 	io_uring_cqe_seen(&post->ring, cqe);
-	return err < 0 ? err : 0;
+	return err < 0 ? refusal(err) : 0;
 }

@@ -45,6 +45,24 @@ ends() {
 	ends TERM
 }
 
+# What waited for the handshake is sent by orders, and until the last of them the queue stands still.
+@test "a kernel that refuses some io_uring_enter stops no queue" {
+	needs_plain_build
+	local when
+	node_make b "$M57" routines=2
+	for when in 1+3 2+4 3+3 4+3; do
+		NODE_ENV=(strace -f -o /dev/null -e trace=io_uring_enter
+			-e "inject=io_uring_enter:error=ENOMEM:when=$when")
+		node_make a "$M57" routines=2
+		NODE_ENV=()
+		tunnel_wait a
+		in_ns a ping -q -c 20 -i 0.02 -W 2 "${OVERLAY[b]}"
+		kill -TERM "$(pgrep -P "${NODE_PID[a]}")"
+		wait_for 5 process_ended "${NODE_PID[a]}"
+		wait "${NODE_PID[a]}"
+	done
+}
+
 @test "SIGTERM while the kernel takes only every other io_uring_enter" {
 	needs_plain_build
 	NODE_ENV=(strace -f -o /dev/null -e trace=io_uring_enter

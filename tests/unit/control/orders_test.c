@@ -95,10 +95,36 @@ Test(orders, a_worker_that_cannot_take_more_is_asked_again_later)
 	cr_assert_eq(orders->queues[1].kept, 2);
 	worker.answer = 0;
 	hand_over(orders, ORDER_SEND_IN_TUNNEL, 3);
-	cr_assert_eq(worker.seen_count, 4, "nothing is under way that would bring them along");
-	for (uint8_t mark = 0; mark < 4; mark++)
-		cr_assert_eq(worker.seen[mark], mark, "nothing may overtake what is kept");
-	worker_finish(&worker, orders, 3);
+	cr_assert_eq(worker.seen_count, 1, "nothing may overtake what is kept");
+	orders_discard(orders);
+	cr_assert(orders_idle(orders));
+	free(orders);
+}
+
+/* A kernel without memory refuses while nothing is under way. */
+Test(orders, what_nothing_brings_along_is_tried_again)
+{
+	struct worker worker = {0};
+	struct orders *orders = calloc(1, sizeof(*orders));
+
+	orders->post = worker_post;
+	orders->context = &worker;
+	cr_assert_not(orders_retry(orders));
+	hand_over(orders, ORDER_SEND_IN_TUNNEL, 0);
+	worker.answer = -EAGAIN;
+	hand_over(orders, ORDER_RESUME, 1);
+	hand_over(orders, ORDER_RESUME_END, 2);
+	cr_assert_not(orders_retry(orders), "the first one will bring them along");
+	worker_finish(&worker, orders, 1);
+	cr_assert(orders_retry(orders));
+	cr_assert_eq(worker.seen_count, 1);
+
+	worker.answer = 0;
+	cr_assert_not(orders_retry(orders));
+	cr_assert_eq(worker.seen_count, 3);
+	for (uint8_t mark = 0; mark < 3; mark++)
+		cr_assert_eq(worker.seen[mark], mark);
+	worker_finish(&worker, orders, 2);
 	cr_assert(orders_idle(orders));
 	free(orders);
 }

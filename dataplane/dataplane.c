@@ -121,8 +121,9 @@ struct dataplane *dataplane_create(const struct dataplane_options *options, char
 	d->conntrack = conntrack_create();
 	d->post = post_create();
 	if (!d->post)
-		snprintf(error, 256, "cannot set up an io_uring for orders to the workers: %s; "
-				     "raise the limits of open files and of locked memory",
+		snprintf(error, 256,
+			 "cannot set up an io_uring for orders to the workers: %s; "
+			 "raise the limits of open files and of locked memory",
 			 strerror(errno));
 	if (d->workers)
 		memset(d->workers, 0, d->queues * sizeof(*d->workers));
@@ -289,8 +290,8 @@ void dataplane_stop(struct dataplane *d)
 		 * A worker that has only just been started may not have enabled its ring yet, and
 		 * the kernel may have no memory. Who is not told is waited for below for ever.
 		 */
-		for (int n = 0; n < STOP_TRIES && !dataplane_start_error(d, i) &&
-				post(d, i, &d->stop[i]) != 0;
+		for (int n = 0;
+		     n < STOP_TRIES && !dataplane_start_error(d, i) && post(d, i, &d->stop[i]) != 0;
 		     n++)
 			usleep(1000);
 	}

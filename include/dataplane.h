@@ -91,9 +91,9 @@ uint32_t dataplane_pinned(const struct dataplane *d);
 
 /*
  * Posts order to worker queue. 0; -EAGAIN when ORDERS_MAX are under way (keep it and try after the
- * next PUNT_ORDER_DONE of that queue), or the kernel has no memory; -EBADFD before the worker's PUNT_READY; another -errno of
- * the kernel's. The order is the worker's after 0 and stays the caller's otherwise. Orders of one
- * queue are carried out in the order they were posted.
+ * next PUNT_ORDER_DONE of that queue) or the kernel has no memory (try soon); -EBADFD before the
+ * worker's PUNT_READY; another -errno of the kernel's. The order is the worker's after 0 and stays
+ * the caller's otherwise. Orders of one queue are carried out in the order they were posted.
  */
 int dataplane_post(struct dataplane *d, uint32_t queue, struct order *order);
 

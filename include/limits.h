@@ -294,7 +294,7 @@
 #define POOL_EVENTS         256 /* of each worker: small events */
 #define ORDERS_MAX          128 /* messages from control under way to one worker */
 #define ORDERS_QUEUED_MAX                                                                          \
-	65536 /* kept back for one worker: at exit each tunnel gets a CloseTunnel */
+	65536              /* kept back for one worker: at exit each tunnel gets a CloseTunnel */
 #define ORDERS_RETRY_MS 10 /* between tries to post what a kernel without memory has refused */
 
 /* --- firewall (PROTOCOL.md 5) ------------------------------------------------------------------

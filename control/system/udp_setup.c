@@ -277,8 +277,8 @@ int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 
 		if (fd < 0) {
 			result = -errno;
-			snprintf(error, ERROR_LINE_MAX,
-				 "cannot make a UDP socket: %s; %s", strerror(-result),
+			snprintf(error, ERROR_LINE_MAX, "cannot make a UDP socket: %s; %s",
+				 strerror(-result),
 				 result == -EMFILE
 					 ? "raise the limit of open files (ulimit -n)"
 					 : "listen.host 0.0.0.0 needs IPv4, :: needs IPv6");

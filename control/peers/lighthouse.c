@@ -26,6 +26,7 @@ int lighthouse_init(struct node *node)
 	if (timers_reserve(&node->tunnels.timers, NODE_TIMERS) != 0)
 		return -ENOMEM;
 	lighthouse_look_at_self(node, local);
+	lighthouse->own_changed = false;
 	if (lighthouse->options.am_lighthouse) {
 		if (dns_names_init(&node->dns_names) != 0)
 			return -ENOMEM;
@@ -242,23 +243,31 @@ static void fire_moved(void *context, struct timer *timer)
 	if (node->shut_down)
 		return;
 	lighthouse->moved_ns = node_now_ns(node);
+	lighthouse->own_changed = false;
 	test_tunnels(node);
 	if (!lighthouse->options.am_lighthouse)
 		fire_update(context, &lighthouse->update);
 }
 
-void lighthouse_local_changed(struct node *node)
+void lighthouse_tell_move(struct node *node)
 {
 	struct lighthouse *lighthouse = &node->lighthouse;
 	uint64_t due = node_now_ns(node) + MOVE_SETTLE_NS;
-	struct local_addr local[LOCAL_ADDRS_MAX];
 
-	lighthouse_look_at_self(node, local);
 	if (lighthouse->moved.position != 0)
 		return; /* will be told */
 	if (lighthouse->moved_ns && lighthouse->moved_ns + MOVE_QUIET_NS > due)
 		due = lighthouse->moved_ns + MOVE_QUIET_NS;
 	timer_arm(&node->tunnels.timers, &lighthouse->moved, due);
+}
+
+void lighthouse_local_changed(struct node *node)
+{
+	struct local_addr local[LOCAL_ADDRS_MAX];
+
+	lighthouse_look_at_self(node, local);
+	if (node->lighthouse.own_changed)
+		lighthouse_tell_move(node);
 }
 
 void lighthouse_learn(struct node *node, const struct tunnel_record *record)

@@ -37,6 +37,7 @@ struct lighthouse {
 	struct timer update, moved;
 	uint64_t moved_ns; /* when a change of our addresses was told last; 0: never */
 	struct punches punches;
+	bool own_changed; /* own, as others hear of it, since they were told last */
 	size_t own_count; /* addresses of this machine, as last looked at */
 	struct addr own[LOCAL_ADDRS_MAX];
 };
@@ -79,7 +80,13 @@ void lighthouse_greet(struct node *node, const struct tunnel_record *record);
 /* What we say of ourselves has changed: lighthouses are told now. */
 void lighthouse_report(struct node *node);
 
-/* Our addresses have changed: lighthouses and peers are told in a moment. */
+/* Where we are has changed: lighthouses and peers are told in a moment. */
+void lighthouse_tell_move(struct node *node);
+/*
+ * Something about the addresses of this machine has changed. The kernel says so for each router
+ * advertisement that prolongs one, and for each link-local one of a container: told is only what
+ * others may hear of.
+ */
 void lighthouse_local_changed(struct node *node);
 
 /* A WIRE_LIGHTHOUSE message came on the tunnel. */
@@ -104,7 +111,7 @@ bool lighthouse_believes(struct node *node, const struct tunnel_record *teller,
 bool lighthouse_in_own_networks(const struct node *node, const struct addr *addr);
 /* Does an address of this machine mean the same to those whom we tell it? */
 bool lighthouse_may_report(const struct node *node, const struct addr *addr);
-/* The addresses of this machine into list, and into lighthouse.own; how many. */
+/* The addresses of this machine into list, and into lighthouse.own, with own_changed; how many. */
 size_t lighthouse_look_at_self(struct node *node, struct local_addr list[LOCAL_ADDRS_MAX]);
 /* The message came from somebody who may not send it, or makes no sense. */
 void lighthouse_refuse(struct node *node);

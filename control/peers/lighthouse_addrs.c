@@ -8,6 +8,7 @@
  * What is left is bounded in number (REPORTED_MAX) and in time (punch.h).
  */
 #include <errno.h>
+#include <string.h>
 
 #include "peers/lighthouse.h"
 #include "peers/node_state.h"
@@ -170,16 +171,42 @@ bool lighthouse_may_report(const struct node *node, const struct addr *addr)
 	       !lighthouse_in_own_networks(node, addr);
 }
 
+/* The place in list of the next address from `at` on that others may hear of, or count. */
+static size_t next_told(const struct node *node, const struct addr *list, size_t count, size_t at)
+{
+	while (at < count && !lighthouse_may_report(node, &list[at]))
+		at++;
+	return at;
+}
+
+/* Do others hear of the same addresses? Containers that come bring others, all the time. */
+static bool same_told(const struct node *node, const struct addr *now, size_t now_count)
+{
+	const struct lighthouse *lighthouse = &node->lighthouse;
+	const struct addr *was = lighthouse->own;
+	size_t was_count = lighthouse->own_count;
+	size_t i = next_told(node, was, was_count, 0), j = next_told(node, now, now_count, 0);
+
+	while (i < was_count && j < now_count && addr_equal(&was[i], &now[j])) {
+		i = next_told(node, was, was_count, i + 1);
+		j = next_told(node, now, now_count, j + 1);
+	}
+	return i == was_count && j == now_count;
+}
+
 size_t lighthouse_look_at_self(struct node *node, struct local_addr list[LOCAL_ADDRS_MAX])
 {
 	struct lighthouse *lighthouse = &node->lighthouse;
+	struct addr now[LOCAL_ADDRS_MAX];
 	size_t count = 0;
 
 	if (node->options.local_addrs)
 		count = node->options.local_addrs(node->options.local_context, list,
 						  LOCAL_ADDRS_MAX);
 	for (size_t i = 0; i < count; i++)
-		lighthouse->own[i] = list[i].addr;
+		now[i] = list[i].addr;
+	lighthouse->own_changed |= !same_told(node, now, count);
+	memcpy(lighthouse->own, now, count * sizeof(now[0]));
 	lighthouse->own_count = count;
 	return count;
 }

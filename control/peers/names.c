@@ -59,7 +59,7 @@ static void tell_host(struct node *node, const struct addr *addr)
 static void tell(struct node *node, const struct name *name)
 {
 	if (addr_is_zero(&name->host))
-		lighthouse_local_changed(node); /* what we advertise has changed */
+		lighthouse_tell_move(node); /* what we advertise has changed */
 	else
 		tell_host(node, &name->host);
 }

@@ -190,6 +190,58 @@ Test(sim_lists, a_move_is_told_at_once)
 	sim_seeds(4, moved);
 }
 
+static uint32_t containers; /* each has brought link-local addresses */
+
+static size_t addrs_of_a_container_host(void *context, struct local_addr *list, size_t most)
+{
+	const struct sim_node *node = context;
+	size_t count = 0;
+
+	list[count++] = (struct local_addr){"eth0", node->endpoint.addr};
+	for (uint32_t i = 0; i < containers; i++)
+		list[count++] = (struct local_addr){"veth0",
+						    {{0xfe, 0x80, [15] = (uint8_t)(i + 1)}}};
+	return count;
+}
+
+/*
+ * The kernel speaks of addresses when a router prolongs them, and when a container comes, too: what
+ * others hear of is the same, so neither peers nor the lighthouse are troubled. A move among all
+ * that is told, even if a report that was due has seen it first.
+ */
+static void not_moved(struct sim *sim)
+{
+	size_t before;
+
+	containers = 0;
+	hub_add(sim);
+	sim_static(A, 3, &B->endpoint);
+	A->options.local_addrs = addrs_of_a_container_host;
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 4 * SIM_S); /* the next report is due at 10 s */
+	before = sim->sent_count;
+	for (; containers < 20; containers++, sim_run(sim, 100 * SIM_MS))
+		node_on_local_addrs(A->node);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(sim->sent_count, before, "%zu datagrams", sim->sent_count - before);
+
+	A->endpoint = sim_endpoint(77, 4242);
+	if (sim->seed % 2) {
+		lighthouse_report(A->node);
+		sim_run(sim, 100 * SIM_MS);
+	}
+	node_on_local_addrs(A->node);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert(endpoint_equal(&sim_primary(B, 2)->remote->to, &A->endpoint));
+	cr_assert(reported(sim, &A->endpoint));
+}
+
+Test(sim_lists, what_is_no_move_troubles_nobody)
+{
+	sim_seeds(4, not_moved);
+}
+
 /* A NAT gives A another port and nobody tells it: the lighthouse sees it by A's next packet. */
 static void seen(struct sim *sim)
 {

@@ -88,6 +88,14 @@ static bool in_own_networks(const struct cert *own, const struct addr *addr)
 	return false;
 }
 
+static bool is_own_addr(const struct cert *own, const struct addr *addr)
+{
+	for (uint32_t i = 0; i < own->network_count; i++)
+		if (addr_equal(&own->networks[i].addr, addr))
+			return true;
+	return false;
+}
+
 static bool covered_by_own_networks(const struct cert *own, const struct prefix *prefix)
 {
 	for (uint32_t i = 0; i < own->network_count; i++)
@@ -109,20 +117,6 @@ static void check_own_size(const struct config *config, const struct cert *own,
 			      own->unsafe_network_count, PEER_PREFIXES_MAX);
 }
 
-/* As what others report: the node does not go there, for it would lead through a tunnel. */
-static void check_static_remotes(const struct static_host *host, const struct cert *own,
-				 struct findings *findings)
-{
-	char text[ENDPOINT_TEXT_MAX];
-
-	for (uint32_t i = 0; i < host->remote_count; i++)
-		if (in_own_networks(own, &host->remotes[i].addr))
-			finding_warning(findings, host->where,
-					"static_host_map: %s is an address of the overlay itself "
-					"and is not used; write where the host is outside of it",
-					endpoint_format(&host->remotes[i], text));
-}
-
 static void check_static_hosts(const struct config *config, const struct cert *own,
 			       struct findings *findings)
 {
@@ -142,7 +136,6 @@ static void check_static_hosts(const struct config *config, const struct cert *o
 					"static_host_map: %s has no usable address; add "
 					"ADDRESS:PORT or remove the entry",
 					text);
-		check_static_remotes(host, own, findings);
 		for (uint32_t j = 0; j < i; j++)
 			if (addr_equal(&config->static_hosts[j].overlay, &host->overlay))
 				finding_warning(findings, host->where,
@@ -150,6 +143,47 @@ static void check_static_hosts(const struct config *config, const struct cert *o
 						"join both lists",
 						text, config->static_hosts[j].where.line);
 	}
+}
+
+/* A datagram to such an address would go through the tunnel that it is to make. */
+static void check_underlay(const struct config *config, const struct cert *own,
+			   struct findings *findings)
+{
+	const struct lighthouse_options *lighthouse = &config->lighthouse;
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (uint32_t i = 0; i < config->static_host_count; i++) {
+		const struct static_host *host = &config->static_hosts[i];
+
+		for (uint32_t j = 0; j < host->remote_count; j++)
+			if (in_own_networks(own, &host->remotes[j].addr))
+				finding_warning(findings, host->where,
+						"static_host_map: %s is inside the networks of "
+						"this host's certificate and is not used; give "
+						"the address outside of the overlay",
+						endpoint_format(&host->remotes[j], text));
+	}
+	for (uint32_t i = 0; i < lighthouse->advertise_count; i++)
+		if (in_own_networks(own, &lighthouse->advertise[i].addr))
+			finding_warning(findings, config->advertise_where,
+					"lighthouse.advertise_addrs: %s is inside the networks of "
+					"this host's certificate and is not told; give an address "
+					"outside of the overlay",
+					endpoint_format(&lighthouse->advertise[i], text));
+}
+
+static void check_lighthouses(const struct config *config, const struct cert *own,
+			      struct findings *findings)
+{
+	const struct lighthouse_options *lighthouse = &config->lighthouse;
+	char text[ADDR_TEXT_MAX];
+
+	for (uint32_t i = 0; !lighthouse->am_lighthouse && i < lighthouse->host_count; i++)
+		if (is_own_addr(own, &lighthouse->hosts[i]))
+			finding_warning(findings, config->lighthouses_where,
+					"lighthouse.hosts: %s is this host, which is no lighthouse; "
+					"remove it, or set lighthouse.am_lighthouse",
+					addr_format(&lighthouse->hosts[i], text));
 }
 
 static void check_routes(const struct config *config, const struct cert *own,
@@ -192,6 +226,8 @@ static void check_fit(const struct config *config, const struct cert *own,
 {
 	check_own_size(config, own, findings);
 	check_static_hosts(config, own, findings);
+	check_underlay(config, own, findings);
+	check_lighthouses(config, own, findings);
 	check_routes(config, own, findings);
 	/* with errors it may be they that left nothing */
 	if (findings->errors == 0 &&

@@ -208,6 +208,14 @@ static bool has_static_entry(const struct config *config, const struct addr *hos
 	return false;
 }
 
+static bool is_listed(const struct lighthouse_options *options, const struct addr *host)
+{
+	for (uint32_t i = 0; i < options->host_count; i++)
+		if (addr_equal(&options->hosts[i], host))
+			return true;
+	return false;
+}
+
 static void read_hosts(struct config_reader *r, struct lighthouse_options *options)
 {
 	const struct yaml_node *list = bounded_list(r, "lighthouse.hosts", LIGHTHOUSES_MAX);
@@ -215,6 +223,7 @@ static void read_hosts(struct config_reader *r, struct lighthouse_options *optio
 
 	if (list == NULL)
 		return;
+	r->config->lighthouses_where = list->where;
 	options->hosts = arena_alloc(r->arena, list->count * sizeof(*options->hosts));
 	for (uint32_t i = 0; i < list->count; i++) {
 		const struct yaml_node *node = list->items[i];
@@ -230,7 +239,7 @@ static void read_hosts(struct config_reader *r, struct lighthouse_options *optio
 				      "lighthouse.hosts: %s has no entry in static_host_map, so it "
 				      "cannot be reached; add \"%s\": [\"ADDRESS:PORT\"] there",
 				      node->text, node->text);
-		else
+		else if (!is_listed(options, &host))
 			options->hosts[options->host_count++] = host;
 	}
 }
@@ -244,6 +253,7 @@ static void read_advertise(struct config_reader *r, struct lighthouse_options *o
 
 	if (list == NULL)
 		return;
+	config->advertise_where = list->where;
 	options->advertise = arena_alloc(r->arena, list->count * sizeof(*options->advertise));
 	for (uint32_t i = 0; i < list->count; i++) {
 		const struct yaml_node *node = list->items[i];

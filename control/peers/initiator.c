@@ -51,7 +51,9 @@ static struct host_pending *make_pending(struct node *node, struct peer_host *ho
 	struct tunnels *tunnels = &node->tunnels;
 	struct host_pending *pending;
 
-	if (node->shut_down || node->pending_count >= PENDING_MAX ||
+	/* A configuration that all share may have us among the lighthouses. */
+	if (node->shut_down || relays_is_self(node, &host->addr) ||
+	    node->pending_count >= PENDING_MAX ||
 	    timers_reserve(&tunnels->timers, tunnels->count + PENDING_MAX + NODE_TIMERS) != 0)
 		return NULL;
 	pending = calloc(1, sizeof(*pending));

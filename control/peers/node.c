@@ -34,8 +34,8 @@ int node_add_static_hosts(struct node *node)
 			return -ENOMEM;
 		host->is_static = true;
 		for (uint32_t j = 0; j < from->remote_count; j++)
-			if (!lighthouse_in_own_networks(node, &from->remotes[j].addr) &&
-			    lighthouse_permits(node, &from->addr, &from->remotes[j]))
+			if (lighthouse_permits(node, &from->addr, &from->remotes[j]) &&
+			    !lighthouse_in_own_networks(node, &from->remotes[j].addr))
 				initiator_add_remote(node, host, &from->remotes[j]);
 	}
 	node->options.static_hosts = NULL; /* the caller's */

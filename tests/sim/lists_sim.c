@@ -274,7 +274,7 @@ static void configured(struct sim *sim)
 	};
 	struct endpoint forbidden = hub_at(HUB_FORBIDDEN, 4242), overlay = hub_at(0x0a2a0103, 4242),
 			calculated = hub_at((HUB_FORBIDDEN & ~0xffu) | 3, 4242),
-			within = hub_at(0x0a2a0203, 4242);
+			loop = hub_at(0x0a2a0003, 4242);
 	struct allow_rule rule;
 	struct allow_list list = hub_forbidding(&rule);
 
@@ -283,20 +283,39 @@ static void configured(struct sim *sim)
 	A->options.lighthouse.calculated = masks;
 	A->options.lighthouse.calculated_count = 3;
 	sim_static(A, 3, &forbidden);
-	sim_static(A, 3, &within);
+	sim_static(A, 3, &loop);
 	hub_start(sim);
 	sim_send(A, 0, 3, 1);
 	sim_run(sim, 3 * SIM_S);
 	cr_assert(sim_got_number(B, 2, 1), "by the one that is left");
 	cr_assert_eq(hub_sent_to(sim, &forbidden), 0, "static");
-	cr_assert_eq(hub_sent_to(sim, &within), 0, "static, in the overlay");
 	cr_assert_eq(hub_sent_to(sim, &calculated), 0, "calculated");
 	cr_assert_eq(hub_sent_to(sim, &overlay), 0, "in the overlay");
+	cr_assert_eq(hub_sent_to(sim, &loop), 0, "static in the overlay");
 }
 
 Test(sim_lists, configured)
 {
 	sim_seeds(2, configured);
+}
+
+/* One configuration for all: A is in its own lists of static hosts and of lighthouses. */
+static void ourselves(struct sim *sim)
+{
+	hub_add(sim);
+	A->lighthouses[A->options.lighthouse.host_count++] = A->addr;
+	sim_static(A, 2, &A->endpoint);
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 30 * SIM_S);
+	cr_assert(sim_got_number(B, 2, 1));
+	cr_assert_eq(sim_count(sim, &A->endpoint, &A->endpoint, WIRE_HANDSHAKE, 1), 0);
+	cr_assert_eq(node_pending_count(A->node), 0);
+}
+
+Test(sim_lists, ourselves)
+{
+	sim_seeds(2, ourselves);
 }
 
 /* Stage 2 from an address that is forbidden: A was called at another, and answers from there. */

@@ -93,6 +93,19 @@ static void send_refused(struct control *control, const struct endpoint *to, int
 			    LOG_STR("error", strerror(error)));
 }
 
+/* An address that our IPv4 socket cannot reach. Peers on both families have one each: no trouble. */
+static void send_not_ours(struct control *control, const struct endpoint *to)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	refused_send_note(control, to, EAFNOSUPPORT);
+	if (!control->v6_told)
+		log_info("IPv6 addresses of peers are not used, for listen.host is IPv4's; :: is "
+			 "for both",
+			 LOG_STR("udpAddr", endpoint_format(to, text)));
+	control->v6_told = true;
+}
+
 /* Lost like any datagram when the kernel refuses it: whoever sent it tries again. */
 static void live_send_udp(void *context, const struct endpoint *to, const uint8_t *bytes,
 			  size_t length)
@@ -103,7 +116,7 @@ static void live_send_udp(void *context, const struct endpoint *to, const uint8_
 	socklen_t address_bytes = endpoint_to_sockaddr(to, control->udp_v6, &address);
 
 	if (address_bytes == 0)
-		send_refused(control, to, EAFNOSUPPORT);
+		send_not_ours(control, to);
 	else if (sendto(control->udp_fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
 			(struct sockaddr *)&address, address_bytes) < 0)
 		send_refused(control, to, errno);

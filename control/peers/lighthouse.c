@@ -138,6 +138,7 @@ static void say_endpoint(struct lighthouse_message *message, const struct addr *
 		list[(*count)++] = said;
 }
 
+/* Nebula tells IPv6 addresses of an IPv4 socket, too: nobody could reach us there. */
 static void say_own_addrs(struct node *node, struct lighthouse_message *message)
 {
 	const struct lighthouse_options *options = &node->lighthouse.options;
@@ -159,6 +160,7 @@ static void say_own_addrs(struct node *node, struct lighthouse_message *message)
 	count = lighthouse_look_at_self(node, local);
 	for (size_t i = 0; i < count; i++)
 		if (lighthouse_may_report(node, &local[i].addr) &&
+		    (node->options.udp_v6 || addr_is_v4(&local[i].addr)) &&
 		    local_allow_permits(&options->local_allow, local[i].interface, &local[i].addr))
 			say_endpoint(message, &local[i].addr, port);
 }

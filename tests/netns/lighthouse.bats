@@ -179,3 +179,29 @@ through_nats() {
 	hub_start b "$M57"
 	found_within 10000 a b
 }
+
+# Most machines have both families, and listen.host is 0.0.0.0 unless somebody says otherwise.
+@test "IPv6 addresses beside IPv4 sockets trouble nobody" {
+	need_nebula
+	local side
+	for side in a b; do
+		ip -n "${NS[$side]}" addr add "2001:db8::${OVERLAY[$side]##*.}/64" dev veth0 nodad
+	done
+	hub_start l "$M57"
+	hub_start a "$M57"
+	hub_start b "$NEBULA"
+	wait_for 10 in_ns b ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	wait_for 10 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
+	# stock nodes tell what nobody can use, m57 does not
+	run "$B/m57ctl" -socket "$PAIR_DIR/l.sock" list-lighthouse-addrmap
+	echo "$output"
+	[[ $output == *"[2001:db8::2]:4242"* && $output != *"[2001:db8::1]"* ]]
+	found_within 10000 a b
+	"$B/m57ctl" -socket "$PAIR_DIR/a.sock" close-tunnel "${OVERLAY[b]}"
+	found_within 10000 a b
+	[ "$(grep -c "IPv6 addresses of peers are not used" "$PAIR_DIR/a.log")" = 1 ]
+	run ! grep "kernel refused" "$PAIR_DIR/a.log"
+	run "$B/m57ctl" -socket "$PAIR_DIR/a.sock" drops
+	echo "$output"
+	[[ $output != *send_error* ]]
+}

@@ -127,10 +127,11 @@ static void check_static_hosts(const struct config *config, const struct cert *o
 
 		addr_format(&host->overlay, text);
 		if (!in_own_networks(own, &host->overlay))
-			finding_error(findings, host->where,
-				      "static_host_map: %s is not in the networks of this host's "
-				      "certificate; write the overlay address of the host",
-				      text);
+			finding_warning(findings, host->where,
+					"static_host_map: %s is not in the networks of this host's "
+					"certificate, so it can be a lighthouse or a relay, but no "
+					"traffic reaches it; write the overlay address of the host",
+					text);
 		else if (host->remote_count == 0 && host->name_count == 0 && findings->errors == 0)
 			finding_warning(findings, host->where,
 					"static_host_map: %s has no usable address; add "

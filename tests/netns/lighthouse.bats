@@ -205,3 +205,16 @@ through_nats() {
 	echo "$output"
 	[[ $output != *send_error* ]]
 }
+
+# As since release 1.10; before, Nebula did not start.
+@test "a lighthouse in a network of its own" {
+	OVERLAY[l]=10.99.0.9
+	rm "$PAIR_DIR"/l.crt "$PAIR_DIR"/l.key
+	cert_tool "$M57_CERT" sign -name l -ip 10.99.0.9/16 -groups demo
+	hub_start l "$M57"
+	hub_start a "$M57"
+	hub_start b "$M57"
+	wait_for 10 has_tunnel l b
+	found_within 10000 a b
+	grep -q 'warning: static_host_map: 10.99.0.9 is not in the networks' "$PAIR_DIR/a.log"
+}

@@ -1,6 +1,28 @@
 /* promote.c - see promote.h. */
 #include "peers/promote.h"
 
+/* Later copies of a stage 1 are not those that were on their way beside it. */
+#define COPIES_NS 2000000000ull
+
+static void try_at(struct node *node, const struct tunnel_record *record, const struct endpoint *at)
+{
+	node->outside->send_in_tunnel(node->outside->context, record->queue, record->tunnel->id,
+				      WIRE_TEST_REQUEST, at, NULL, 0);
+}
+
+void promote_offered(struct node *node, const struct tunnel_record *record,
+		     const struct endpoint *source)
+{
+	const struct remote *remote = record->tunnel->remote;
+	const struct remotes_order *order = &node->lighthouse.order;
+
+	if (remote && node_now_ns(node) < record->created_ns + COPIES_NS &&
+	    remotes_order_prefers(order, &source->addr) &&
+	    !remotes_order_prefers(order, &remote->to.addr) &&
+	    lighthouse_permits_record(node, record, source))
+		try_at(node, record, source);
+}
+
 /*
  * A test request to each preferred address: the answer comes from there, and the tunnel moves as it
  * does for any roaming peer. One without a direct path is relays_promote()'s.
@@ -17,9 +39,7 @@ static void try_preferred(struct node *node, const struct tunnel_record *record)
 
 		if (!entry->blocked && remotes_is_preferred(remotes, &entry->to.addr) &&
 		    !endpoint_equal(&entry->to, at))
-			node->outside->send_in_tunnel(node->outside->context, record->queue,
-						      record->tunnel->id, WIRE_TEST_REQUEST,
-						      &entry->to, NULL, 0);
+			try_at(node, record, &entry->to);
 	}
 }
 

@@ -57,7 +57,7 @@ bool remotes_is_private(const struct addr *addr)
 	return v4 >> 24 == 10 || v4 >> 20 == 0xac1 || v4 >> 16 == 0xc0a8;
 }
 
-static bool is_preferred(const struct remotes_order *order, const struct addr *addr)
+bool remotes_order_prefers(const struct remotes_order *order, const struct addr *addr)
 {
 	for (uint32_t i = 0; order && i < order->preferred_count; i++)
 		if (prefix_contains(&order->preferred[i], addr))
@@ -68,7 +68,7 @@ static bool is_preferred(const struct remotes_order *order, const struct addr *a
 /* Lower is tried earlier; equal ones go by address and port. */
 static unsigned rank(const struct remotes_order *order, const struct addr *addr)
 {
-	unsigned rank = is_preferred(order, addr) ? 0 : 4;
+	unsigned rank = remotes_order_prefers(order, addr) ? 0 : 4;
 
 	if (addr_is_v4(addr))
 		rank += remotes_is_private(addr) ? 2 : 1;
@@ -377,7 +377,7 @@ void remotes_unblock(struct remotes *remotes)
 
 bool remotes_is_preferred(const struct remotes *remotes, const struct addr *addr)
 {
-	return is_preferred(remotes->order, addr);
+	return remotes_order_prefers(remotes->order, addr);
 }
 
 uint32_t remotes_usable(const struct remotes *remotes)

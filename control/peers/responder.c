@@ -12,6 +12,7 @@
 
 #include "peers/manager.h"
 #include "peers/node_state.h"
+#include "peers/promote.h"
 
 /* A stranger can repeat an old stage 1 for ever: the tunnel is asked no more often than this. */
 #define DOUBT_STEP_NS 100000000ull
@@ -69,11 +70,14 @@ static void answer_again(struct node *node, struct tunnel_record *record,
 	char from[ORIGIN_TEXT_MAX];
 	struct peer_text text;
 
-	if (!record->stage2) {
+	if (record->stage2)
+		node_send_back(node, source, relay, record->stage2, record->stage2_length);
+	else
 		node_drop(node, DROP_HANDSHAKE_STALE, 1);
+	if (!relay)
+		promote_offered(node, record, source);
+	if (!record->stage2)
 		return;
-	}
-	node_send_back(node, source, relay, record->stage2, record->stage2_length);
 	if (record->state == RECORD_UNCONFIRMED && record->next_test_ns == TIMER_NEVER)
 		tunnels_start_tests(&node->tunnels, record, false);
 	node_peer_text(record->cert, &text);

@@ -453,6 +453,50 @@ Test(manager_sim, preferred_addresses_are_tried_every_so_many_packets)
 	sim_seeds(3, promotes);
 }
 
+/*
+ * A calls at two addresses at once, and the copy from its preferred one comes second: B tries that
+ * one. Not a copy that comes later, nor one from anywhere else.
+ */
+static void offered(struct sim *sim)
+{
+	struct prefix range = {sim_endpoint(0x600, 0).addr, ADDR_V4_BITS + 24};
+	struct endpoint better = sim_endpoint(0x605, 4242), other = sim_endpoint(77, 4242),
+			late = sim_endpoint(0x607, 4242);
+	struct sim_datagram *first;
+	bool confirmed = sim->seed % 2;
+
+	sim_add(sim);
+	sim_add(sim);
+	sim_static(A, 2, &B->endpoint);
+	B->options.lighthouse.preferred = &range;
+	B->options.lighthouse.preferred_count = 1;
+	sim_start_node(A);
+	sim_start_node(B);
+	sim->recording = true;
+	sim_send(A, 0, 2, 1);
+	while (!(first = sim_find(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1, 0)))
+		sim_run(sim, SIM_MS / 10);
+	if (!confirmed)
+		sim_kill_node(A);
+	sim_run(sim, SIM_S / 2);
+	sim_inject(sim, &better, &B->endpoint, first->bytes, first->length, SIM_MS);
+	sim_inject(sim, &other, &B->endpoint, first->bytes, first->length, SIM_MS);
+	sim_run(sim, 3 * SIM_S);
+	first = sim_find(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1, 0);
+	sim_inject(sim, &late, &B->endpoint, first->bytes, first->length, SIM_MS);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(sim_count(sim, &B->endpoint, &better, WIRE_TEST_REQUEST, 0), 1);
+	cr_assert_eq(sim_count(sim, &B->endpoint, &other, WIRE_TEST_REQUEST, 0), 0);
+	cr_assert_eq(sim_count(sim, &B->endpoint, &late, WIRE_TEST_REQUEST, 0), 0);
+	if (confirmed)
+		cr_assert(endpoint_equal(&sim_primary(B, 1)->remote->to, &A->endpoint), "a copy");
+}
+
+Test(manager_sim, a_preferred_address_that_called_is_tried)
+{
+	sim_seeds(4, offered);
+}
+
 static size_t queries(struct sim *sim)
 {
 	return sim_count(sim, &A->endpoint, &sim->nodes[2].endpoint, WIRE_LIGHTHOUSE, 0);

@@ -59,8 +59,8 @@ struct control {
 	uint64_t workers_ready;             /* a bit per queue */
 	uint64_t waiting_taken[QUEUES_MAX]; /* PUNT_WAITING that the node has got, by queue */
 	uint32_t notes_said;                /* a bit per enum note */
-	bool v6_told; /* the log knows that IPv6 addresses cannot be reached */
-	struct rate refused_log;            /* datagrams of ours that the kernel refused */
+	bool v6_told;            /* the log knows that IPv6 addresses cannot be reached */
+	struct rate refused_log; /* datagrams of ours that the kernel refused */
 	struct refused_send refused[REFUSALS_MAX]; /* the last of them; times 0: none */
 	struct expiry_watch expiry;                /* of our certificate */
 	uint64_t expiry_due_ns;                    /* when to look at it again; 0: at once */

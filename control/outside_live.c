@@ -93,7 +93,8 @@ static void send_refused(struct control *control, const struct endpoint *to, int
 			    LOG_STR("error", strerror(error)));
 }
 
-/* An address that our IPv4 socket cannot reach. Peers on both families have one each: no trouble. */
+/* An address that our IPv4 socket cannot reach. Peers on both families have one each: no trouble.
+ */
 static void send_not_ours(struct control *control, const struct endpoint *to)
 {
 	char text[ENDPOINT_TEXT_MAX];

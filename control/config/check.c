@@ -181,10 +181,11 @@ static void check_lighthouses(const struct config *config, const struct cert *ow
 
 	for (uint32_t i = 0; !lighthouse->am_lighthouse && i < lighthouse->host_count; i++)
 		if (is_own_addr(own, &lighthouse->hosts[i]))
-			finding_warning(findings, config->lighthouses_where,
-					"lighthouse.hosts: %s is this host, which is no lighthouse; "
-					"remove it, or set lighthouse.am_lighthouse",
-					addr_format(&lighthouse->hosts[i], text));
+			finding_warning(
+				findings, config->lighthouses_where,
+				"lighthouse.hosts: %s is this host, which is no lighthouse; "
+				"remove it, or set lighthouse.am_lighthouse",
+				addr_format(&lighthouse->hosts[i], text));
 }
 
 static void check_routes(const struct config *config, const struct cert *own,

@@ -91,7 +91,7 @@ struct config {
 	} static_map;
 	struct where lighthouses_where; /* lighthouse.hosts */
 	struct where advertise_where;   /* lighthouse.advertise_addrs */
-	uint32_t advertise_name_count; /* the host names of lighthouse.advertise_addrs */
+	uint32_t advertise_name_count;  /* the host names of lighthouse.advertise_addrs */
 	struct config_name advertise_names[ADVERTISE_ADDRS_MAX];
 	uint32_t routines; /* 1..QUEUES_MAX, resolved as PROTOCOL.md 9.3 */
 

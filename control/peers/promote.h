@@ -16,9 +16,9 @@
 void promote_look(struct node *node, struct tunnel_record *record, uint64_t now);
 
 /*
- * A copy of the stage 1 that made the tunnel came from source (PROTOCOL.md 2.7): the initiator calls
- * at all addresses that it knows. Is it preferred, and the one in use is not, that is tried. Nothing
- * moves by the copy itself, which anybody can send.
+ * A copy of the stage 1 that made the tunnel came from source (PROTOCOL.md 2.7): the initiator
+ * calls at all addresses that it knows. Is it preferred, and the one in use is not, that is tried.
+ * Nothing moves by the copy itself, which anybody can send.
  */
 void promote_offered(struct node *node, const struct tunnel_record *record,
 		     const struct endpoint *source);

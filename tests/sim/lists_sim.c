@@ -100,8 +100,8 @@ static void local_addrs(struct sim *sim)
 	sim_run(sim, SIM_S);
 	for (size_t i = 0; i < INTERFACES; i++) {
 		at = (struct endpoint){interfaces[i].addr, 4242};
-		cr_assert_eq(reported(sim, &at), i == 3 || (v6 && i == 7) || (!lists && (i == 8 || i == 9)),
-			     "%zu", i);
+		cr_assert_eq(reported(sim, &at),
+			     i == 3 || (v6 && i == 7) || (!lists && (i == 8 || i == 9)), "%zu", i);
 	}
 	cr_assert_eq(L->drops[DROP_LIGHTHOUSE_ADDRESS], 0, "others are not even told");
 	regfree(&docker);
@@ -200,8 +200,8 @@ static size_t addrs_of_a_container_host(void *context, struct local_addr *list, 
 
 	list[count++] = (struct local_addr){"eth0", node->endpoint.addr};
 	for (uint32_t i = 0; i < containers; i++)
-		list[count++] = (struct local_addr){"veth0",
-						    {{0xfe, 0x80, [15] = (uint8_t)(i + 1)}}};
+		list[count++] =
+			(struct local_addr){"veth0", {{0xfe, 0x80, [15] = (uint8_t)(i + 1)}}};
 	return count;
 }
 

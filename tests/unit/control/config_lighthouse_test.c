@@ -112,8 +112,9 @@ Test(config_lighthouse, all_of_it)
 
 Test(config_lighthouse, hosts_given_twice_count_once)
 {
-	const struct lighthouse_options *o = load("static_host_map: {10.42.0.9: ['192.0.2.9:4242']}\n"
-						  "lighthouse: {hosts: [10.42.0.9, 10.42.0.9]}");
+	const struct lighthouse_options *o =
+		load("static_host_map: {10.42.0.9: ['192.0.2.9:4242']}\n"
+		     "lighthouse: {hosts: [10.42.0.9, 10.42.0.9]}");
 
 	cr_assert_eq(o->host_count, 1);
 	cr_assert_eq(findings.count, 0, "%s", first());

@@ -228,3 +228,19 @@ Test(remotes, reload)
 	cr_assert_eq(remotes_usable(remotes), 0);
 	remotes_free(remotes);
 }
+
+/* What `private` means to listen.send_recv_error and accept_recv_error. */
+Test(remotes, private_addresses)
+{
+	static const char *const yes[] = {"10.0.0.1:1",      "172.16.0.1:1", "172.31.255.1:1",
+					  "192.168.255.1:1", "[fc00::1]:1",  "[fdff::1]:1"};
+	static const char *const no[] = {"11.0.0.1:1",    "172.32.0.1:1", "192.169.0.1:1",
+					 "169.254.0.1:1", "[fe80::1]:1",  "[2001:db8::1]:1"};
+
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+		struct endpoint in = at(yes[i]), out = at(no[i]);
+
+		cr_assert(remotes_is_private(&in.addr), "%s", yes[i]);
+		cr_assert(!remotes_is_private(&out.addr), "%s", no[i]);
+	}
+}

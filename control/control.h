@@ -1,6 +1,7 @@
 /*
- * control.h - the control thread's loop: one io_uring that brings punts from the workers, signals
- * and the reaper's bell, and sleeps until the node's next deadline.
+ * control.h - the control thread's loop: one io_uring that brings punts from the workers, signals,
+ * the reaper's bell and whatever else is polled (m57ctl's socket, routes, addresses, DNS), and
+ * sleeps until the next deadline of all these.
  *
  * Everything here belongs to the control thread.
  */

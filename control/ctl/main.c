@@ -4,9 +4,11 @@
  * text on stderr for people; with -json it is an object on stdout, too, so that whoever reads JSON
  * there never finds nothing.
  *
+ * Exit status:
  *	0  answered
- *	1  the daemon says no: it cannot be done, there is no such command, or not with these
- *arguments 2  wrong flags of m57ctl's own, or no command 3  no daemon answers
+ *	1  the daemon says no: it cannot be done, no such command, or not with these arguments
+ *	2  wrong flags of m57ctl's own, or no command
+ *	3  no daemon answers
  */
 #include <errno.h>
 #include <glob.h>

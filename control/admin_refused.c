@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "addr_text.h"
 #include "admin_commands.h"
 
 static int newer_first(const void *a, const void *b)

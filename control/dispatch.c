@@ -4,7 +4,6 @@
  * Every punt goes back to its pool at the end; an order that came back with it is freed by
  * orders.c.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "control.h"

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <linux/limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "admin_commands.h"

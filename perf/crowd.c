@@ -22,12 +22,10 @@
 #include <errno.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
-#include <poll.h>
 #include <sodium.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "crypto/seal.h"
 #include "handshake/machine.h"

@@ -18,7 +18,6 @@
  */
 #include "crowd.h"
 
-#include <errno.h>
 #include <sodium.h>
 #include <string.h>
 #include <sys/resource.h>

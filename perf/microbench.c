@@ -14,7 +14,6 @@
  *
  * The seed is fixed. Time is the best of SLICES slices, so that what else runs hardly counts.
  */
-#include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>

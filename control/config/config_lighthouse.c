@@ -6,7 +6,6 @@
 #include "config/read.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "addr_text.h"

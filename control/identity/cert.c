@@ -4,7 +4,6 @@
  */
 #include "identity/cert.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sodium.h>

@@ -2,7 +2,6 @@
 #include "peers/allow_list.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 static int longest_first(const struct prefix *a, const struct prefix *b)
 {

@@ -28,7 +28,6 @@
 
 #include "peers/manager_facts.h"
 
-#include <stdlib.h>
 
 #include "peers/promote.h"
 

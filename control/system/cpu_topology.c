@@ -5,7 +5,6 @@
 #include "system/cpu_topology.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <linux/limits.h>
 #include <sched.h>
 #include <stdarg.h>

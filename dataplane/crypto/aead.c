@@ -6,7 +6,6 @@
  * packets of the usual size. Rows of one cipher stand in the order in which they serve when nobody
  * has measured.
  */
-#include <errno.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>

@@ -7,7 +7,6 @@
  * RLIMIT_MEMLOCK and refuses; then pieces are locked one by one when their first slot is taken, as
  * far as the limit goes.
  */
-#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>

@@ -10,7 +10,6 @@
  */
 #include "io/uring.h"
 
-#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "io/segment.h"

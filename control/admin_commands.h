@@ -69,7 +69,7 @@ extern const size_t admin_commands_count;
 /* admin_answer_fn; context is a struct admin_world. */
 json_t *admin_answer(void *context, const char *line, size_t length);
 
-/* --- admin_json.c: the objects of answers --- */
+/* --- admin_json.c: the objects of answers. Each is new, and the caller's; NULL: no memory --- */
 
 json_t *admin_text_addr(const struct addr *addr);
 json_t *admin_text_endpoint(const struct endpoint *endpoint);
@@ -84,6 +84,7 @@ json_t *admin_relay(struct node *node, const struct addr *addr, uint32_t i);
 json_t *admin_pending(struct node *node, const struct addr *addr);
 /* {"owner": {"learned": [], "reported": [], "relay": []}}, the form of list-lighthouse-addrmap. */
 json_t *admin_addrmap(struct node *node, const struct addr *addr);
+/* Whole days from now_s (unix time) until the certificate ends; below 0: it has ended. */
 int64_t admin_days_left(const struct cert *cert, int64_t now_s);
 
 /* --- admin_status.c: this node --- */

@@ -42,6 +42,7 @@ int generation_node_options(struct generation *generation, struct node_options *
 /* Frees what generation_node_options() made. */
 void generation_release(struct node_options *options);
 
+/* What the UDP sockets are made with; host is borrowed from the generation. */
 struct udp_options generation_udp(const struct generation *generation);
 
 #endif

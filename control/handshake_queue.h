@@ -43,6 +43,7 @@ struct handshake_queue {
 	uint64_t cpu_ns, packets; /* of all workers, then */
 };
 
+/* Empty, with full credit, and workers at rest until they are judged. */
 void handshake_queue_init(struct handshake_queue *queue);
 
 /* Takes over punt, which is linked: what waits is bounded by the workers' pools. */

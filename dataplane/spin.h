@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+/* Tells the CPU that this is a loop that waits. */
 static inline void spin_pause(void)
 {
 #if defined(__x86_64__) || defined(__i386__)

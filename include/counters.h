@@ -48,6 +48,7 @@ static inline void count_drop(struct counters *c, enum drop reason, uint64_t pac
 	counter_add(&c->drops[reason], packets);
 }
 
+/* n more of stat. */
 static inline void count_stat(struct counters *c, enum statistic stat, uint64_t n)
 {
 	counter_add(&c->stats[stat], n);

@@ -54,6 +54,7 @@ static inline void rcu_worker_offline(void)
 	urcu_qsbr_thread_offline();
 }
 
+/* What is published from now on may be read again. */
 static inline void rcu_worker_online(void)
 {
 	urcu_qsbr_thread_online();

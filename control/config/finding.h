@@ -35,6 +35,8 @@ struct findings {
 	struct finding *list;
 };
 
+/* Add one; where and the text are copied, control characters become "?". Without memory it is only
+ * counted. */
 void finding_error(struct findings *findings, struct where where, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void finding_warning(struct findings *findings, struct where where, const char *format, ...)
@@ -46,6 +48,7 @@ void findings_be_strict(struct findings *findings);
 /* Prints each as "FILE:LINE: error: TEXT" or "FILE:LINE: warning: TEXT". */
 void findings_print(const struct findings *findings, FILE *out);
 
+/* What it holds, not the struct itself, which is empty afterwards. */
 void findings_free(struct findings *findings);
 
 #define FINDING_PLACE_MAX (4096 + 16) /* bytes: a path and a line */

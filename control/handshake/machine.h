@@ -95,7 +95,11 @@ enum machine_status machine_read_stage2(const struct machine *machine,
 					size_t packet_length, int64_t now_s,
 					struct machine_peer *peer, struct machine_keys *keys);
 
+/* Lets go of the certificate. After machine_read_stage1() and machine_read_stage2(), failed or not.
+ */
 void machine_peer_release(struct machine_peer *peer);
+/* At the end of a handshake, whatever its end: no secret of it stays in machine. Keys that it gave
+ * are the caller's to wipe. */
 void machine_wipe(struct machine *machine);
 
 #endif

@@ -75,6 +75,7 @@ int noise_read_2(struct noise *noise, const struct noise_static *own, const uint
 void noise_split(const struct noise *noise, uint8_t to_responder[AEAD_KEY_BYTES],
 		 uint8_t to_initiator[AEAD_KEY_BYTES]);
 
+/* At the end: no secret of it stays in memory. */
 void noise_wipe(struct noise *noise);
 
 #endif

@@ -23,6 +23,8 @@ int ca_pool_load(const char *pem, size_t len, struct ca_pool **out, unsigned *sk
 		 char error[CA_POOL_DETAIL_MAX]);
 void ca_pool_free(struct ca_pool *pool); /* NULL is allowed */
 
+/* How many CAs, expired ones included; CA i of them, borrowed; how many are in force at now (unix
+ * seconds). */
 size_t ca_pool_count(const struct ca_pool *pool);
 const struct cert *ca_pool_get(const struct ca_pool *pool, size_t i);
 size_t ca_pool_valid_count(const struct ca_pool *pool, int64_t now);

@@ -107,6 +107,7 @@ struct cert {
 	uint8_t fingerprint[CERT_FINGERPRINT_SIZE];
 };
 
+/* What the log says of it; never NULL. */
 const char *cert_error_text(enum cert_error error);
 
 /*

@@ -19,7 +19,9 @@ struct verified {
 	uint8_t fingerprints[VERIFIED_MAX][CERT_FINGERPRINT_SIZE];
 };
 
+/* Was this certificate's signature found right, and not pushed out since? */
 bool verified_has(const struct verified *verified, const struct cert *cert);
+/* Its signature is right. */
 void verified_add(struct verified *verified, const struct cert *cert);
 void verified_clear(struct verified *verified);
 

@@ -56,6 +56,7 @@ struct local_allow {
 	bool interface_allow; /* the value of all of them; others have the opposite */
 };
 
+/* May addr, of the interface of that name, be reported? Both parts must permit. */
 bool local_allow_permits(const struct local_allow *allow, const char *interface,
 			 const struct addr *addr);
 

@@ -15,6 +15,7 @@ struct failures {
 	uint32_t next; /* the oldest */
 };
 
+/* The host's last one; NULL: none is kept. */
 static inline const struct node_failure *failures_find(const struct failures *failures,
 						       const struct addr *host)
 {

@@ -95,6 +95,7 @@ void lighthouse_receive(struct node *node, const struct tunnel_record *record, c
 
 /* --- shared by lighthouse.c and lighthouse_server.c --- */
 
+/* Encoded, by the tunnel. What cannot be said in the message's form is left unsaid. */
 void lighthouse_send(struct node *node, const struct tunnel_record *record,
 		     const struct lighthouse_message *message);
 /* The form that the peer of a tunnel surely reads: its certificate's version. */

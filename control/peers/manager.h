@@ -48,6 +48,7 @@ struct manager_row {
 extern const struct manager_row manager_rows[];
 extern const size_t manager_row_count;
 
+/* The row that decides; facts: bits of enum manager_fact. Never NULL. */
 const struct manager_row *manager_decide(uint32_t facts);
 
 /* Puts the manager's hooks into node->tunnels and defaults into node->options. */

@@ -148,6 +148,7 @@ uint64_t node_next_deadline(const struct node *node);
  * workers can carry the orders out; node_destroy() takes them away. */
 void node_shutdown(struct node *node);
 
+/* Tunnels of every state, closing ones included; handshakes that we began. */
 size_t node_tunnel_count(const struct node *node);
 size_t node_pending_count(const struct node *node);
 

@@ -54,8 +54,10 @@ struct node_failure {
 	char text[NODE_FAILURE_TEXT_MAX];
 };
 
+/* Calls visit for the address of each host, in no order; it must not change the node. */
 void node_query_hosts(struct node *node, void (*visit)(void *context, const struct addr *addr),
 		      void *context);
+/* False: nothing is known of it, and *view is zero but for addr. */
 bool node_query_host(struct node *node, const struct addr *addr, struct node_host_view *view);
 /* Tunnel i of the host, from 0, the one that became primary last first. False: no such. */
 bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,

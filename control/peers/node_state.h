@@ -39,6 +39,8 @@ struct node {
 	uint32_t next_queue;
 };
 
+/* What the outside says, and what it is told: monotonic ns; unix seconds; so many packets dropped
+ * for reason; n more of a statistic. */
 static inline uint64_t node_now_ns(const struct node *node)
 {
 	return node->outside->now_ns(node->outside->context);

@@ -194,6 +194,7 @@ void tunnels_release(struct tunnels *tunnels);
 
 /* --- hosts --- */
 
+/* NULL: there is none. */
 struct peer_host *tunnels_find_host(struct tunnels *tunnels, const struct addr *addr);
 /* Made when absent. NULL: no memory. */
 struct peer_host *tunnels_obtain_host(struct tunnels *tunnels, const struct addr *addr);
@@ -236,10 +237,11 @@ void tunnels_suspect(struct tunnels *tunnels, struct tunnel_record *record);
 /* Makes room for one more unconfirmed tunnel of the host at addr. */
 void tunnels_evict_unconfirmed(struct tunnels *tunnels, const struct addr *addr);
 
+/* The records of a tunnel, and of the stage 1 with that hash (a responder's). NULL: none. */
 struct tunnel_record *tunnels_by_id(struct tunnels *tunnels, struct tunnel_id id);
 struct tunnel_record *tunnels_by_stage1(struct tunnels *tunnels,
 					const uint8_t hash[STAGE1_HASH_BYTES]);
-/* The LIVE tunnel whose peer chose index and is at remote. */
+/* The LIVE tunnel whose peer chose index and is at remote. NULL: none. */
 struct tunnel_record *tunnels_by_remote_index(struct tunnels *tunnels, uint32_t index,
 					      const struct endpoint *remote);
 
@@ -250,6 +252,7 @@ int tunnels_set_remote(struct tunnels *tunnels, struct tunnel_record *record,
 bool tunnels_roam(struct tunnels *tunnels, struct tunnel_record *record,
 		  const struct endpoint *source);
 
+/* Has the record's worker seal payload as wire and send it where the tunnel leads. */
 void tunnels_send(struct tunnels *tunnels, const struct tunnel_record *record, enum wire_type wire,
 		  const uint8_t *payload, size_t length);
 /* Starts the test requests of an unconfirmed tunnel (2.11), the first one now or a step later. */

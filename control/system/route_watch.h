@@ -33,6 +33,7 @@ bool route_watch_due(struct route_watch *watch, uint64_t now_ns);
 /* What route_watch_due() said could not be done: it says so again, ROUTES_PUBLISH_NS later. */
 void route_watch_retry(struct route_watch *watch);
 
+/* Borrowed; changes with route_watch_turn(). */
 const struct system_routes *route_watch_routes(const struct route_watch *watch);
 /* Times that the socket's buffer overran, and dumps that were begun. */
 uint64_t route_watch_overruns(const struct route_watch *watch);

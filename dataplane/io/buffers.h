@@ -36,6 +36,7 @@ struct buffers {
 int buffers_create(struct buffers *b, struct io_uring *uring, uint16_t group, uint32_t slots);
 void buffers_destroy(struct buffers *b);
 
+/* The memory of slot id, BUFFER_STRIDE bytes. */
 static inline uint8_t *buffers_slot(const struct buffers *b, uint16_t id)
 {
 	return b->memory + (size_t)id * BUFFER_STRIDE;

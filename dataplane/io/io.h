@@ -101,6 +101,7 @@ bool io_next(struct io *io, struct io_event *event);
 /* Is there work that io_turn() must not sleep on? (completions already here) */
 bool io_ready(const struct io *io);
 
+/* Gives the buffer of an IO_TUN_RUN or IO_UDP_TRAIN back; its bytes are the kernel's again. */
 void io_release(struct io *io, const struct io_event *event);
 
 /* ---- sending --------------------------------------------------------------------------------- */

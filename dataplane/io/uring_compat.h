@@ -13,6 +13,7 @@
 /* liburing 2.5: IORING_OP_READ_MULTISHOT and io_uring_prep_read_multishot (Linux 6.7). */
 #define COMPAT_OP_READ_MULTISHOT 49
 
+/* Reads of fd, a registered file's index or a descriptor, into buffers of group. */
 static inline void compat_prep_read_multishot(struct io_uring_sqe *sqe, int fd, uint16_t group)
 {
 	io_uring_prep_rw(COMPAT_OP_READ_MULTISHOT, sqe, fd, NULL, 0, (uint64_t)-1);

@@ -169,6 +169,12 @@ static bool word_read(struct command_line *line, int argc, char **argv, int *at)
 	return true;
 }
 
+/* Commands whose answers are counts at a time, so that two of them give rates. */
+static bool is_counting(const char *command)
+{
+	return strcmp(command, "drops") == 0 || strcmp(command, "counters") == 0;
+}
+
 /* Our flags may stand anywhere, -json behind a wrong one too; all else is the daemon's. */
 static bool command_line_read(struct command_line *line, int argc, char **argv)
 {
@@ -182,6 +188,8 @@ static bool command_line_read(struct command_line *line, int argc, char **argv)
 		if (!word_read(line, argc, argv, &i) && !wrong)
 			wrong = word;
 	}
+	if (!wrong && line->command && line->interval_s >= 0 && !is_counting(line->command))
+		wrong = "-interval";
 	if (wrong)
 		error_say(line, "wrong usage: %s", wrong);
 	else if (!line->command && !line->help)
@@ -452,7 +460,7 @@ static void print_result(const struct command_line *line, json_t *result)
 {
 	if (line->json) {
 		json_print(line, result);
-	} else if (strcmp(line->command, "drops") == 0 || strcmp(line->command, "counters") == 0) {
+	} else if (is_counting(line->command)) {
 		json_t *shown = counters_shorten(result);
 
 		if (json_array_size(shown) == 0)

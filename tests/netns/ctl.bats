@@ -143,6 +143,7 @@ assert sys.argv[2] in answer["error"] and answer["status"] == int(sys.argv[1]), 
 	refuses 2 Usage -nonsense
 	refuses 2 Usage -interval x drops
 	refuses 2 'wrong usage: -socket' -socket '' status
+	refuses 2 'wrong usage: -interval' status -interval 1
 	refuses 1 'usage: status' status extra
 	ping_overlay a
 }

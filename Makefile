@@ -216,7 +216,7 @@ test:
 	@B=$(B) tests/run $(if $(T),'$(T)')
 
 test-debug:
-	+@$(SUB) debug DEBUG_GOALS=test-programs
+	+@$(DEPS) && $(SUB) debug DEBUG_GOALS=test-programs
 	@B=$(B)/debug tests/run $(if $(T),'$(T)')
 
 FUZZ     := -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -257,6 +257,7 @@ microbench-check:
 	@B=$(B) CFLAGS='$(CFLAGS)' perf/microbench_check $(if $(RECORD),record)
 
 lint:
+	@$(if $(AS_ROOT),scripts/install-deps lint,:)
 	@scripts/lint_format
 	+@$(SUB) B=$(B)/lint WERROR=-Werror CFLAGS='-O2 -g -ffunction-sections' LDFLAGS= LTO= test-programs
 	@B=$(B)/lint scripts/check_layers

@@ -45,9 +45,8 @@ int udp_open(struct udp_sockets *sockets, const struct udp_options *options,
 	     char error[ERROR_LINE_MAX]);
 /*
  * Gives every socket the buffers and the mark of after, where they differ from before; the rest of
- * the options stays as it is. A buffer that goes back to 0 (the system's own) keeps its size until
- * the next start. 0, or -errno with one line in error: the kernel refuses the mark, and every
- * socket has that of before.
+ * the options stays as it is. 0, or -errno with one line in error: the kernel refuses the mark, and
+ * every socket has that of before.
  */
 int udp_reconfigure(struct udp_sockets *sockets, const struct udp_options *before,
 		    const struct udp_options *after, char error[ERROR_LINE_MAX]);

@@ -28,7 +28,6 @@
 
 #include "peers/manager_facts.h"
 
-
 #include "peers/promote.h"
 
 #define ALIVE_INTERVAL_NS    (5 * S_NS)

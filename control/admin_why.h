@@ -12,7 +12,7 @@ struct page {
 	struct addr target, hop; /* the host asked for; the overlay host that leads to it */
 	struct next_hop route;   /* how */
 	json_t *lines;
-	char first_no[LINE_MAX_BYTES], first_unknown[LINE_MAX_BYTES];
+	char first_no[LINE_MAX_BYTES], first_unknown[LINE_MAX_BYTES + 32]; /* with its check */
 	bool has_port;
 	uint8_t protocol; /* 0: not asked for */
 	uint16_t port;

@@ -47,6 +47,7 @@ load lib
 @test "what the kernel refuses to send is counted and told" {
 	nodes_make "$M57" "$M57"
 	says Closed close-tunnel -local-only 10.42.0.2
+	says '^reachable: unknown: tunnel: none' why 10.42.0.2
 	in_ns a ip route add unreachable 192.0.2.77
 	says Created create-tunnel -address 192.0.2.77:4242 10.42.0.7
 	wait_for 5 says '^send_error +[1-9]' drops -interval 0
@@ -175,6 +176,17 @@ cut() {
 	grep -q 'msg="The certificate of this host ends soon.*certName=a secondsLeft=0' "$PAIR_DIR/a.log"
 	wait_for 5 grep -q 'level=error msg="The certificate of this host has ended.*certName=a' "$PAIR_DIR/a.log"
 	says '^reachable: no: a: .*expired' why 10.42.0.2
+}
+
+@test "why: a long name of many bytes a character is cut between two, and the page is complete" {
+	local name=a$(printf '𝄞%.0s' {1..40})
+	rm "$PAIR_DIR/a.crt" "$PAIR_DIR/a.key"
+	cert_tool "$M57_CERT" sign -name "$name" -ip "${OVERLAY[a]}/16" -duration 5s \
+		-out-crt "$PAIR_DIR/a.crt" -out-key "$PAIR_DIR/a.key"
+	config_write a
+	node_start a
+	wait_for 5 says '^ok +own certificate +a(𝄞)+\?{3}, valid for' why 10.42.0.2
+	wait_for 10 says '^reachable: no: a(𝄞)+\?{3}: .*expired' why 10.42.0.2
 }
 
 @test "why: a peer whose certificate has ended, kept by pki.disconnect_invalid" {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "utf8.h"
 
 #define ARGUMENTS_MAX  12  /* of one request; "why" with all its ports has 5 */
 #define LOG_CHANGE_MAX 160 /* bytes of the arguments in the log */
@@ -192,6 +193,7 @@ json_t *admin_answer(void *context, const char *line, size_t length)
 		snprintf(error, sizeof(error), "not a JSON object");
 	else
 		result = result_of(context, request, error);
+	utf8_mend(error);
 	if (result)
 		answer = json_pack("{s:b,s:o}", "ok", 1, "result", result);
 	else

@@ -1,10 +1,12 @@
 /* admin_status.c - what m57ctl asks about this node as a whole: status, counters, log. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "addr_text.h"
 #include "admin_commands.h"
 #include "log.h"
+#include "utf8.h"
 
 static int64_t wall_s(const struct admin_world *world)
 {
@@ -25,12 +27,16 @@ json_t *admin_run_version(struct admin_world *world, const struct admin_argument
 static json_t *status_warnings(const struct admin_world *world)
 {
 	json_t *list = json_array();
+	char *text;
 
 	for (uint32_t i = 0; world->findings && i < world->findings->count; i++) {
 		const struct finding *finding = &world->findings->list[i];
 
-		json_array_append_new(list, json_sprintf("%s:%u: %s", finding->file, finding->line,
-							 finding->text));
+		if (asprintf(&text, "%s:%u: %s", finding->file, finding->line, finding->text) < 0)
+			continue;
+		utf8_mend(text); /* a path may hold any bytes */
+		json_array_append_new(list, json_string(text));
+		free(text);
 	}
 	return list;
 }

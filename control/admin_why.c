@@ -17,40 +17,13 @@
 #include <string.h>
 
 #include "addr_text.h"
+#include "utf8.h"
 
 static const char *const drop_help[DROPS] = {
 #define DROP(symbol, metric, help) [DROP_##symbol] = help,
 #include "drops.def"
 #undef DROP
 };
-
-/* Bytes of the UTF-8 sequence at text; 0: none that is whole. Names are UTF-8 before a cut. */
-static size_t character_bytes(const char *text)
-{
-	unsigned char first = (unsigned char)text[0];
-	size_t bytes = first < 0x80   ? 1
-		       : first < 0xc0 ? 0
-		       : first < 0xe0 ? 2
-		       : first < 0xf0 ? 3
-				      : 4;
-
-	for (size_t i = 1; i < bytes; i++)
-		if (((unsigned char)text[i] & 0xc0) != 0x80)
-			return 0;
-	return bytes;
-}
-
-/* What was cut inside a character ends with "?" there: JSON takes UTF-8 only. */
-static void cuts_mend(char *text)
-{
-	while (*text) {
-		size_t bytes = character_bytes(text);
-
-		if (bytes == 0)
-			*text = '?';
-		text += bytes ? bytes : 1;
-	}
-}
 
 void why_line(struct page *page, const char *verdict, const char *check, const char *format, ...)
 {
@@ -61,7 +34,7 @@ void why_line(struct page *page, const char *verdict, const char *check, const c
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	cuts_mend(text);
+	utf8_mend(text);
 	row = json_pack("{s:s,s:s,s:s}", "verdict", verdict, "check", check, "text", text);
 	json_array_append_new(page->lines, row);
 	if (strcmp(verdict, "no") == 0 && !page->first_no[0])

@@ -26,6 +26,7 @@
 #include "log.h"
 #include "rcu.h"
 #include "routes.h"
+#include "utf8.h"
 
 /* A reload under way: what is built before anything changes. */
 struct step {
@@ -70,6 +71,7 @@ static void note_first_error(struct reload_outcome *outcome, const struct findin
 			continue;
 		snprintf(outcome->text, sizeof(outcome->text), "%.200s: %.300s",
 			 finding_place(finding, place), finding->text);
+		utf8_mend(outcome->text);
 		return;
 	}
 	snprintf(outcome->text, sizeof(outcome->text), "out of memory");
@@ -82,6 +84,7 @@ static void note(struct reload_outcome *outcome, const char *text)
 
 	snprintf(outcome->text + used, sizeof(outcome->text) - used, "%s%s", used ? "; " : "",
 		 text);
+	utf8_mend(outcome->text);
 }
 
 static int refuse(struct reload *reload, struct generation *next)

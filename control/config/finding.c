@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 #define TEXT_MAX 768 /* bytes of one text; longer ones are cut */
 
 /* The list is full: an error takes the place of the last warning. It is what stops the start, and
@@ -45,6 +47,7 @@ static void add(struct findings *findings, enum severity severity, struct where 
 		return; /* still counted */
 	findings->list = list;
 	vsnprintf(text, sizeof(text), format, arguments);
+	utf8_mend(text);
 	for (char *c = text; *c != '\0'; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
@@ -144,6 +147,7 @@ const char *finding_quote(const char *text, char buf[FINDING_QUOTE_MAX])
 		return strcpy(buf, "(not shown: may be a key)");
 	memcpy(buf, text, end);
 	buf[end] = '\0';
+	utf8_mend(buf);
 	if (len > 80)
 		strcpy(buf + end, "...");
 	for (char *c = buf; *c != '\0'; c++)

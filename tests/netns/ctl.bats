@@ -164,6 +164,18 @@ assert sys.argv[2] in answer["error"] and answer["status"] == int(sys.argv[1]), 
 	says 'punchy.punch' reload
 }
 
+@test "a value that is cut inside a character is told all the same" {
+	local value=a$(printf '𝄞%.0s' {1..40})
+	nodes_make "$M57" "$M57"
+	echo "punchy: {punch: $value}" >>"$PAIR_DIR/a.yml"
+	says 'punchy.punch: "a' reload
+	says 'punchy.punch: "a' status
+	sed -i "s/^cipher: .*/cipher: $value/" "$PAIR_DIR/a.yml"
+	refuses 1 'cipher' reload
+	says 'text: .*cipher' status
+	refuses 1 'did not understand: a' "$value"
+}
+
 @test "clients that never read, never write, or come by the thousand disturb nobody" {
 	nodes_make "$M57" "$M57"
 	timeout 60 python3 - "$PAIR_DIR/a.sock" >"$PAIR_DIR/clients" 2>&1 <<-'PY' &

@@ -203,15 +203,24 @@ static struct planned *planned_create(const struct interface_plan *plan, uint32_
 	return list;
 }
 
+static bool same_prefix(const struct netlink_route *a, const struct netlink_route *b)
+{
+	struct prefix x = prefix_masked(a->to), y = prefix_masked(b->to);
+
+	return x.bits == y.bits && addr_equal(&x.addr, &y.addr);
+}
+
 static bool same_route(const struct netlink_route *a, const struct netlink_route *b)
 {
 	return a->mtu == b->mtu && addr_equal(&a->source, &b->source);
 }
 
-/* Both lists are sorted: goes through them side by side. doubtful: all of after is to be set. */
+/* The routes of after that are new or differ, and those of before that go. Both lists are sorted:
+ * goes through them side by side. doubtful: all of after is to be set. */
 static size_t compare_plans(const struct planned *before, uint32_t before_count,
-			    const struct planned *after, uint32_t after_count, bool removals,
-			    bool doubtful, struct interface_step *steps)
+			    const struct planned *after, uint32_t after_count,
+			    enum interface_action wanted, bool doubtful,
+			    struct interface_step *steps)
 {
 	uint32_t i = 0, k = 0;
 	size_t count = 0;
@@ -224,16 +233,43 @@ static size_t compare_plans(const struct planned *before, uint32_t before_count,
 			order > 0 || (order == 0 &&
 				      (doubtful || !same_route(&before[i].route, &after[k].route)));
 
-		if (removals && order < 0)
+		if (wanted == INTERFACE_REMOVE && order < 0)
 			steps[count++] = (struct interface_step){.action = INTERFACE_REMOVE,
 								 .route = before[i].route,
 								 .line = before[i].line};
-		if (!removals && differ)
+		if (wanted == INTERFACE_SET && differ)
 			steps[count++] = (struct interface_step){.action = INTERFACE_SET,
 								 .route = after[k].route,
 								 .line = after[k].line};
 		i += order <= 0;
 		k += order >= 0;
+	}
+	return count;
+}
+
+/*
+ * The kernel takes the removal of an IPv4 route without a metric for one of any metric: where
+ * somebody else has removed that route, another of the same prefix has gone in its place. So those
+ * are set once more. Returns the number of steps.
+ */
+static size_t set_again(const struct interface_step *removals, size_t removal_count,
+			const struct planned *after, uint32_t after_count,
+			struct interface_step *steps)
+{
+	uint32_t k = 0;
+	size_t count = 0;
+
+	for (size_t i = 0; i < removal_count; i++) {
+		const struct netlink_route *gone = &removals[i].route;
+
+		if (gone->metric)
+			continue; /* IPv6 routes always have one */
+		while (k < after_count && compare_key(&after[k].route, gone) < 0)
+			k++;
+		for (; k < after_count && same_prefix(&after[k].route, gone); k++)
+			steps[count++] = (struct interface_step){.action = INTERFACE_SET,
+								 .route = after[k].route,
+								 .line = after[k].line};
 	}
 	return count;
 }
@@ -255,10 +291,13 @@ int interface_difference(const struct interface_plan *before, const struct inter
 		for (uint32_t i = 0; doubtful && i < after->network_count; i++)
 			steps[(*count)++] = (struct interface_step){.action = INTERFACE_ADDRESS,
 								    .address = after->networks[i]};
-		*count += compare_plans(old, old_count, new, new_count, true, doubtful,
+		*count += compare_plans(old, old_count, new, new_count, INTERFACE_SET, doubtful,
 					steps + *count);
-		*count += compare_plans(old, old_count, new, new_count, false, doubtful,
-					steps + *count);
+		size_t removals = compare_plans(old, old_count, new, new_count, INTERFACE_REMOVE,
+						doubtful, steps + *count);
+		*count += removals;
+		*count += set_again(steps + *count - removals, removals, new, new_count,
+				    steps + *count);
 		if (mtu < old_mtu && !doubtful)
 			steps[(*count)++] = link;
 	}

@@ -51,13 +51,15 @@ static inline size_t interface_steps_max(const struct interface_plan *before,
 					 const struct interface_plan *after)
 {
 	return 2 + (size_t)before->network_count + before->route_count +
-	       2 * (size_t)after->network_count + after->route_count;
+	       3 * (size_t)after->network_count + 2 * (size_t)after->route_count;
 }
 
 /*
  * What leads the kernel's routes and the device's MTU from one plan for the same device to another:
- * a larger MTU first, then routes that go, then those that are new or differ, then a smaller MTU. A
- * route is known by prefix and metric; of equal ones in a plan the last one counts. doubtful: the
+ * a larger MTU first, then routes that are new or differ, then those that go, then a smaller MTU.
+ * So what has a route before and after, of another metric or length, has one all the time: else its
+ * packets would be refused, or leave by another device as they are. A route is known by prefix and
+ * metric; of equal ones in a plan the last one counts. doubtful: the
  * kernel may lack what before has, so the MTU, the addresses and all routes of after are set.
  * *count of steps. 0 or -ENOMEM. Touches nothing.
  */

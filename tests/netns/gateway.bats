@@ -105,6 +105,51 @@ a_log_has() {
 	run ! reaches a 172.16.7.7
 }
 
+# sends_on: packets to the host behind the gateway, 5,000 a second, until the file go is gone; how many
+# the kernel had no route for
+sends_on() {
+	touch "$PAIR_DIR/go"
+	in_ns a timeout 60 python3 - "$HOST" "$PAIR_DIR/go" >"$PAIR_DIR/refused" 3>&- <<-'PY' &
+		import os, socket, sys, time
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		sent = refused = 0
+		while os.path.exists(sys.argv[2]):
+		    try:
+		        s.sendto(b"x", (sys.argv[1], 5399))
+		        sent += 1
+		    except OSError:
+		        refused += 1
+		    time.sleep(0.0002)
+		print(sent, refused)
+	PY
+	SENDER=$!
+}
+
+@test "a route in use that takes another metric or length by a reload is there all the time" {
+	local filler i sent refused
+	filler=$(seq -f '{route: 20.0.%g.0/24, via: 10.42.0.7, metric: 77}, ' 0 255 | tr -d '\n')
+	node a "$M57" routes="  unsafe_routes: [$filler{route: $BEHIND, via: ${OVERLAY[g]}, metric: 77}]"
+	node g "$M57"
+	wait_for 10 reaches a "$HOST"
+	sends_on
+	for i in 1 2 3 4; do
+		sed -i 's/metric: 77/metric: 55/g' "$PAIR_DIR/a.yml"
+		ctl a reload
+		sed -i "s|$BEHIND|172.16.0.0/16|" "$PAIR_DIR/a.yml"
+		ctl a reload
+		sed -i "s|172.16.0.0/16|$BEHIND|; s/metric: 55/metric: 77/g" "$PAIR_DIR/a.yml"
+		ctl a reload
+	done
+	rm "$PAIR_DIR/go"
+	wait $SENDER
+	read -r sent refused <"$PAIR_DIR/refused"
+	echo "sent $sent, refused $refused"
+	[ "$sent" -gt 100 ]
+	[ "$refused" -eq 0 ]
+	[ "$(in_ns a ip route show dev tun-a | grep -c 'metric 77')" = 257 ]
+	[ "$(in_ns a ip route show dev tun-a | grep -c 'metric 55')" = 0 ]
+}
+
 @test "what the certificate of the gateway does not hold does not go to it" {
 	node a "$M57" routes="  unsafe_routes: [{route: 172.16.0.0/16, via: ${OVERLAY[g]}}]"
 	node g "$M57"

@@ -87,6 +87,7 @@ Test(routes, difference)
 					      END};
 	const struct interface_route other_metric[] = {
 		{.to = prefix("192.168.1.0/24"), .metric = 7}, END};
+	const struct interface_route wider[] = {{.to = prefix("192.168.0.0/16")}, END};
 	const struct interface_route with_mtu[] = {{.to = prefix("192.168.1.0/24"), .mtu = 1200},
 						   END};
 	const struct interface_route large[] = {{.to = prefix("192.168.1.0/24"), .mtu = 1400}, END};
@@ -107,7 +108,13 @@ Test(routes, difference)
 		{one, 1300, two, 1300, "+ 192.168.2.0/24 metric 5 mtu 0"},
 		{two, 1300, one, 1300, "- 192.168.2.0/24 metric 5 mtu 0"},
 		{one, 1300, other_metric, 1300,
-		 "- 192.168.1.0/24 metric 0 mtu 0, + 192.168.1.0/24 metric 7 mtu 0"},
+		 /* the removal could have met the new one, so that is set again */
+		 "+ 192.168.1.0/24 metric 7 mtu 0, - 192.168.1.0/24 metric 0 mtu 0, "
+		 "+ 192.168.1.0/24 metric 7 mtu 0"},
+		{other_metric, 1300, one, 1300,
+		 "+ 192.168.1.0/24 metric 0 mtu 0, - 192.168.1.0/24 metric 7 mtu 0"},
+		{one, 1300, wider, 1300,
+		 "+ 192.168.0.0/16 metric 0 mtu 0, - 192.168.1.0/24 metric 0 mtu 0"},
 		{one, 1300, with_mtu, 1300, "+ 192.168.1.0/24 metric 0 mtu 1200"},
 		{with_mtu, 1300, one, 1300, "+ 192.168.1.0/24 metric 0 mtu 0"},
 		{twice, 1300, one, 1300, ""}, /* the last one counts */
@@ -117,8 +124,8 @@ Test(routes, difference)
 		{one, 1300, large, 1300,
 		 "mtu 1400, + 10.42.0.1/16 metric 0 mtu 1300, + fd42::1/64 metric 256 mtu 1300"},
 		{large, 1300, none, 1300,
-		 "- 192.168.1.0/24 metric 0 mtu 0, + 10.42.0.1/16 metric 0 mtu 0, "
-		 "+ fd42::1/64 metric 256 mtu 0, mtu 1300"},
+		 "+ 10.42.0.1/16 metric 0 mtu 0, + fd42::1/64 metric 256 mtu 0, "
+		 "- 192.168.1.0/24 metric 0 mtu 0, mtu 1300"},
 		{v6, 1300, v6_same, 1300, ""},
 		{v6, 1300, none, 1300, "- fd99::/48 metric 1024 mtu 0"},
 	};
@@ -142,9 +149,9 @@ Test(routes, difference_from_what_is_in_doubt)
 
 	cr_expect_str_eq(difference(&before, &after, true),
 			 "mtu 1300, address 10.42.0.1/16, address fd42::1/64, "
-			 "- 192.168.2.0/24 metric 0 mtu 0, "
 			 "+ 10.42.0.1/16 metric 0 mtu 0, + 192.168.1.0/24 metric 0 mtu 0, "
-			 "+ fd42::1/64 metric 256 mtu 0",
+			 "+ fd42::1/64 metric 256 mtu 0, "
+			 "- 192.168.2.0/24 metric 0 mtu 0",
 			 "%s", difference(&before, &after, true));
 }
 

@@ -156,6 +156,9 @@ sends_on() {
 	wait_for 10 reaches a "$HOST"
 	run ! reaches a 172.16.8.9
 	counted a firewall_out_remote_addr
+	ctl a why 172.16.8.9 | tee "$PAIR_DIR/why"
+	grep -q "^reachable: no: leaving: destination that the peer's certificate does not cover" "$PAIR_DIR/why"
+	ctl a why "$HOST" | grep -q '^reachable: yes'
 }
 
 # stream_begin PORT PACKETS IDLE-MS: of one flow, numbered, 200 a second; what arrives is in sink-PORT

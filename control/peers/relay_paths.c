@@ -173,7 +173,7 @@ void relays_move(struct node *node, const struct relay *relay, struct tunnel_rec
 {
 	struct relay *there = relays_find(to, &relay->peer);
 
-	if (is_there(there))
+	if (is_there(there) || relays_far_is_gone(relay))
 		return;
 	if (!there)
 		there = relays_add(node, to, &relay->peer, relay->type, RELAY_REQUESTED);

@@ -479,6 +479,8 @@ bool relays_on_recv_error(struct node *node, uint32_t index, const struct endpoi
 	}
 	relay->asked_ns = now;
 	manager_doubt(node, relay->record);
+	if (relays_far_is_gone(relay))
+		return true;
 	request(node, relay);
 	better = better_tunnel(relay);
 	if (better)

@@ -243,6 +243,11 @@ bool relays_carries(struct node *node, const struct relay *relay)
 	return came_lately(node, relay) || (mate && came_lately(node, mate));
 }
 
+bool relays_far_is_gone(const struct relay *relay)
+{
+	return relay->type == RELAY_FORWARDING && relay->state == RELAY_DISESTABLISHED;
+}
+
 void relays_publish_pair(struct node *node, struct relay *relay)
 {
 	if (relay->type == RELAY_FORWARDING)

@@ -109,6 +109,12 @@ void relays_publish_pair(struct node *node, struct relay *relay);
 bool relays_was_used(const struct node *node, struct relay *relay);
 /* Forwarding: has a frame come on it, or left by it, within RELAY_IDLE_NS? Changes nothing. */
 bool relays_carries(struct node *node, const struct relay *relay);
+/*
+ * Forwarding: the far end has no tunnel with us any more. Its neighbour is not asked for the entry
+ * in its name: nebula (1.6.1, tried) would hold its half for established from then on, and never
+ * ask us for the way to a far end that comes back (PROTOCOL.md 7.5).
+ */
+bool relays_far_is_gone(const struct relay *relay);
 /* It is needed now: for RELAY_IDLE_NS no other entry takes its place. */
 void relays_touch(const struct node *node, struct relay *relay);
 bool relays_record_has(const struct tunnel_record *record, const struct addr *addr);

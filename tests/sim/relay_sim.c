@@ -594,3 +594,51 @@ Test(relay_sim, the_end_of_an_entry_is_told)
 {
 	sim_seeds(4, the_end_of_an_entry_is_told);
 }
+
+/* Requests and responses about relays from one to the other, since sim_forget(). */
+static size_t relay_words(struct sim *sim, const struct sim_node *from, const struct sim_node *to)
+{
+	return sim_count(sim, &from->endpoint, &to->endpoint, WIRE_CONTROL, 0);
+}
+
+/*
+ * The far end has left. Its neighbour does not know the entry any more and says so, or has a new
+ * tunnel: neither makes the relay ask in the name of who is not there.
+ */
+static void nobody_asks_for_who_is_gone(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	struct relay *near;
+	struct tunnel *old;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, SIM_S);
+	node_shutdown(net.b->node);
+	sim_run(sim, 20 * SIM_MS);
+	sim_kill_node(net.b);
+	near = entry_of(relay, net.a);
+	cr_assert_eq(near->state, RELAY_DISESTABLISHED);
+	sim->recording = true;
+	near->asked_ns = 0;
+	cr_assert(relays_on_recv_error(relay->node, near->remote_index, &net.a->endpoint));
+	sim_run(sim, SIM_S);
+	cr_expect_eq(relay_words(sim, relay, net.a), 0, "after a recv_error");
+	cr_expect_eq(near->state, RELAY_DISESTABLISHED);
+
+	old = sim_primary(relay, net.a->id);
+	node_on_counter(relay->node, old->id, COUNTER_REHANDSHAKE_AT);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert_neq(sim_primary(relay, net.a->id), old);
+	cr_expect_eq(relay_words(sim, relay, net.a), 0, "on a new tunnel");
+
+	/* and all is as before when it comes back */
+	sim->recording = false;
+	sim_start_node(net.b);
+	talk_until_heard(sim, &net, 5 * SIM_S);
+}
+
+Test(relay_sim, nobody_asks_for_who_is_gone)
+{
+	sim_seeds(10, nobody_asks_for_who_is_gone);
+}

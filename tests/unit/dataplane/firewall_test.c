@@ -359,6 +359,23 @@ Test(firewall, reload_judges_tracked_flows_again, .init = setup, .fini = teardow
 	cr_expect_eq(conntrack_count(ct, 2), 1);
 }
 
+/* The answer that comes first after each reload does not make the flow one of its own direction. */
+Test(firewall, a_flow_keeps_its_direction_over_reloads, .init = setup, .fini = teardown)
+{
+	for (unsigned creates = 0; creates < 2; creates++) {
+		struct flow flow = flow_of(PEER, OWN, IPPROTO_TCP, (uint16_t)(2000 + creates), 443);
+
+		snapshot.rules_version = bits.version = (uint16_t)(1 + 10 * creates);
+		snapshot.rules[0].count = snapshot.rules[1].count = 0;
+		add_rule(creates, allow_all);
+		cr_assert_eq(check(&flow, creates, 1), DROP_NONE);
+		for (unsigned reload = 0; reload < 3; reload++) {
+			snapshot.rules_version = ++bits.version;
+			cr_expect_eq(check(&flow, !creates, 2), DROP_NONE, "reload %u", reload);
+		}
+	}
+}
+
 /* The same whoever created the flow and whichever way the packet goes, and past the last version.
  */
 Test(firewall, every_way_a_tracked_flow_is_judged_again, .init = setup, .fini = teardown)

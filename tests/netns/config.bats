@@ -176,7 +176,6 @@ says() {
 		static_host_map: {10.42.0.2: "192.0.2.1:4242"}
 		static_host_map: {10.42.0.2: ["192.0.2.1:0"]}
 		static_host_map: {10.42.0.2: ["192.0.2.1"]}
-		static_host_map: {10.43.0.2: ["192.0.2.1:4242"]}
 		static_host_map: [x]
 		listen: {send_recv_error: sometimes}
 		handshakes: {retries: -3, try_interval: 5}
@@ -199,6 +198,11 @@ says() {
 		  inbound: [{port: 1, proto: tcp, cidr: 10.0.0.1}]
 		  inbound: [{port: 1, proto: tcp, host: }]
 	END
+}
+
+@test "what stops nebula up to 1.9 and is a warning since 1.10 is one for m57" {
+	config 'static_host_map: {10.43.0.2: ["192.0.2.1:4242"]}'
+	says 0 'c.yml:7: warning: static_host_map: 10.43.0.2 is not in the networks'
 }
 
 @test "no configuration at all" {

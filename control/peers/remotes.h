@@ -99,7 +99,6 @@ void remotes_unblock(struct remotes *remotes);
 uint32_t remotes_relays(const struct remotes *remotes, struct addr *relays, uint32_t most);
 
 /* Is addr in preferred_ranges? */
-/* Is it in preferred_ranges? */
 bool remotes_order_prefers(const struct remotes_order *order, const struct addr *addr);
 bool remotes_is_preferred(const struct remotes *remotes, const struct addr *addr);
 

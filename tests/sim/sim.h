@@ -249,6 +249,8 @@ struct tunnel *sim_primary(struct sim_node *node, uint32_t host);
 
 /* What must hold between any two events; called behind each of them. */
 void sim_check(struct sim_node *node);
+/* Is no handshake under way, and no tunnel unproved? */
+bool sim_node_rests(const struct sim_node *node);
 /* What must hold when nothing has been asked of the node for a while. */
 void sim_check_rest(struct sim_node *node);
 /* Fails the case, and says how to run it again. */

@@ -169,6 +169,11 @@ void sim_check(struct sim_node *node)
 	      tunnels->timers.count);
 }
 
+bool sim_node_rests(const struct sim_node *node)
+{
+	return node->node->pending_count == 0 && node->node->tunnels.unconfirmed == 0;
+}
+
 void sim_check_rest(struct sim_node *node)
 {
 	const struct node *state = node->node;

@@ -4,6 +4,7 @@
 #include "config/check.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sodium.h>
@@ -137,13 +138,37 @@ static void check_static_hosts(const struct config *config, const struct cert *o
 					"static_host_map: %s has no usable address; add "
 					"ADDRESS:PORT or remove the entry",
 					text);
-		for (uint32_t j = 0; j < i; j++)
-			if (addr_equal(&config->static_hosts[j].overlay, &host->overlay))
-				finding_warning(findings, host->where,
-						"static_host_map: %s is given at line %u already; "
-						"join both lists",
-						text, config->static_hosts[j].where.line);
 	}
+}
+
+static int by_overlay(const void *a, const void *b)
+{
+	const struct static_host *x = *(const struct static_host *const *)a;
+	const struct static_host *y = *(const struct static_host *const *)b;
+	int order = memcmp(&x->overlay, &y->overlay, sizeof(x->overlay));
+
+	return order ? order : (x > y) - (x < y);
+}
+
+/* One address may be spelled in several ways, which YAML takes for several keys. */
+static void check_static_twice(const struct config *config, struct findings *findings)
+{
+	uint32_t count = config->static_host_count;
+	const struct static_host **sorted = calloc(count + 1, sizeof(*sorted));
+	char text[ADDR_TEXT_MAX];
+
+	for (uint32_t i = 0; sorted && i < count; i++)
+		sorted[i] = &config->static_hosts[i];
+	if (sorted)
+		qsort(sorted, count, sizeof(*sorted), by_overlay);
+	for (uint32_t i = 1; sorted && i < count; i++)
+		if (addr_equal(&sorted[i - 1]->overlay, &sorted[i]->overlay))
+			finding_warning(findings, sorted[i]->where,
+					"static_host_map: %s is given at line %u already; "
+					"join both lists",
+					addr_format(&sorted[i]->overlay, text),
+					sorted[i - 1]->where.line);
+	free(sorted);
 }
 
 /* A datagram to such an address would go through the tunnel that it is to make. */
@@ -188,11 +213,33 @@ static void check_lighthouses(const struct config *config, const struct cert *ow
 				addr_format(&lighthouse->hosts[i], text));
 }
 
+static void check_gateways(const struct config_unsafe_route *route, const struct cert *own,
+			   struct findings *findings)
+{
+	char to[PREFIX_TEXT_MAX], via[ADDR_TEXT_MAX];
+
+	prefix_format(&route->to, to);
+	for (uint32_t i = 0; i < route->gateway_count; i++) {
+		const struct addr *addr = &route->gateways[i].addr;
+
+		addr_format(addr, via);
+		if (!in_own_networks(own, addr))
+			finding_warning(findings, route->where,
+					"tun.unsafe_routes: via %s is not in the networks of this "
+					"host's certificate, so %s cannot be reached; correct via",
+					via, to);
+		else if (is_own_addr(own, addr))
+			finding_warning(findings, route->where,
+					"tun.unsafe_routes: via %s is this host, where what is for "
+					"%s would come back; remove it here",
+					via, to);
+	}
+}
+
 static void check_routes(const struct config *config, const struct cert *own,
 			 struct findings *findings)
 {
 	char text[PREFIX_TEXT_MAX];
-	char via[ADDR_TEXT_MAX];
 
 	for (uint32_t i = 0; i < config->tun.route_count; i++) {
 		const struct config_route *route = &config->tun.routes[i];
@@ -213,13 +260,7 @@ static void check_routes(const struct config *config, const struct cert *own,
 				      "host's certificate, which are reached without a route; "
 				      "remove it",
 				      text);
-		for (uint32_t j = 0; j < route->gateway_count; j++)
-			if (!in_own_networks(own, &route->gateways[j].addr))
-				finding_warning(
-					findings, route->where,
-					"tun.unsafe_routes: via %s is not in the networks of this "
-					"host's certificate, so %s cannot be reached; correct via",
-					addr_format(&route->gateways[j].addr, via), text);
+		check_gateways(route, own, findings);
 	}
 }
 
@@ -228,6 +269,7 @@ static void check_fit(const struct config *config, const struct cert *own,
 {
 	check_own_size(config, own, findings);
 	check_static_hosts(config, own, findings);
+	check_static_twice(config, findings);
 	check_underlay(config, own, findings);
 	check_lighthouses(config, own, findings);
 	check_routes(config, own, findings);

@@ -223,6 +223,12 @@ Test(check, findings)
 		 SEVERITY_ERROR, 8, "not inside the networks"},
 		{PKI RULES "tun:\n  unsafe_routes:\n  - {route: 10.42.5.0/24, via: 10.42.0.2}\n",
 		 NOW, SEVERITY_ERROR, 8, "begins inside the networks"},
+		{PKI RULES "tun:\n  unsafe_routes:\n  - {route: 1.0.0.0/8, via: 10.42.0.1}\n", NOW,
+		 SEVERITY_WARNING, 8, "via 10.42.0.1 is this host"},
+		{PKI RULES "static_host_map:\n  10.42.0.9: ['192.0.2.1:1']\n"
+			   "  10.42.0.8: ['192.0.2.1:2']\n"
+			   "  '::ffff:10.42.0.9': ['192.0.2.1:3']\n",
+		 NOW, SEVERITY_WARNING, 9, "10.42.0.9 is given at line 7 already"},
 		{PKI RULES "tun:\n  unsafe_routes:\n  - {route: 1.0.0.0/8, via: 10.43.0.2}\n", NOW,
 		 SEVERITY_WARNING, 8, "cannot be reached"},
 	};

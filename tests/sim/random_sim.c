@@ -371,8 +371,8 @@ static bool all_rest(const struct sim *sim)
 }
 
 /*
- * Two idle ends that use different tunnels of theirs notice by a test, up to half a minute later. So
- * a handshake may just be under way, which ends; what has leaked is still there.
+ * Two idle ends that use different tunnels of theirs notice by a test, up to half a minute later.
+ * So a handshake may just be under way, which ends; what has leaked is still there.
  */
 static void rests(struct network *network)
 {

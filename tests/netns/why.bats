@@ -120,7 +120,7 @@ new_cert() {
 silent() {
 	in_ns a ping -c 1 -W 0.3 -q 10.42.0.2 || true
 	says '^\? +tunnel +live, .* handshake, but the host does not answer: first asked [0-9.]+ s ago$' why 10.42.0.2 &&
-		says '^reachable: unknown: live, .* does not answer' why 10.42.0.2
+		says '^reachable: unknown: tunnel: live, .* does not answer' why 10.42.0.2
 }
 
 # cut PROGRAM-AT-B: a wall between the two that refuses nothing

@@ -44,7 +44,7 @@ static int resume(struct worker *w, struct tunnel *tunnel, struct order *order)
 /* Newer runs of this host may go on their own once none is on its way to control any more. */
 static enum punt_type resume_end(struct worker *w, const struct order *order)
 {
-	if (order->waiting_seen + io_waiting_lost(w->io) != w->waiting_punted)
+	if (order->waiting_seen != w->waiting_punted)
 		return PUNT_RESUME_AGAIN;
 	struct host_entry *host = hostmap_by_addr(w->map, &order->addr);
 	if (host)

@@ -295,7 +295,7 @@
 #define ORDERS_MAX          128 /* messages from control under way to one worker */
 #define ORDERS_QUEUED_MAX                                                                          \
 	65536              /* kept back for one worker: at exit each tunnel gets a CloseTunnel */
-#define ORDERS_RETRY_MS 10 /* between tries to post what a kernel without memory has refused */
+#define ORDERS_RETRY_MS 10 /* between tries, either way, where the kernel had no memory */
 
 /* --- firewall (PROTOCOL.md 5) ------------------------------------------------------------------
  */

@@ -80,7 +80,7 @@ struct punt {
 	struct order *order;          /* PUNT_ORDER_DONE, PUNT_RESUME_AGAIN */
 	struct source_shares *shares; /* where it is counted, as one of bucket; NULL: nowhere */
 	uint32_t bucket;
-	struct punt *next;          /* control's own */
+	struct punt *next;          /* control's own; before it is delivered, the engine's */
 	struct virtio_net_hdr vnet; /* PUNT_WAITING */
 	/* PUNT_WAITING: hosts that would do as well as addr; struct addr each, behind the bytes */
 	uint32_t gateway_count;

@@ -173,13 +173,11 @@ void io_write_slot_done(struct io *io, struct write_slot *slot);
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-/* Sends punt to control; when control's ring refuses it, it is released and counted. */
+/* Sends punt to control; what the kernel refuses is counted and sent again until it is taken. */
 void io_punt(struct io *io, struct punt *punt);
 /* Sends handover to the worker of queue; when that one's ring refuses it, it is released and
  * counted. */
 void io_hand_over(struct io *io, uint32_t queue, struct handover *handover);
-/* How many PUNT_WAITING were lost that way: control will never count them as seen. */
-uint64_t io_waiting_lost(const struct io *io);
 
 /* Cancels all reads; io_turn() until io_stopped(). */
 void io_stop(struct io *io);

@@ -18,7 +18,7 @@
  * where there is no room for one more request. When it has refused all for RING_REFUSED_MAX_MS, no
  * packet moves, and no word gets out of here either, for that would take the ring. Then the process
  * ends, with a line that says so: whoever watches over it can start it anew, which nobody would for
- * one that hangs.
+ * one that hangs. One that does not deliver a punt gets it again after a pause.
  */
 #include "io/uring.h"
 
@@ -250,6 +250,57 @@ static void handed(struct handover *handover, struct io_event *event)
 	event->source = handover->source;
 }
 
+static void punt_submit(struct io *io, struct punt *punt)
+{
+	struct io_uring_sqe *sqe = uring_sqe(io);
+
+	io_uring_prep_msg_ring(sqe, io->options.control_ring_fd, 0, (uint64_t)(uintptr_t)punt, 0);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	sqe->user_data = TAG(OP_PUNT, (uintptr_t)punt);
+}
+
+static void punt_keep(struct io *io, struct punt *punt)
+{
+	punt->next = NULL;
+	if (!io->punts_kept)
+		io->punts_kept_tail = &io->punts_kept;
+	*io->punts_kept_tail = punt;
+	io->punts_kept_tail = &punt->next;
+}
+
+/*
+ * The kernel makes a request of its own for each message, and may have no memory for it. None may
+ * be lost: an order that does not come back keeps one of ORDERS_MAX places for good, a tunnel whose
+ * event does not come tells of no other.
+ */
+static __attribute__((noinline)) void punt_refused(struct io *io, struct punt *punt)
+{
+	static struct __kernel_timespec pause = {.tv_nsec = ORDERS_RETRY_MS * 1000000};
+
+	count_stat(io->counters, STAT_PUNTS_REFUSED, 1);
+	if (!io->punts_kept) {
+		struct io_uring_sqe *sqe = uring_sqe(io);
+
+		io_uring_prep_timeout(sqe, &pause, 0, 0);
+		sqe->user_data = TAG(OP_PUNTS_AGAIN, 0);
+	}
+	punt_keep(io, punt);
+}
+
+/* The pause is over, or was itself refused or cancelled. */
+static __attribute__((noinline)) void punts_again(struct io *io)
+{
+	struct punt *punt = io->punts_kept;
+
+	io->punts_kept = NULL;
+	while (punt) {
+		struct punt *next = punt->next; /* once it is submitted, punt is control's */
+
+		punt_submit(io, punt);
+		punt = next;
+	}
+}
+
 /* One completion; true when it is an event for the worker. */
 static bool completion(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
 {
@@ -273,13 +324,12 @@ static bool completion(struct io *io, const struct io_uring_cqe *cqe, struct io_
 		event->type = IO_ORDER;
 		event->order = TAG_POINTER(tag);
 		return true;
-	case OP_PUNT: { /* only failures complete: control's ring is full or gone */
-		struct punt *punt = TAG_POINTER(tag);
-		io->waiting_lost += punt->type == PUNT_WAITING;
-		punt_release(punt);
-		count_drop(io->counters, DROP_PUNT_POOL, 1);
+	case OP_PUNT: /* only failures complete */
+		punt_refused(io, TAG_POINTER(tag));
 		return false;
-	}
+	case OP_PUNTS_AGAIN:
+		punts_again(io);
+		return false;
 	case OP_HANDED:
 		handed(TAG_POINTER(tag), event);
 		return true;
@@ -326,11 +376,10 @@ void io_release(struct io *io, const struct io_event *event)
 
 void io_punt(struct io *io, struct punt *punt)
 {
-	struct io_uring_sqe *sqe = uring_sqe(io);
-
-	io_uring_prep_msg_ring(sqe, io->options.control_ring_fd, 0, (uint64_t)(uintptr_t)punt, 0);
-	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-	sqe->user_data = TAG(OP_PUNT, (uintptr_t)punt);
+	if (io->punts_kept) /* it must not overtake those */
+		punt_keep(io, punt);
+	else
+		punt_submit(io, punt);
 }
 
 void io_set_peers(struct io *io, const int *fds)
@@ -346,11 +395,6 @@ void io_hand_over(struct io *io, uint32_t queue, struct handover *handover)
 			       0);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	sqe->user_data = TAG(OP_HAND_OVER, (uintptr_t)handover);
-}
-
-uint64_t io_waiting_lost(const struct io *io)
-{
-	return io->waiting_lost;
 }
 
 void io_stop(struct io *io)

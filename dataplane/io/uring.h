@@ -19,9 +19,10 @@ enum operation {
 	OP_WRITE, /* slot << 40 | offset << 20 | length, length without virtio header */
 	OP_WRITABLE,
 	OP_ORDER,
-	OP_PUNT,      /* punt pointer: its MSG_RING failed */
-	OP_HANDED,    /* handover pointer: from another worker */
-	OP_HAND_OVER, /* handover pointer: its MSG_RING failed */
+	OP_PUNT,        /* punt pointer: its MSG_RING failed */
+	OP_PUNTS_AGAIN, /* those that failed are due again */
+	OP_HANDED,      /* handover pointer: from another worker */
+	OP_HAND_OVER,   /* handover pointer: its MSG_RING failed */
 };
 
 #define TAG(op, value)   ((uint64_t)(op) << 56 | (uint64_t)(value))
@@ -98,7 +99,8 @@ struct io {
 	uint16_t free_writes[WRITE_SLOTS];
 	struct write_slot write_slots[WRITE_SLOTS];
 
-	uint64_t waiting_lost; /* PUNT_WAITING that control's ring refused */
+	/* punts that the kernel did not deliver, oldest first; a timer runs while there are some */
+	struct punt *punts_kept, **punts_kept_tail;
 
 	uint32_t note_head, note_count;
 	struct io_event notes[NOTES_MAX];

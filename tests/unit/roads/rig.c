@@ -112,11 +112,6 @@ bool io_send_blocked(const struct io *io)
 	return io->send_blocked;
 }
 
-uint64_t io_waiting_lost(const struct io *io)
-{
-	return io->waiting_lost;
-}
-
 bool io_gso(const struct io *io)
 {
 	return true;

@@ -33,7 +33,6 @@ struct io {
 	struct send_slot send_slots[SEND_SLOTS];
 	struct send_slot *free_sends[SEND_SLOTS];
 	uint32_t free_send_count;
-	uint64_t waiting_lost;
 	bool send_blocked;
 	bool keep_sends; /* sent slots do not come back */
 	bool sending;    /* what io_sending() says */

@@ -48,6 +48,7 @@ static int request_send(struct netlink *netlink)
 {
 	struct nlmsghdr *header = (struct nlmsghdr *)netlink->request;
 	uint8_t answer[8192] __attribute__((aligned(NLMSG_ALIGNTO)));
+	const struct nlmsghdr *first = (const struct nlmsghdr *)answer;
 
 	header->nlmsg_seq = ++netlink->sequence;
 	if (mnl_socket_sendto(netlink->socket, header, header->nlmsg_len) < 0)
@@ -59,6 +60,9 @@ static int request_send(struct netlink *netlink)
 			continue;
 		if (got < 0)
 			return -errno;
+		/* To an earlier request, whose answer could not be received when it came. */
+		if (got >= (ssize_t)sizeof(*first) && first->nlmsg_seq != netlink->sequence)
+			continue;
 		switch (mnl_cb_run(answer, (size_t)got, netlink->sequence, netlink->port, NULL,
 				   NULL)) {
 		case MNL_CB_ERROR:

@@ -5,6 +5,7 @@
 #include "system/netlink.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "system/interface.h"
@@ -158,6 +160,29 @@ Test(netlink, device_mtu_is_the_largest)
 	cr_assert_eq(interface_device_mtu(&plan), 1300);
 	plan.route_count = 3;
 	cr_assert_eq(interface_device_mtu(&plan), 8000);
+}
+
+/* One that could not be received when it came is none of the next request. */
+Test(netlink, an_answer_that_was_left_is_passed_over)
+{
+	uint8_t request[NETLINK_REQUEST_BYTES] __attribute__((aligned(4)));
+	struct netlink_link loopback = {.index = 1, .mtu = 5000};
+	size_t length = netlink_build_link(request, &loopback);
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNET) != 0)
+		cr_skip("needs root and network namespaces");
+	int fd = dup(STDIN_FILENO); /* the next number is the socket's */
+	close(fd);
+	struct netlink *netlink = netlink_open();
+
+	cr_assert_not_null(netlink);
+	for (int left = 0; left < 3; left++) {
+		for (int i = 0; i < left; i++)
+			cr_assert_eq(send(fd, request, length, 0), (ssize_t)length);
+		cr_expect_eq(netlink_link_up(netlink, 1), 0, "%d left", left);
+		cr_expect_eq(netlink_link_up(netlink, 99), -ENODEV, "its own answer");
+	}
+	netlink_close(netlink);
 }
 
 Test(netlink, whole_interface)

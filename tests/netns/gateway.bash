@@ -109,6 +109,7 @@ tcp_moves() {
 # udp_moves FROM TO ADDRESS: numbered packets, all but a few of which arrive
 udp_moves() {
 	local sink received
+	: >"$PAIR_DIR/sink"
 	in_ns "$2" "$BLAST" sink 5202 --limit 20 >"$PAIR_DIR/sink" </dev/null 3>&- &
 	sink=$!
 	wait_for 2 grep -q ready "$PAIR_DIR/sink"

@@ -163,6 +163,7 @@ sends_on() {
 
 # stream_begin PORT PACKETS IDLE-MS: of one flow, numbered, 200 a second; what arrives is in sink-PORT
 stream_begin() {
+	: >"$PAIR_DIR/sink-$1"
 	in_ns n "$BLAST" sink "$1" --limit 12 --idle "$3" >"$PAIR_DIR/sink-$1" </dev/null 3>&- &
 	SINKS+=($!)
 	wait_for 2 grep -q ready "$PAIR_DIR/sink-$1"

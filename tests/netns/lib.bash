@@ -80,6 +80,7 @@ tcp_passes() {
 udp_passes() {
 	local side=$1 sink peer received disorder
 	peer=$(other "$1")
+	: >"$PAIR_DIR/sink" # else the word of an earlier one is taken for this one's
 	in_ns "$peer" "$BLAST" sink 5202 --limit 20 >"$PAIR_DIR/sink" </dev/null 3>&- &
 	sink=$!
 	wait_for 2 grep -q ready "$PAIR_DIR/sink"

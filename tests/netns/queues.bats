@@ -55,6 +55,7 @@ sink_good() {
 sink_begin() { # FILE PORT [OPTIONS]
 	local file=$1
 	shift
+	: >"$file"
 	in_ns b "$BLAST" sink "$@" --limit 20 >"$file" </dev/null 3>&- &
 	SINK=$!
 	wait_for 5 grep -q ready "$file"

@@ -78,6 +78,7 @@ print(next(r["count"] for r in json.load(sys.stdin) if r["name"] == sys.argv[1])
 	local received disorder rate
 	nodes_make "$M57" "$M57" routines=1
 	for rate in 1000 20000; do
+		: >"$PAIR_DIR/sink"
 		in_ns b "$BLAST" sink 5210 --limit 20 >"$PAIR_DIR/sink" </dev/null 3>&- &
 		wait_for 5 grep -q ready "$PAIR_DIR/sink"
 		in_ns a "$BLAST" send "${OVERLAY[b]}" 5210 --bytes 100 --packets $rate --rate $rate --seconds 10

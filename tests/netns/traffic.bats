@@ -64,6 +64,7 @@ pair() {
 arrives() {
 	local peer sink
 	peer=$(other "$1")
+	: >"$PAIR_DIR/arrives"
 	in_ns "$peer" "$BLAST" sink "$2" --limit "${3:-2}" >"$PAIR_DIR/arrives" </dev/null 3>&- &
 	sink=$!
 	wait_for 2 grep -q ready "$PAIR_DIR/arrives"

@@ -15,8 +15,8 @@ struct note_text {
 };
 
 static const struct note_text note_texts[NOTES] = {
-	[NOTE_GSO_OFF] = {"The egress device refuses UDP segmentation: datagrams go one by one",
-			  false},
+	[NOTE_GSO_OFF] =
+		{"The route to a remote takes no UDP segmentation: datagrams go one by one", false},
 	[NOTE_GSO_REMOTE] =
 		{"Segments exceed the MTU towards a remote: they go one by one, in fragments",
 		 false},

@@ -111,7 +111,7 @@ static void noted(struct worker *w, const struct io_event *event)
 		w->tso = false;
 	if (event->note == NOTE_USO_OFF)
 		w->uso = false;
-	if (event->note == NOTE_GSO_REMOTE) {
+	if (event->note == NOTE_GSO_OFF || event->note == NOTE_GSO_REMOTE) {
 		struct tunnel *tunnel = hostmap_by_id(w->map, event->tunnel);
 		struct remote *remote = tunnel ? RCU_READ(tunnel->remote) : NULL;
 		if (remote)

@@ -38,7 +38,7 @@ enum punt_type {
 };
 
 enum note {
-	NOTE_GSO_OFF,    /* EIO: this socket sends singles from now on */
+	NOTE_GSO_OFF,    /* EIO: no trains to one remote, for its route takes none */
 	NOTE_GSO_REMOTE, /* EMSGSIZE or EINVAL: no trains of that segment size to one remote */
 	NOTE_TSO_OFF,    /* the tun refused a joined TCP packet: singles from now on */
 	NOTE_USO_OFF,

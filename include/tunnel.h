@@ -36,7 +36,7 @@ struct remote {
 	struct endpoint to;
 	union sockaddr_ip sockaddr; /* of the socket's family: v4-mapped on a dual-stack socket */
 	socklen_t sockaddr_bytes;
-	/* Largest segment, in UDP payload bytes, that may go as GSO; lowered on EMSGSIZE/EINVAL, */
+	/* Largest segment, in UDP payload bytes, that may go as GSO; lowered when it is refused, */
 	_Atomic uint32_t gso_segment_max;
 	_Atomic uint32_t gso_again_s; /* and until then, on the workers' coarse clock */
 };

@@ -76,7 +76,7 @@ struct io_event {
 	enum note note;
 	int error;               /* IO_NOTE: errno */
 	struct tunnel_id tunnel; /* IO_NOTE about a remote */
-	uint32_t bytes;          /* IO_NOTE_GSO_REMOTE: segment size refused */
+	uint32_t bytes;          /* the same: the smallest segments that are refused */
 };
 
 /*
@@ -115,7 +115,7 @@ struct send_slot {
 	uint32_t length;
 	uint32_t segment_bytes;
 	uint32_t count;
-	bool singles; /* GSO is off or was refused: one datagram each */
+	bool singles; /* no GSO, or it was refused: one datagram each */
 	uint8_t done; /* singles: datagrams that have left */
 	uint16_t id;
 	struct tunnel_id tunnel; /* for remembering a refused segment size */
@@ -141,8 +141,6 @@ bool io_send_blocked(const struct io *io);
 bool io_sending(const struct io *io);
 /* Queues the slot; datagrams leave in the order of these calls. */
 void io_send(struct io *io, struct send_slot *slot);
-/* False once the kernel has refused GSO on this socket for good. */
-bool io_gso(const struct io *io);
 /* Any thread. The sends that the kernel refused last, as refusals_read(); how many. */
 uint32_t io_read_refused(struct io *io, struct refused_send out[REFUSALS_MAX]);
 

@@ -68,7 +68,6 @@ int udp_io_create(struct io *io)
 
 	list_init(&io->unsent);
 	list_init(&io->in_flight);
-	io->gso = io->options.gso;
 	io->receive_template.msg_namelen = NAME_BYTES;
 	io->receive_template.msg_controllen = CONTROL_BYTES;
 	io->messages = calloc(SEND_SLOTS, sizeof(*io->messages));
@@ -193,11 +192,6 @@ bool io_receive_ended(struct io *io)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-bool io_gso(const struct io *io)
-{
-	return io->gso;
-}
-
 uint32_t io_send_slots_free(const struct io *io)
 {
 	return io->free_send_count;
@@ -223,7 +217,7 @@ struct send_slot *io_send_slot(struct io *io)
 	io->free_send_count--;
 	slot->length = slot->count = slot->segment_bytes = 0;
 	slot->done = 0;
-	slot->singles = !io->gso;
+	slot->singles = !io->options.gso;
 	return slot;
 }
 
@@ -357,14 +351,16 @@ void udp_io_writable(struct io *io)
 	io->send_blocked = false;
 }
 
-/* The kernel refused a train that would pass as singles: say so, and do that from now on. */
+/*
+ * The kernel refused a train that would pass as singles: so it goes, and the worker hears which
+ * segments not to try again soon: with EIO none of any size. That is about the route to this remote
+ * (IPsec; before 6.11 also a device that computes no checksums), others may go another way.
+ */
 static bool train_refused(struct io *io, struct send_slot *slot, int error)
 {
 	if (slot->singles || slot->count == 1)
 		return false;
-	if (error == -EIO)
-		io->gso = false;
-	else if (error != -EMSGSIZE && error != -EINVAL)
+	if (error != -EIO && error != -EMSGSIZE && error != -EINVAL)
 		return false;
 	slot->singles = true;
 	slot->done = 0;
@@ -373,7 +369,7 @@ static bool train_refused(struct io *io, struct send_slot *slot, int error)
 					  .note = error == -EIO ? NOTE_GSO_OFF : NOTE_GSO_REMOTE,
 					  .error = -error,
 					  .tunnel = slot->tunnel,
-					  .bytes = slot->segment_bytes});
+					  .bytes = error == -EIO ? 1 : slot->segment_bytes});
 	return true;
 }
 
@@ -431,12 +427,8 @@ static void chain_done(struct io *io)
 	}
 	while (io->unsent.head)
 		list_append(&again, list_take(&io->unsent));
-	while (again.head) {
-		struct send_slot *slot = list_take(&again);
-		if (!io->gso && slot->count > 1)
-			slot->singles = true; /* refused for good after it was filled */
-		list_append(&io->unsent, slot);
-	}
+	while (again.head)
+		list_append(&io->unsent, list_take(&again));
 }
 
 void udp_io_send_done(struct io *io, uint64_t value, int result)

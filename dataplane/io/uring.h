@@ -89,7 +89,6 @@ struct io {
 	uint32_t free_send_count;
 	uint32_t sends_in_flight; /* datagrams or trains submitted */
 	bool send_blocked;        /* socket buffer full: waiting for POLLOUT */
-	bool gso;
 	uint8_t *send_memory;
 	struct send_messages *messages;
 	struct send_slot send_slots[SEND_SLOTS];

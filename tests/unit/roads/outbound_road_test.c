@@ -587,6 +587,26 @@ Test(outbound_road, a_worker_from_start_to_end)
 	rig_destroy(rig);
 }
 
+/* Trains to one remote are refused whatever their segments: none is tried again for a while. */
+Test(outbound_road, a_route_that_takes_no_trains)
+{
+	struct rig *rig = rig_create(true);
+	struct order *stop = order(ORDER_STOP, NULL, 0);
+	struct io_event *events = rig->io.events;
+	uint32_t now_s = rig->w.now_s; /* events are taken in before a turn looks at the clock */
+
+	events[0] = (struct io_event){
+		.type = IO_NOTE, .note = NOTE_GSO_OFF, .tunnel = rig->tunnel->id, .bytes = 1};
+	events[1] = (struct io_event){.type = IO_ORDER, .order = stop};
+	rig->io.event_count = 2;
+	worker_main(&rig->w);
+	cr_expect_not(remote_takes_gso(rig->tunnel->remote, 100, now_s));
+	cr_expect_not(remote_takes_gso(rig->tunnel->remote, 100, now_s + GSO_RETRY_S - 1));
+	cr_expect(remote_takes_gso(rig->tunnel->remote, 1400, now_s + GSO_RETRY_S));
+	free(stop);
+	rig_destroy(rig);
+}
+
 /*
  * Turns that waited for more, when each turn finds per_turn packets of bytes, or one when it is one
  * of those behind slow_after.

@@ -112,11 +112,6 @@ bool io_send_blocked(const struct io *io)
 	return io->send_blocked;
 }
 
-bool io_gso(const struct io *io)
-{
-	return true;
-}
-
 void io_send(struct io *io, struct send_slot *slot)
 {
 	cr_assert_lt(io->sent_count, RIG_KEPT_MAX);

@@ -90,14 +90,16 @@ static void ask(struct node *node, struct tunnel_record *record, uint64_t now)
 	tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
 }
 
-/* One byte that keeps the path through NATs open (PROTOCOL.md 6.6). */
+/*
+ * One byte that keeps the path through NATs open (PROTOCOL.md 6.6). A tunnel without a direct path
+ * has none to keep; of all remotes, those of its peer are some.
+ */
 static void punch(struct node *node, struct tunnel_record *record, uint64_t now)
 {
 	static const uint8_t byte = 1;
 	const struct remote *remote = record->tunnel->remote;
 
-	if (!node->options.punch || !remote || now < record->live.punch_ns ||
-	    record->link_count == 0)
+	if (!node->options.punch || now < record->live.punch_ns || record->link_count == 0)
 		return;
 	record->live.punch_ns = now + node->options.alive_interval_ns;
 	for (uint32_t i = 0; i < record->link_count; i++)
@@ -105,9 +107,11 @@ static void punch(struct node *node, struct tunnel_record *record, uint64_t now)
 			return; /* our updates keep that path open */
 
 	const struct remotes *remotes = record->links[0].host->remotes;
-	node->outside->send_udp(node->outside->context, &remote->to, &byte, 1);
+	if (remote)
+		node->outside->send_udp(node->outside->context, &remote->to, &byte, 1);
 	for (uint32_t i = 0; node->options.punch_all && remotes && i < remotes->count; i++)
-		if (!remotes->list[i].blocked && !endpoint_equal(&remotes->list[i].to, &remote->to))
+		if (!remotes->list[i].blocked &&
+		    !(remote && endpoint_equal(&remotes->list[i].to, &remote->to)))
 			node->outside->send_udp(node->outside->context, &remotes->list[i].to, &byte,
 						1);
 }

@@ -3,6 +3,7 @@
 
 #include "peers/node_state.h"
 #include "pair.h"
+#include "relay_net.h"
 
 static size_t stage1_count(struct sim *sim, const struct sim_node *from)
 {
@@ -378,6 +379,36 @@ static void punching(struct sim *sim)
 Test(sim_manager, punches)
 {
 	sim_seeds(6, punching);
+}
+
+/*
+ * A tunnel that rests and has no direct path: with punchy.target_all_remotes each address at which
+ * the peer may be is punched, else none. The node wakes no more often than for that.
+ */
+static void punching_relayed(struct sim *sim)
+{
+	bool all = sim->seed % 2;
+	struct net net = relay_net(sim, 1);
+	size_t count;
+
+	net.a->options.punch = true;
+	net.a->options.punch_all = all;
+	node_reconfigure(net.a->node, &net.a->options, &net.a->pki);
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	sim_run(sim, 10 * SIM_S);
+	sim->recording = true;
+	net.a->wakes = 0;
+	sim_run(sim, 60 * SIM_S);
+	cr_assert(is_relayed(net.a, net.b));
+	count = punches(sim, &net.b->endpoint);
+	cr_assert(all ? count >= 10 && count <= 13 : count == 0, "%zu punches in 60 s", count);
+	cr_assert_leq(net.a->wakes, 60, "%llu wake-ups in 60 s",
+		      (unsigned long long)net.a->wakes);
+}
+
+Test(sim_manager, punches_of_a_relayed_tunnel)
+{
+	sim_seeds(4, punching_relayed);
 }
 
 /* --- an idle node sleeps -----------------------------------------------------------------------

@@ -284,15 +284,30 @@ static void on_request_for_us(struct node *node, struct tunnel_record *record,
 	relays_established(node, relay);
 }
 
+/*
+ * The entry by which we forward between record's neighbour and peer, made when absent; NULL: no
+ * room. Where we were an end and the neighbour the relay, before a reload of both, that entry is
+ * there still: it leads nowhere, for who asks to be relayed is no relay.
+ */
+static struct relay *forwarding_entry(struct node *node, struct tunnel_record *record,
+				      const struct addr *peer, enum relay_state state)
+{
+	struct relay *relay = relays_find(record, peer);
+
+	if (relay && relay->type == RELAY_TERMINAL) {
+		relays_remove(node, relay, "we are the relay now");
+		relay = NULL;
+	}
+	return relay ? relay : relays_add(node, record, peer, RELAY_FORWARDING, state);
+}
+
 /* The entry on the tunnel to the end that is asked for; asked again in any case. */
 static struct relay *far_entry(struct node *node, struct tunnel_record *far,
 			       const struct addr *from, enum relay_form form)
 {
-	struct relay *relay = relays_find(far, from);
+	struct relay *relay = forwarding_entry(node, far, from, RELAY_REQUESTED);
 
 	if (!relay)
-		relay = relays_add(node, far, from, RELAY_FORWARDING, RELAY_REQUESTED);
-	if (!relay || relay->type != RELAY_FORWARDING)
 		return NULL;
 	/* One that is there goes on forwarding while the end is asked whether it still is. */
 	if (relay->state != RELAY_ESTABLISHED)
@@ -344,11 +359,8 @@ static void on_request_for_other(struct node *node, struct tunnel_record *record
 	far = far_tunnel(node, &asked->to);
 	if (!far)
 		return refuse(node, DROP_RELAY_REFUSED);
-	near = relays_find(record, &asked->to);
-	if (!near)
-		near = relays_add(node, record, &asked->to, RELAY_FORWARDING, RELAY_PEER_REQUESTED);
-	beyond = near && near->type == RELAY_FORWARDING ? far_entry(node, far, from, asked->form)
-							: NULL;
+	near = forwarding_entry(node, record, &asked->to, RELAY_PEER_REQUESTED);
+	beyond = near ? far_entry(node, far, from, asked->form) : NULL;
 	if (!beyond)
 		return refuse(node, DROP_RELAY_REFUSED);
 	relays_touch(node, near);

@@ -517,6 +517,49 @@ Test(relay_sim, forwarding_is_to_be_seen)
 	sim_seeds(4, forwarding_is_to_be_seen);
 }
 
+/*
+ * The relay and an end of it swap duties by a reload. The entry by which the end was reached
+ * through the relay that was must not stand in the way of what it now forwards for that one,
+ * whoever of the two ends asks.
+ */
+static void duties_are_swapped(struct sim *sim)
+{
+	struct net net = relay_net(sim, 2);
+	struct sim_node *was = net.relay[1], *is = net.a, *far = net.b;
+	struct sim_node *from = sim->seed % 2 ? was : far, *to = sim->seed % 2 ? far : was;
+	struct relay_options forwards = {.am_relay = true},
+			     before = {.use_relays = true, .relays = &was->addr, .relay_count = 1},
+			     after = {.use_relays = true, .relays = &is->addr, .relay_count = 1};
+
+	relays_reconfigure(is->node, &before);
+	relays_reconfigure(far->node, &before);
+	sim_run(sim, 100 * SIM_MS);
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	memset(sim->cut, 0, sizeof(sim->cut));
+	talk(sim, &net, 5 * SIM_S);
+	cr_assert(is_direct(is, far) && is_direct(far, is));
+	cr_assert(relays_find(entry_of(is, was)->record, &far->addr), "nothing is left over");
+
+	relays_reconfigure(is->node, &forwards);
+	relays_reconfigure(was->node, &after);
+	relays_reconfigure(far->node, &after);
+	sim_run(sim, 100 * SIM_MS);
+	node_order_close(was->node, &far->addr, true);
+	node_order_close(far->node, &was->addr, true);
+	sim->cut[0] = was->endpoint;
+	sim->cut[1] = far->endpoint;
+	sim_send(from, 0, to->id, 1);
+	sim_run(sim, 2 * SIM_S);
+	cr_assert(sim_got_number(to, from->id, 1), "%llu refused",
+		  (unsigned long long)is->drops[DROP_RELAY_REFUSED]);
+	cr_assert(is_relayed(from, to));
+}
+
+Test(relay_sim, duties_are_swapped)
+{
+	sim_seeds(5, duties_are_swapped);
+}
+
 static uint64_t lines_since(struct sim_node *node, uint64_t *before)
 {
 	uint64_t lines = node->watched_lines - *before;

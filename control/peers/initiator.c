@@ -169,6 +169,7 @@ static void forgive_events(struct peer_host *host)
 /* The handshake is over, either way, and holds no runs; the host goes if nothing is left of it. */
 static void settle_host(struct node *node, struct peer_host *host)
 {
+	relays_forgive(node, &host->addr);
 	tunnels_publish_host(&node->tunnels, host);
 	tunnels_put_host(&node->tunnels, host);
 }

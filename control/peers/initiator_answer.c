@@ -61,7 +61,7 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 	node_note_failure(node, &host->addr, relay ? NULL : source, "another host answered",
 			  peer->cert->name);
 	node_drop(node, DROP_HANDSHAKE_HOST, 1);
-	if (relay) { /* never again through it; the handshake goes on elsewhere */
+	if (relay) { /* not through it again; the handshake goes on elsewhere */
 		relay->wrong = true;
 		return;
 	}

@@ -198,6 +198,19 @@ static struct relay *own_entry(struct node *node, const struct peer_host *host,
 	return relay->type == RELAY_TERMINAL && !relay->wrong ? relay : NULL;
 }
 
+static void forgive(struct node *node, struct relay *relay)
+{
+	if (!relay->wrong)
+		return;
+	relay->wrong = false;
+	relay->state = RELAY_DISESTABLISHED; /* what it is good for, the relay says anew */
+}
+
+void relays_forgive(struct node *node, const struct addr *peer)
+{
+	relays_each_of_peer(node, peer, forgive);
+}
+
 /* The relays that host may be reached through, but for ourselves and the host. */
 static uint32_t relays_of(const struct node *node, const struct peer_host *host,
 			  struct addr relays[RELAY_HOSTS_MAX])

@@ -52,7 +52,7 @@ struct relay {
 	struct tunnel_record *users;        /* tunnels whose path it is, by next_user */
 	bool waits;                         /* its neighbour has asked, and not been told since */
 	bool told;                          /* that it is established: so its end will be, too */
-	bool wrong;                         /* another host than peer answered through it */
+	bool wrong;                         /* another host answered this handshake through it */
 	bool lost;                          /* no memory: workers do not know its index */
 	struct relay_entry entry;           /* as published */
 	struct relay *next_asking;          /* asked for again without a handshake's help */
@@ -129,6 +129,8 @@ void relays_receive(struct node *node, struct tunnel_record *record, const uint8
 /* An attempt of a handshake: asks every relay of the host, sends stage 1 through those that are
  * there (7.5). */
 void relays_drive(struct node *node, struct host_pending *pending);
+/* A handshake with peer is over: the next one asks those again that led it to another host. */
+void relays_forgive(struct node *node, const struct addr *peer);
 /* Every relay of a host that is reached through one is asked, so that another is there at once. */
 void relays_keep_spares(struct node *node, const struct peer_host *host);
 /*

@@ -518,6 +518,36 @@ Test(relay_sim, forwarding_is_to_be_seen)
 }
 
 /*
+ * Another host answers through the relay: no more of that handshake goes there. But the next one
+ * asks again: there may be no other way, and by then the relay may lead to the right host.
+ */
+static void another_host_answers(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	cr_assert_eq(node_order_close(net.a->node, &net.b->addr, false), 0);
+	sim_run(sim, SIM_S);
+	cr_assert_null(sim_primary(net.b, net.a->id), "the other side does not ask");
+	sim_identify(net.b, &(struct sim_identity){.cert_id = 9});
+	sim_send(net.a, 0, net.b->id, 1000001);
+	sim_run(sim, 50 * SIM_MS);
+	cr_assert_eq(net.a->drops[DROP_HANDSHAKE_HOST], 1);
+	sim_identify(net.b, &(struct sim_identity){0});
+	sim_run(sim, 20 * SIM_S);
+	cr_assert(!sim_got_number(net.b, net.a->id, 1000001), "that handshake went there again");
+	cr_assert_eq(node_pending_count(net.a->node), 0);
+	sim_send(net.a, 0, net.b->id, 1000002);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_got_number(net.b, net.a->id, 1000002), "the relay is not asked again");
+}
+
+Test(relay_sim, another_host_answers_through_the_relay)
+{
+	sim_seeds(5, another_host_answers);
+}
+
+/*
  * The relay and an end of it swap duties by a reload. The entry by which the end was reached
  * through the relay that was must not stand in the way of what it now forwards for that one,
  * whoever of the two ends asks.

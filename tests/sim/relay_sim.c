@@ -715,3 +715,83 @@ Test(relay_sim, nobody_asks_for_who_is_gone)
 {
 	sim_seeds(10, nobody_asks_for_who_is_gone);
 }
+
+/* A recv_error that names the entry: so many requests and tests have left since. */
+static void unknown_to_relay(struct sim *sim, const struct net *net, const struct relay *entry,
+			     size_t requests, size_t tests)
+{
+	const struct endpoint *a = &net->a->endpoint, *relay = &net->relay[0]->endpoint;
+
+	sim_forget(sim);
+	cr_assert(relays_on_recv_error(net->a->node, entry->remote_index, relay));
+	sim_run(sim, 10 * SIM_MS);
+	cr_expect_eq(relay_words(sim, net->a, net->relay[0]), requests, "%zu requests, not %zu",
+		     relay_words(sim, net->a, net->relay[0]), requests);
+	cr_expect_eq(sim_count(sim, a, relay, WIRE_TEST_REQUEST, 0), tests);
+}
+
+/*
+ * An entry that its relay does not know is asked for again, and the tunnel tested; not for each
+ * recv_error, and on the tunnel that the relay has now, too.
+ */
+static void an_entry_is_unknown(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct relay *entry, *moved;
+	struct tunnel_record *now;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	sim_run(sim, 5 * SIM_S);
+	entry = entry_of(net.a, net.relay[0]);
+	sim->recording = true;
+	unknown_to_relay(sim, &net, entry, 1, 1);
+	unknown_to_relay(sim, &net, entry, 0, 0);
+	cr_expect_eq(net.a->drops[DROP_RECV_ERROR_IGNORED], 1);
+	sim_run(sim, 2 * SIM_S);
+	unknown_to_relay(sim, &net, entry, 1, 1);
+
+	node_rehandshake(net.a->node, entry->record, "test");
+	sim_run(sim, 2 * SIM_S);
+	now = tunnel_with(net.a, net.relay[0]);
+	moved = relays_find(now, &net.b->addr);
+	cr_assert(now != entry->record && moved, "the path has moved");
+	relays_remove(net.a->node, moved, "test");
+	cr_assert(relays_on_recv_error(net.a->node, entry->remote_index,
+				       &net.relay[0]->endpoint));
+	moved = relays_find(now, &net.b->addr);
+	cr_assert(moved && moved->asks > 0);
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert_eq(moved->state, RELAY_ESTABLISHED);
+}
+
+Test(relay_sim, an_entry_is_unknown)
+{
+	sim_seeds(3, an_entry_is_unknown);
+}
+
+/* The relay gives the entry another index: frames leave with that one from then on. */
+static void another_index(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct relay_message answer = {.type = RELAY_RESPONSE,
+				       .form = RELAY_V1,
+				       .from = net.a->addr,
+				       .to = net.b->addr};
+	uint8_t bytes[RELAY_BYTES_MAX];
+	struct relay *entry;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	entry = entry_of(net.a, net.relay[0]);
+	answer.initiator_index = entry->local_index;
+	answer.responder_index = entry->remote_index + 1;
+	sim_opened(net.a, net.relay[0], WIRE_CONTROL, bytes,
+		   relay_encode(&answer, bytes, sizeof(bytes)));
+	cr_assert_eq(sim_primary(net.a, net.b->id)->path->index, answer.responder_index);
+	talk(sim, &net, 3 * SIM_S); /* nobody there knows that one */
+	talk_until_heard(sim, &net, SIM_S);
+}
+
+Test(relay_sim, another_index)
+{
+	sim_seeds(3, another_index);
+}

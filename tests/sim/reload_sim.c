@@ -271,6 +271,35 @@ Test(reload_sim, static_host_map)
 	sim_seeds(10, moves);
 }
 
+/* A handshake under way goes on where calculated_remotes says now. */
+static void calculated(struct sim *sim)
+{
+	struct calculated_remote before = {{addr_from_v4(0x0a2a0000), ADDR_V4_BITS + 16},
+					   {sim_endpoint(0, 0).addr, ADDR_V4_BITS + 24},
+					   1},
+				 after = before;
+
+	after.port = 4242;
+	sim_add(sim);
+	sim_add(sim);
+	A->options.lighthouse.calculated = &before;
+	A->options.lighthouse.calculated_count = 1;
+	sim_start_node(A);
+	sim_start_node(B);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, 1100 * SIM_MS); /* just behind an attempt */
+	cr_assert_eq(sim_got(B, 1), 0);
+	A->options.lighthouse.calculated = &after;
+	reconfigure(A);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert_eq(sim_got(B, 1), 1, "not sent to the new address at once");
+}
+
+Test(reload_sim, calculated_remotes)
+{
+	sim_seeds(5, calculated);
+}
+
 static void other_lighthouse(struct sim *sim)
 {
 	sim_add(sim);
@@ -338,6 +367,29 @@ static void punches(struct sim *sim)
 Test(reload_sim, punches_and_inactivity_of_tunnels_that_rest)
 {
 	sim_seeds(5, punches);
+}
+
+/* Each of the two keys of inactivity alone wakes the tunnels that rest. */
+static void inactivity(struct sim *sim)
+{
+	bool first = sim->seed % 2;
+
+	connected(sim);
+	A->options.drop_inactive = first;
+	A->options.inactivity_ns = first ? 1000 * SIM_S : 10 * SIM_S;
+	reconfigure(A);
+	sim_run(sim, 30 * SIM_S);
+	cr_assert(sim_primary(A, 2));
+	A->options.drop_inactive = true;
+	A->options.inactivity_ns = 10 * SIM_S;
+	reconfigure(A);
+	sim_run(sim, SIM_S);
+	cr_assert_null(sim_primary(A, 2), "unused for long, and not dropped");
+}
+
+Test(reload_sim, inactivity_of_tunnels_that_rest)
+{
+	sim_seeds(4, inactivity);
 }
 
 /* Addresses that are not allowed any more are forgotten, and so are orders of the old ranges. */

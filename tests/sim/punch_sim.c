@@ -122,6 +122,50 @@ Test(sim_punches, all_of_a_silent_peer)
 	sim_seeds(4, unanswered);
 }
 
+/*
+ * What a lighthouse has replied about the caller says more than its order to punch, relays among
+ * it, and is kept. Where it has replied nothing, the order's addresses are those to call back at.
+ */
+static void called_back(struct sim *sim)
+{
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 3),
+				  reply = hub_message(LIGHTHOUSE_REPLY, 3);
+	struct endpoint ordered = sim_endpoint(150, 1), replied = sim_endpoint(151, 1),
+			elsewhere = sim_endpoint(152, 1);
+	bool first = sim->seed % 2;
+
+	hub_add(sim);
+	sim_static(A, 3, &elsewhere); /* so that the replies are not forgotten with the handshake */
+	A->options.lighthouse.punch_respond = true;
+	A->options.lighthouse.respond_delay_ns = 300 * SIM_MS;
+	hub_start(sim);
+	sim_kill_node(B);
+	sim_run(sim, SIM_S);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 10 * SIM_MS);
+	reply.v4_count = reply.relay_count = 1;
+	reply.v4[0] = replied;
+	reply.relays[0] = addr_from_v4(0x0a2a0009);
+	if (first)
+		hub_say(A, L, &reply);
+	sim_run(sim, 20 * SIM_S);
+	cr_assert_eq(node_pending_count(A->node), 0);
+	sim_forget(sim);
+	punch.v4_count = 1;
+	punch.v4[0] = ordered;
+	hub_say(A, L, &punch);
+	sim_run(sim, SIM_S);
+	cr_assert_gt(sim_count(sim, NULL, &elsewhere, WIRE_HANDSHAKE, 1), 0);
+	cr_assert_eq(sim_count(sim, NULL, &replied, WIRE_HANDSHAKE, 1) > 0, first);
+	cr_assert_eq(sim_count(sim, NULL, &ordered, WIRE_HANDSHAKE, 1) > 0, !first);
+	cr_assert_eq(remotes_relays(hub_host(A, 3)->remotes, reply.relays, 1), first);
+}
+
+Test(sim_punches, called_back)
+{
+	sim_seeds(4, called_back);
+}
+
 /* Several lighthouses say the same, or one says it often: the caller is tested once. */
 static void tested_once(struct sim *sim)
 {

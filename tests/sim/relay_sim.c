@@ -11,12 +11,30 @@
 
 TestSuite(relay_sim, .timeout = 600);
 
+static struct tunnel_record *tunnel_with(struct sim_node *node, struct sim_node *peer)
+{
+	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &peer->addr);
+
+	cr_assert(host && host->primary);
+	return host->primary;
+}
+
+static struct relay *entry_of(struct sim_node *node, struct sim_node *neighbour)
+{
+	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &neighbour->addr);
+
+	cr_assert(host && host->primary && host->primary->relays);
+	return host->primary->relays;
+}
+
 static void no_path_but_the_relay(struct sim *sim)
 {
 	struct net net = relay_net(sim, 1);
 
 	talk_until_heard(sim, &net, 2 * SIM_S);
 	cr_assert(is_relayed(net.a, net.b) && is_relayed(net.b, net.a));
+	cr_assert_eq(tunnel_with(net.a, net.b)->queue, tunnel_with(net.a, net.relay[0])->queue,
+		     "what both send may overtake each other");
 	talk(sim, &net, 20 * SIM_S);
 	cr_assert(is_relayed(net.a, net.b) && is_relayed(net.b, net.a));
 	cr_assert_gt(sim_got(net.a, net.b->id), 190);
@@ -216,6 +234,40 @@ Test(relay_sim, one_of_two_relays_dies)
 	sim_seeds(20, one_of_two_relays_dies);
 }
 
+/*
+ * The entry that a tunnel goes through is lost: another one takes its place at once, and the peer
+ * is asked whether that leads to it. One that is not established, or led to another host, is none.
+ */
+static void an_entry_is_lost(struct sim *sim)
+{
+	struct net net = relay_net(sim, 2);
+	struct tunnel_record *record;
+	struct relay *spare;
+	bool usable;
+
+	talk_until_heard(sim, &net, 3 * SIM_S);
+	talk(sim, &net, 3 * SIM_S);
+	cr_assert_eq(established(&net), 2);
+	record = tunnel_with(net.a, net.b);
+	spare = entry_of(net.a, net.relay[0]);
+	if (spare == record->path)
+		spare = entry_of(net.a, net.relay[1]);
+	spare->wrong = sim->seed % 3 == 1;
+	if (sim->seed % 3 == 2)
+		spare->state = RELAY_DISESTABLISHED;
+	usable = sim->seed % 3 == 0;
+	relays_remove(net.a->node, record->path, "test");
+	cr_assert_eq(record->path, usable ? spare : NULL);
+	cr_assert_eq(record->live.test_ns != 0, usable);
+	cr_assert_eq(record->state == RECORD_SUSPECT, !usable);
+	talk_until_heard(sim, &net, 2 * SIM_S);
+}
+
+Test(relay_sim, an_entry_is_lost)
+{
+	sim_seeds(6, an_entry_is_lost);
+}
+
 static void the_relay_leaves_politely(struct sim *sim)
 {
 	struct net net = relay_net(sim, 2);
@@ -335,14 +387,6 @@ Test(relay_sim, half_lost)
 	sim_seeds(5, half_lost_closed);
 }
 
-static struct tunnel_record *tunnel_with(struct sim_node *node, struct sim_node *peer)
-{
-	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &peer->addr);
-
-	cr_assert(host && host->primary);
-	return host->primary;
-}
-
 /* a has called as many hosts that name the relay as there may be entries, and then needs it. */
 static void more_hosts_than_entries(struct sim *sim)
 {
@@ -458,14 +502,6 @@ static void reconfigured(struct sim *sim)
 Test(relay_sim, reconfigured)
 {
 	sim_seeds(10, reconfigured);
-}
-
-static struct relay *entry_of(struct sim_node *node, struct sim_node *neighbour)
-{
-	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &neighbour->addr);
-
-	cr_assert(host && host->primary && host->primary->relays);
-	return host->primary->relays;
 }
 
 static bool in_use(struct sim_node *node, struct sim_node *neighbour)
@@ -782,11 +818,13 @@ static void another_index(struct sim *sim)
 
 	talk_until_heard(sim, &net, 2 * SIM_S);
 	entry = entry_of(net.a, net.relay[0]);
+	entry->wrong = true; /* of another time */
 	answer.initiator_index = entry->local_index;
 	answer.responder_index = entry->remote_index + 1;
 	sim_opened(net.a, net.relay[0], WIRE_CONTROL, bytes,
 		   relay_encode(&answer, bytes, sizeof(bytes)));
 	cr_assert_eq(sim_primary(net.a, net.b->id)->path->index, answer.responder_index);
+	cr_assert_not(entry->wrong);
 	talk(sim, &net, 3 * SIM_S); /* nobody there knows that one */
 	talk_until_heard(sim, &net, SIM_S);
 }

@@ -302,6 +302,46 @@ Test(sim_manager, rehandshake_on_new_certificate)
 	sim_seeds(4, certificate_changes);
 }
 
+/* The tunnel of node whose index at its peer is remote_index. */
+static struct tunnel_record *by_remote_index(struct sim_node *node, uint32_t remote_index)
+{
+	struct tunnel_record *record = node->node->tunnels.all;
+
+	while (record && record->tunnel->remote_index != remote_index)
+		record = record->next;
+	cr_assert(record);
+	return record;
+}
+
+/* The peer goes on sending on the tunnel with our old certificate: nobody follows it there. */
+static void stays_behind(struct sim *sim)
+{
+	struct tunnel *before, *after;
+	uint64_t number = 10;
+
+	pair_connect(sim);
+	before = sim_primary(A, 2);
+	sim_identify(A, &(struct sim_identity){.not_after = (int64_t)SIM_WALL_S + 400000000});
+	for (int i = 0; i < 40; i++, sim_run(sim, 50 * SIM_MS)) {
+		sim_send(A, 0, 2, number);
+		sim_send(B, 0, 1, number++);
+	}
+	after = sim_primary(A, 2);
+	cr_assert_neq(after, before);
+	tunnels_lead(&B->node->tunnels, by_remote_index(B, before->local_index));
+	for (int i = 0; i < 300; i++, sim_run(sim, 50 * SIM_MS)) {
+		sim_send(A, 0, 2, number);
+		sim_send(B, 0, 1, number++);
+		cr_assert_eq(sim_primary(A, 2), after);
+	}
+	cr_assert_gt(atomic_load(&before->last_in_ns), sim->now_ns - SIM_S, "it is not used");
+}
+
+Test(sim_manager, no_swap_to_an_outdated_tunnel)
+{
+	sim_seeds(4, stays_behind);
+}
+
 /* --- unused tunnels ----------------------------------------------------------------------------
  */
 

@@ -482,21 +482,81 @@ Test(relay_sim, an_idle_entry_went)
 	sim_seeds(6, an_idle_entry_went);
 }
 
+/*
+ * While traffic goes through a relay, each address that is the peer's is tried every 2 s; more
+ * rarely when the tunnel fell silent right behind a search, each of which counts once.
+ */
+static void searches(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	const struct endpoint *a = &net.a->endpoint, *b = &net.b->endpoint;
+	struct tunnel_record *record;
+	struct peer_host *host;
+	uint64_t wait;
+	size_t count;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	sim->recording = true;
+	talk(sim, &net, 10 * SIM_S);
+	count = sim_count(sim, a, b, WIRE_TEST_REQUEST, 0);
+	cr_assert(count >= 3 && count <= 6, "%zu in 10 s", count);
+	record = tunnel_with(net.a, net.b);
+	host = record->links[0].host;
+	cr_assert_eq(remotes_block(host->remotes, b), 0);
+	sim_forget(sim);
+	talk(sim, &net, 5 * SIM_S);
+	cr_assert_eq(sim_count(sim, a, b, WIRE_TEST_REQUEST, 0), 0, "another host is there");
+
+	wait = host->promote_wait_ns;
+	record->promoted_ns = sim->now_ns - 10 * SIM_S;
+	relays_promote_failed(net.a->node, record, sim->now_ns);
+	cr_assert_eq(host->promote_wait_ns, wait, "long ago");
+	record->promoted_ns = sim->now_ns - SIM_S;
+	relays_promote_failed(net.a->node, record, sim->now_ns);
+	relays_promote_failed(net.a->node, record, sim->now_ns);
+	cr_assert_eq(host->promote_wait_ns, 2 * wait);
+	for (int i = 0; i < 20; i++) {
+		record->promoted_ns = sim->now_ns;
+		relays_promote_failed(net.a->node, record, sim->now_ns);
+	}
+	cr_assert_leq(host->promote_wait_ns, 128 * SIM_S);
+}
+
+Test(relay_sim, searches)
+{
+	sim_seeds(3, searches);
+}
+
 /* m57 as a relay goes on as soon as the configuration says so, and stops too. */
 static void reconfigured(struct sim *sim)
 {
 	struct net net = relay_net(sim, 1);
-	struct relay_options off = {.use_relays = true}, on = {.am_relay = true};
+	struct relay_options off = {.use_relays = true}, on = {.am_relay = true}, same;
+	struct addr nobody = addr_from_v4(0x0a2a0063);
+	struct tunnel_record *record;
 	size_t got;
 
 	talk_until_heard(sim, &net, 2 * SIM_S);
+	record = tunnel_with(net.relay[0], net.a);
+	cr_assert(relays_add(net.relay[0]->node, record, &nobody, RELAY_TERMINAL, RELAY_REQUESTED));
 	relays_reconfigure(net.relay[0]->node, &off);
+	cr_assert(record->relay_count == 1 && relays_find(record, &nobody), "its own one stays");
 	sim_run(sim, 100 * SIM_MS);
 	got = sim_got(net.b, net.a->id);
 	talk(sim, &net, 3 * SIM_S);
 	cr_assert_eq(sim_got(net.b, net.a->id), got);
 	relays_reconfigure(net.relay[0]->node, &on);
 	talk_until_heard(sim, &net, 5 * SIM_S);
+
+	same = net.a->node->relays.options; /* what is not new is not reported */
+	sim->recording = true;
+	relays_reconfigure(net.a->node, &same);
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert_eq(hub_sealed(sim, net.a, net.lighthouse), 0);
+	same.relay_count = 0;
+	relays_reconfigure(net.a->node, &same);
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert_eq(hub_sealed(sim, net.a, net.lighthouse), 1);
 }
 
 Test(relay_sim, reconfigured)

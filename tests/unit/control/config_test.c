@@ -399,6 +399,40 @@ Test(config, keys_without_effect, .fini = fini)
 	}
 }
 
+/* What is read of relay.*; an entry that is no address takes no other with it. */
+Test(config, relay, .fini = fini)
+{
+	const struct relay_options *relay;
+	char text[64 + 16 * (RELAY_HOSTS_MAX + 1)], addr[ADDR_TEXT_MAX];
+	int at;
+
+	load("");
+	relay = &config->relay;
+	cr_assert(relay->use_relays && !relay->am_relay && relay->relay_count == 0);
+	load("relay: {relays: [10.0.0.1, nobody, [10.0.0.3], 10.0.0.2], use_relays: false}\n");
+	relay = &config->relay;
+	cr_assert(!relay->use_relays && !relay->am_relay);
+	cr_assert_eq(relay->relay_count, 2);
+	cr_assert_str_eq(addr_format(&relay->relays[0], addr), "10.0.0.1");
+	cr_assert_str_eq(addr_format(&relay->relays[1], addr), "10.0.0.2");
+	cr_assert(found(SEVERITY_WARNING, 2, "\"nobody\" is no address"));
+	cr_assert(found(SEVERITY_WARNING, 2, "\"(a list or map)\" is no address"));
+	load("relay: {relays: [10.0.0.1], am_relay: true, use_relays: true}\n");
+	relay = &config->relay;
+	cr_assert(relay->am_relay && !relay->use_relays && relay->relay_count == 0);
+	cr_assert(found(SEVERITY_WARNING, 2, "no effect on a relay"));
+
+	for (int count = RELAY_HOSTS_MAX; count <= RELAY_HOSTS_MAX + 1; count++) {
+		at = snprintf(text, sizeof(text), "relay: {relays: [");
+		for (int i = 0; i < count; i++)
+			at += snprintf(text + at, sizeof(text) - (size_t)at, "10.0.0.%d,", i + 1);
+		snprintf(text + at, sizeof(text) - (size_t)at, "]}\n");
+		load(text);
+		cr_assert_eq(findings.errors, count > RELAY_HOSTS_MAX, "%d: %s", count, first());
+		cr_assert_eq(config->relay.relay_count, count > RELAY_HOSTS_MAX ? 0 : count);
+	}
+}
+
 Test(config, old_blocklist_name_stops, .fini = fini)
 {
 	load_text("pki: {ca: a, cert: b, key: c, blacklist: [ab]}\n");

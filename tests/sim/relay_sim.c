@@ -268,6 +268,45 @@ Test(relay_sim, an_entry_is_lost)
 	sim_seeds(6, an_entry_is_lost);
 }
 
+static void ask_for_spare(struct net *net, struct relay *spare)
+{
+	spare->state = RELAY_DISESTABLISHED;
+	relays_keep_spares(net->a->node, tunnel_with(net->a, net->b)->links[0].host);
+}
+
+/* What asks for a spare entry is lost: it is sent again, so often and no more. */
+static void asked_in_bad_weather(struct sim *sim)
+{
+	struct net net = relay_net(sim, 2);
+	struct relay *spare;
+
+	talk_until_heard(sim, &net, 3 * SIM_S);
+	talk(sim, &net, 3 * SIM_S);
+	spare = entry_of(net.a, net.relay[1]);
+	sim_run(sim, 5 * SIM_S);
+	sim_cut(net.a, net.relay[1], true);
+	ask_for_spare(&net, spare);
+	sim_run(sim, 500 * SIM_MS);
+	cr_assert_eq(spare->state, RELAY_REQUESTED);
+	sim_cut(net.a, net.relay[1], false);
+	sim_run(sim, 300 * SIM_MS);
+	cr_assert_eq(spare->state, RELAY_ESTABLISHED);
+
+	sim_run(sim, SIM_S);
+	sim_cut(net.a, net.relay[1], true);
+	sim->recording = true;
+	ask_for_spare(&net, spare);
+	sim_run(sim, 5 * SIM_S);
+	cr_assert_eq(sim_count(sim, &net.a->endpoint, &net.relay[1]->endpoint, WIRE_CONTROL, 0),
+		     10);
+	cr_assert_eq(spare->asks, 0);
+}
+
+Test(relay_sim, asked_in_bad_weather)
+{
+	sim_seeds(4, asked_in_bad_weather);
+}
+
 static void the_relay_leaves_politely(struct sim *sim)
 {
 	struct net net = relay_net(sim, 2);
@@ -613,6 +652,78 @@ Test(relay_sim, forwarding_is_to_be_seen)
 	sim_seeds(4, forwarding_is_to_be_seen);
 }
 
+/* Who relays has a direct path to both ends: one that reaches the far end through a relay does not.
+ */
+static void relays_in_a_row(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct relay_options forwards = {.am_relay = true};
+	struct relay_message asked = {.type = RELAY_REQUEST,
+				      .form = RELAY_V1,
+				      .initiator_index = 5,
+				      .from = net.relay[0]->addr,
+				      .to = net.b->addr};
+	uint8_t bytes[RELAY_BYTES_MAX];
+	uint64_t refused;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	relays_reconfigure(net.a->node, &forwards);
+	refused = net.a->drops[DROP_RELAY_REFUSED];
+	sim_opened(net.a, net.relay[0], WIRE_CONTROL, bytes,
+		   relay_encode(&asked, bytes, sizeof(bytes)));
+	cr_assert_eq(net.a->drops[DROP_RELAY_REFUSED], refused + 1);
+	cr_assert_eq(tunnel_with(net.a, net.b)->relay_count, 0);
+	cr_assert_eq(tunnel_with(net.a, net.b)->path, entry_of(net.a, net.relay[0]));
+}
+
+Test(relay_sim, relays_in_a_row)
+{
+	sim_seeds(2, relays_in_a_row);
+}
+
+static const struct tunnel *leaves_by(struct sim_node *relay, struct relay *near)
+{
+	relays_publish_pair(relay->node, near);
+	return near->entry.out;
+}
+
+/*
+ * The far end has two tunnels with the relay, and an entry on both: frames leave by the newest, by
+ * one that is in doubt only where there is no other.
+ */
+static void the_tunnel_that_frames_leave_by(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	struct tunnel_record *before, *after;
+	struct relay *near, *far;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	before = tunnel_with(relay, net.b);
+	node_rehandshake(relay->node, before, "test");
+	talk(sim, &net, 2 * SIM_S);
+	after = tunnel_with(relay, net.b);
+	near = relays_find(tunnel_with(relay, net.a), &net.b->addr);
+	cr_assert(after != before && relays_find(before, &net.a->addr));
+	cr_assert_eq(near->entry.out, after->tunnel);
+	far = relays_find(after, &net.a->addr);
+
+	far->state = RELAY_REQUESTED;
+	cr_assert_eq(leaves_by(relay, near), before->tunnel, "an index that is not known");
+	far->state = RELAY_ESTABLISHED;
+	cr_assert_eq(leaves_by(relay, near), after->tunnel);
+	after->state = RECORD_SUSPECT;
+	cr_assert_eq(leaves_by(relay, near), before->tunnel);
+	before->state = RECORD_SUSPECT;
+	cr_assert_not_null(leaves_by(relay, near));
+	after->state = before->state = RECORD_LIVE;
+}
+
+Test(relay_sim, the_tunnel_that_frames_leave_by)
+{
+	sim_seeds(2, the_tunnel_that_frames_leave_by);
+}
+
 /*
  * Another host answers through the relay: no more of that handshake goes there. But the next one
  * asks again: there may be no other way, and by then the relay may lead to the right host.
@@ -840,6 +951,8 @@ static void an_entry_is_unknown(struct sim *sim)
 	sim_run(sim, 5 * SIM_S);
 	entry = entry_of(net.a, net.relay[0]);
 	sim->recording = true;
+	cr_assert_not(relays_on_recv_error(net.a->node, entry->remote_index, &net.b->endpoint),
+		      "not the relay says so");
 	unknown_to_relay(sim, &net, entry, 1, 1);
 	unknown_to_relay(sim, &net, entry, 0, 0);
 	cr_expect_eq(net.a->drops[DROP_RECV_ERROR_IGNORED], 1);

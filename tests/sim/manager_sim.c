@@ -442,8 +442,7 @@ static void punching_relayed(struct sim *sim)
 	cr_assert(is_relayed(net.a, net.b));
 	count = punches(sim, &net.b->endpoint);
 	cr_assert(all ? count >= 10 && count <= 13 : count == 0, "%zu punches in 60 s", count);
-	cr_assert_leq(net.a->wakes, 60, "%llu wake-ups in 60 s",
-		      (unsigned long long)net.a->wakes);
+	cr_assert_leq(net.a->wakes, 60, "%llu wake-ups in 60 s", (unsigned long long)net.a->wakes);
 }
 
 Test(sim_manager, punches_of_a_relayed_tunnel)

@@ -27,6 +27,12 @@ static struct relay *entry_of(struct sim_node *node, struct sim_node *neighbour)
 	return host->primary->relays;
 }
 
+/* Requests and responses about relays from one to the other, since sim_forget(). */
+static size_t relay_words(struct sim *sim, const struct sim_node *from, const struct sim_node *to)
+{
+	return sim_count(sim, &from->endpoint, &to->endpoint, WIRE_CONTROL, 0);
+}
+
 static void no_path_but_the_relay(struct sim *sim)
 {
 	struct net net = relay_net(sim, 1);
@@ -652,6 +658,28 @@ Test(relay_sim, forwarding_is_to_be_seen)
 	sim_seeds(4, forwarding_is_to_be_seen);
 }
 
+/* Neither with relay.use_relays false, nor as a relay itself, does a host ask for one. */
+static void none_is_asked(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct relay_options options = {.use_relays = sim->seed % 2, .am_relay = sim->seed % 2};
+
+	relays_reconfigure(net.a->node, &options);
+	sim->recording = true;
+	for (uint64_t i = 1; i < 50; i++, sim_run(sim, 100 * SIM_MS))
+		sim_send(net.a, 0, net.b->id, i);
+	cr_assert_eq(relay_words(sim, net.a, net.relay[0]), 0);
+	cr_assert_eq(sim_got(net.b, net.a->id), 0);
+	options = (struct relay_options){.use_relays = true};
+	relays_reconfigure(net.a->node, &options);
+	talk_until_heard(sim, &net, 3 * SIM_S);
+}
+
+Test(relay_sim, none_is_asked)
+{
+	sim_seeds(4, none_is_asked);
+}
+
 /* Who relays has a direct path to both ends: one that reaches the far end through a relay does not.
  */
 static void relays_in_a_row(struct sim *sim)
@@ -875,12 +903,6 @@ Test(relay_sim, the_end_of_an_entry_is_told)
 	sim_seeds(4, the_end_of_an_entry_is_told);
 }
 
-/* Requests and responses about relays from one to the other, since sim_forget(). */
-static size_t relay_words(struct sim *sim, const struct sim_node *from, const struct sim_node *to)
-{
-	return sim_count(sim, &from->endpoint, &to->endpoint, WIRE_CONTROL, 0);
-}
-
 /*
  * The far end has left. Its neighbour does not know the entry any more and says so, or has a new
  * tunnel: neither makes the relay ask in the name of who is not there.
@@ -965,8 +987,7 @@ static void an_entry_is_unknown(struct sim *sim)
 	moved = relays_find(now, &net.b->addr);
 	cr_assert(now != entry->record && moved, "the path has moved");
 	relays_remove(net.a->node, moved, "test");
-	cr_assert(relays_on_recv_error(net.a->node, entry->remote_index,
-				       &net.relay[0]->endpoint));
+	cr_assert(relays_on_recv_error(net.a->node, entry->remote_index, &net.relay[0]->endpoint));
 	moved = relays_find(now, &net.b->addr);
 	cr_assert(moved && moved->asks > 0);
 	sim_run(sim, 10 * SIM_MS);
@@ -982,10 +1003,8 @@ Test(relay_sim, an_entry_is_unknown)
 static void another_index(struct sim *sim)
 {
 	struct net net = relay_net(sim, 1);
-	struct relay_message answer = {.type = RELAY_RESPONSE,
-				       .form = RELAY_V1,
-				       .from = net.a->addr,
-				       .to = net.b->addr};
+	struct relay_message answer = {
+		.type = RELAY_RESPONSE, .form = RELAY_V1, .from = net.a->addr, .to = net.b->addr};
 	uint8_t bytes[RELAY_BYTES_MAX];
 	struct relay *entry;
 

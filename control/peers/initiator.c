@@ -166,14 +166,9 @@ static void forgive_events(struct peer_host *host)
 				 ~(uint32_t)TUNNEL_EVENT_COUNTER);
 }
 
-/*
- * The handshake is over, either way, and holds no runs; the host goes if nothing is left of it.
- * Where another host answered is tried again by the next one: it may be the only way there is.
- */
+/* The handshake is over, either way, and holds no runs; the host goes if nothing is left of it. */
 static void settle_host(struct node *node, struct peer_host *host)
 {
-	if (host->remotes)
-		remotes_unblock(host->remotes);
 	relays_forgive(node, &host->addr);
 	tunnels_publish_host(&node->tunnels, host);
 	tunnels_put_host(&node->tunnels, host);
@@ -321,15 +316,13 @@ static void ask_again(struct node *node, struct host_pending *pending)
 static void note_timeout(struct node *node, const struct host_pending *pending)
 {
 	const struct node_failure *noted = failures_find(&node->failures, &pending->host->addr);
-	const struct remotes *remotes = pending->host->remotes;
 
-	/* one of another host has made the handshake begin anew, and was before that */
-	if (noted &&
-	    (noted->at_ns > pending->pending.started_ns || (remotes && remotes->blocked_count > 0)))
+	if (noted && noted->at_ns > pending->pending.started_ns)
 		return;
 	node_note_failure(node, &pending->host->addr, NULL,
-			  remotes_usable(remotes) ? "no answer from any known address"
-						  : "no underlay address of the host is known",
+			  remotes_usable(pending->host->remotes)
+				  ? "no answer from any known address"
+				  : "no underlay address of the host is known",
 			  "");
 }
 

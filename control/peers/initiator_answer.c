@@ -42,7 +42,7 @@ static void close_unborn(struct node *node, const struct machine_peer *peer,
 	node_send_back(node, to, relay, packet, sizeof(packet));
 }
 
-/* Another host answered: that address no more in this handshake, and once more from the start. */
+/* Another host answered: never again at that address, and once more from the start. */
 static void restart_elsewhere(struct node *node, struct host_pending *pending,
 			      const struct machine_peer *peer, const struct endpoint *source,
 			      struct relay *relay)
@@ -79,6 +79,7 @@ static void complete(struct node *node, struct host_pending *pending,
 {
 	struct tunnels *tunnels = &node->tunnels;
 	struct pending *state = &pending->pending;
+	struct peer_host *host = pending->host;
 	uint32_t cached = state->packets;
 	struct tunnel_record *record = NULL;
 	char from[ORIGIN_TEXT_MAX];
@@ -106,6 +107,8 @@ static void complete(struct node *node, struct host_pending *pending,
 		relays_set_path(node, record, relay);
 	PROBE(handshake, 1, state->index, node_now_ns(node) - state->started_ns);
 	node_arm_sweep(node);
+	if (host->remotes)
+		remotes_unblock(host->remotes);
 	node_peer_text(peer->cert, &text);
 	NODE_LOG(node, OUTSIDE_INFO, "Handshake message received",
 		 FIELD_TEXT("vpnAddrs", text.addrs),

@@ -2,7 +2,6 @@
  * (PROTOCOL.md 13.2). */
 #include "handshake/machine.h"
 #include "handshake/payload.h"
-#include "peers/node_state.h"
 #include "pair.h"
 
 #define C (&sim->nodes[2])
@@ -278,37 +277,9 @@ static void wrong_responder(struct sim *sim)
 	cr_assert_eq(sim_count(sim, &A->endpoint, &B->endpoint, WIRE_HANDSHAKE, 1), 1);
 }
 
-/* The host at the only address that is known was another one for a while. */
-static void right_again(struct sim *sim)
-{
-	const struct node_failure *failure;
-
-	sim_add(sim);
-	sim_add(sim);
-	sim_static(A, 2, &B->endpoint);
-	sim_identify(B, &(struct sim_identity){.cert_id = 9});
-	sim_start_node(A);
-	sim_start_node(B);
-	sim_send(A, 0, 2, 1);
-	sim_run(sim, SIM_S);
-	cr_assert_eq(A->drops[DROP_HANDSHAKE_HOST], 1, "that handshake went there again");
-	sim_run(sim, 19 * SIM_S);
-	cr_assert_eq(node_pending_count(A->node), 0);
-	failure = failures_find(&A->node->failures, &B->addr);
-	cr_assert(failure && strstr(failure->text, "another host answered"), "%s",
-		  failure ? failure->text : "no reason is kept");
-	sim_kill_node(B);
-	sim_identify(B, &(struct sim_identity){0});
-	sim_start_node(B);
-	sim_send(A, 0, 2, 2);
-	sim_run(sim, SIM_S);
-	cr_assert(sim_got_number(B, 1, 2), "the address is never tried again");
-}
-
 Test(sim_handshake, wrong_responder)
 {
 	sim_seeds(2, wrong_responder);
-	sim_seeds(2, right_again);
 }
 
 static void myself(struct sim *sim)

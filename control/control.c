@@ -473,5 +473,7 @@ void control_stats(struct control *control, struct stats *stats)
 	memset(stats, 0, sizeof(*stats));
 	memcpy(stats->drops, control->drops, sizeof(stats->drops));
 	memcpy(stats->stats, control->stats, sizeof(stats->stats));
+	stats->stats[STAT_KERNEL_TUN_DROPPED] = kernel_drops_tun(&control->kernel);
+	stats->stats[STAT_KERNEL_UDP_DROPPED] = kernel_drops_udp(&control->kernel);
 	dataplane_read_counters(control->dataplane, stats->drops, stats->stats);
 }

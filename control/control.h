@@ -22,6 +22,7 @@
 #include "reaper.h"
 #include "routes.h"
 #include "stats.h"
+#include "system/kernel_drops.h"
 #include "system/steer.h"
 
 enum control_state {
@@ -46,6 +47,7 @@ struct control {
 	struct routes *routes;                      /* NULL: never in a running node */
 	struct dns *dns;                            /* NULL: this is no lighthouse */
 	struct resolver *resolver;                  /* NULL: no host name is looked up */
+	struct kernel_drops kernel;                 /* what it drops before workers see it */
 	int addrs_fd;                               /* local_addrs_watch(); -1: not watched */
 	void (*on_ready)(struct control *control);  /* every worker runs */
 	void (*on_reload)(struct control *control); /* SIGHUP, once every worker runs */
@@ -95,7 +97,7 @@ bool control_workers_ready(const struct control *control);
 void control_drain(struct control *control);
 void control_close(struct control *control);
 
-/* Sums of the workers' and control's counters. */
+/* Sums of the workers' and control's counters, and what the kernel says of ours. */
 void control_stats(struct control *control, struct stats *stats);
 
 /* dispatch.c: what a worker punted, turned into a call of the node. Takes over punt. */

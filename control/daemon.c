@@ -336,6 +336,8 @@ static int dataplane_make(struct daemon *daemon)
 		return fail(error);
 	dataplane_publish(daemon->control.dataplane, daemon->snapshot);
 	daemon->snapshot = NULL;
+	kernel_drops_begin(&daemon->control.kernel, daemon->udp.fds, daemon->udp.queues,
+			   daemon->tun.index);
 	result = dataplane_start(daemon->control.dataplane);
 	if (result == 0)
 		pinning_log(daemon, cpus, chosen);

@@ -6,6 +6,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,8 +44,9 @@ void netlink_close(struct netlink *netlink)
 	free(netlink);
 }
 
-/* Sends netlink->request and returns what the kernel says to it. */
-static int request_send(struct netlink *netlink)
+/* Sends netlink->request and returns what the kernel says to it; what it tells goes to told, which
+ * may be NULL. */
+static int request_ask(struct netlink *netlink, mnl_cb_t told, void *context)
 {
 	struct nlmsghdr *header = (struct nlmsghdr *)netlink->request;
 	uint8_t answer[8192] __attribute__((aligned(NLMSG_ALIGNTO)));
@@ -63,14 +65,19 @@ static int request_send(struct netlink *netlink)
 		/* To an earlier request, whose answer could not be received when it came. */
 		if (got >= (ssize_t)sizeof(*first) && first->nlmsg_seq != netlink->sequence)
 			continue;
-		switch (mnl_cb_run(answer, (size_t)got, netlink->sequence, netlink->port, NULL,
-				   NULL)) {
+		switch (mnl_cb_run(answer, (size_t)got, netlink->sequence, netlink->port, told,
+				   context)) {
 		case MNL_CB_ERROR:
 			return errno ? -errno : -EIO;
 		case MNL_CB_STOP:
 			return 0;
 		}
 	}
+}
+
+static int request_send(struct netlink *netlink)
+{
+	return request_ask(netlink, NULL, NULL);
 }
 
 static struct nlmsghdr *request_begin(void *buffer, uint16_t type, uint16_t flags)
@@ -235,6 +242,34 @@ int netlink_link_up(struct netlink *netlink, unsigned index)
 {
 	link_begin(netlink->request, index, IFF_UP);
 	return request_send(netlink);
+}
+
+static int dropped_read(const struct nlmsghdr *header, void *context)
+{
+	const size_t at = offsetof(struct rtnl_link_stats64, tx_dropped);
+	const struct nlattr *attribute;
+	uint64_t *dropped = context;
+
+	mnl_attr_for_each(attribute, header, sizeof(struct ifinfomsg))
+	{
+		const uint8_t *stats = mnl_attr_get_payload(attribute);
+
+		if (mnl_attr_get_type(attribute) == IFLA_STATS64 &&
+		    mnl_attr_get_payload_len(attribute) >= at + sizeof(*dropped))
+			memcpy(dropped, stats + at, sizeof(*dropped));
+	}
+	return MNL_CB_OK;
+}
+
+int netlink_link_dropped(struct netlink *netlink, unsigned index, uint64_t *dropped)
+{
+	struct nlmsghdr *header = request_begin(netlink->request, RTM_GETLINK, 0);
+	struct ifinfomsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+
+	info->ifi_family = AF_UNSPEC;
+	info->ifi_index = (int)index;
+	*dropped = 0;
+	return request_ask(netlink, dropped_read, dropped);
 }
 
 int netlink_address_add(struct netlink *netlink, unsigned index, const struct prefix *address)

@@ -43,6 +43,44 @@ load lib
 	says '^firewall_no_rule +3 +0.0 +no rule' drops -interval 0.2
 }
 
+counter() {
+	ctl -json counters | python3 -c 'import json, sys
+print(next(row["count"] for row in json.load(sys.stdin) if row["name"] == sys.argv[1]))' "$1"
+}
+
+# kernel_dropped: of a's tun, and of the sockets on port 4242 (0x1092), as the kernel has it
+kernel_dropped() {
+	in_ns a ip -s -j link show tun-a | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["stats64"]["tx"]["dropped"])'
+	in_ns a cat /proc/net/udp | awk '$2 ~ /:1092$/ { n += $NF } END { print n + 0 }'
+}
+
+# send_many SIDE ADDRESS PORT
+send_many() {
+	in_ns "$1" python3 -c 'import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(60000):
+    s.sendto(b"x" * 64, (sys.argv[1], int(sys.argv[2])))' "$2" "$3"
+}
+
+@test "what the kernel drops before a worker sees it is counted" {
+	local before tun udp
+	nodes_make "$M57" "$M57"
+	before=$(kernel_dropped | head -1)
+	[ "$(counter kernel_tun_dropped)" = 0 ]
+	[ "$(counter kernel_udp_dropped)" = 0 ]
+	kill -STOP "${NODE_PID[a]}"
+	send_many a 10.42.0.2 9
+	send_many b 192.0.2.1 4242
+	{ read -r tun; read -r udp; } < <(kernel_dropped)
+	kill -CONT "${NODE_PID[a]}"
+	echo "tun $before $tun, udp $udp"
+	[ "$tun" -gt $((before + 1000)) ] && [ "$udp" -gt 1000 ]
+	[ "$(counter kernel_tun_dropped)" = $((tun - before)) ]
+	[ "$(counter kernel_udp_dropped)" = "$udp" ]
+	node_end a
+	grep -q "msg=Counters.* kernel_tun_dropped=$((tun - before)) .*kernel_udp_dropped=$udp " "$PAIR_DIR/a.log"
+}
+
 @test "which flows were refused, on both sides" {
 	nodes_make "$M57" "$M57"
 	in_ns b ping -c 2 -i 0.01 -W 1 10.42.0.1 >/dev/null

@@ -15,13 +15,13 @@ declare -gA NS UNDERLAY=([a]=192.0.2.1 [b]=192.0.2.2) OVERLAY=([a]=10.42.0.1 [b]
 declare -gA NODE_PID=() NODE_LOG=()
 PAIR_DIR=
 
-# settings_check PROGRAM NAME...: ends PROGRAM unless each variable is a whole number above 0.
+# settings_check PROGRAM NAME...: ends PROGRAM unless each variable is a whole number from 1 to 9999999.
 settings_check() {
 	local program=$1 name
 	shift
 	for name in "$@"; do
 		[[ ${!name} =~ ^[1-9][0-9]{0,6}$ ]] || {
-			printf '%s: %s=%s: a whole number above 0 is wanted\n' "$program" "$name" "${!name}" >&2
+			printf '%s: %s=%s: a whole number from 1 to 9999999 is wanted\n' "$program" "$name" "${!name}" >&2
 			exit 1
 		}
 	done

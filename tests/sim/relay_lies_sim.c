@@ -93,14 +93,6 @@ Test(relay_lies, lies)
 	sim_seeds(3, lies);
 }
 
-static struct tunnel_record *tunnel_with(struct sim_node *node, struct sim_node *peer)
-{
-	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &peer->addr);
-
-	cr_assert(host && host->primary);
-	return host->primary;
-}
-
 static uint32_t index_for(struct sim_node *node, struct sim_node *neighbour, struct addr peer)
 {
 	const struct relay *relay = relays_find(tunnel_with(node, neighbour), &peer);

@@ -2,6 +2,9 @@
 #ifndef M57_SIM_RELAY_NET_H
 #define M57_SIM_RELAY_NET_H
 
+#include "message.h"
+#include "peers/node_state.h"
+#include "peers/relays.h"
 #include "sim.h"
 
 struct net {
@@ -79,6 +82,29 @@ static inline bool is_direct(struct sim_node *node, struct sim_node *peer)
 	struct tunnel *tunnel = sim_primary(node, peer->id);
 
 	return tunnel && tunnel->remote;
+}
+
+static inline struct tunnel_record *tunnel_with(struct sim_node *node, struct sim_node *peer)
+{
+	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &peer->addr);
+
+	cr_assert(host && host->primary);
+	return host->primary;
+}
+
+static inline struct relay *entry_of(struct sim_node *node, struct sim_node *neighbour)
+{
+	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &neighbour->addr);
+
+	cr_assert(host && host->primary && host->primary->relays);
+	return host->primary->relays;
+}
+
+/* Requests and responses about relays from one to the other, since sim_forget(). */
+static inline size_t relay_words(struct sim *sim, const struct sim_node *from,
+				 const struct sim_node *to)
+{
+	return sim_count(sim, &from->endpoint, &to->endpoint, WIRE_CONTROL, 0);
 }
 
 #endif

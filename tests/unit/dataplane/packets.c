@@ -53,6 +53,31 @@ static uint32_t pseudo(const uint8_t *packet, uint8_t protocol, uint32_t l4_byte
 	return sum;
 }
 
+uint32_t packet_udp(uint8_t *out, uint8_t to, uint16_t port, uint32_t payload)
+{
+	return packet_build(out, &(struct packet){.version = 4,
+						  .protocol = IPPROTO_UDP,
+						  .source = 2,
+						  .destination = to,
+						  .source_port = port,
+						  .dest_port = 53,
+						  .payload_bytes = payload});
+}
+
+uint32_t packet_super(uint8_t *out, uint32_t payload)
+{
+	return packet_build(out, &(struct packet){.version = 4,
+						  .protocol = IPPROTO_TCP,
+						  .source = 2,
+						  .destination = 1,
+						  .source_port = 5000,
+						  .dest_port = 80,
+						  .df = true,
+						  .tcp_flags = TCP_ACK | TCP_PSH,
+						  .partial = true,
+						  .payload_bytes = payload});
+}
+
 uint32_t packet_l4(const uint8_t *packet)
 {
 	return packet[0] >> 4 == 4 ? (packet[0] & 15) * 4u : 40;

@@ -54,6 +54,11 @@ struct packet {
 
 /* Builds into out (room for headers plus payload). Returns the bytes. */
 uint32_t packet_build(uint8_t *out, const struct packet *p);
+/* A UDP datagram over IPv4 from 10.0.0.2, port to 53. Returns the bytes. */
+uint32_t packet_udp(uint8_t *out, uint8_t to, uint16_t port, uint32_t payload);
+/* A super-packet of TCP over IPv4 from 10.0.0.2 to 10.0.0.1, its checksum left to do. Returns the
+ * bytes. */
+uint32_t packet_super(uint8_t *out, uint32_t payload);
 
 /* Offset of L4 in a packet made by packet_build() without extension headers. */
 uint32_t packet_l4(const uint8_t *packet);

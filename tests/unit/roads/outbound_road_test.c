@@ -11,17 +11,6 @@ TestSuite(outbound_road, .timeout = 60);
 
 static const struct virtio_net_hdr plain;
 
-static uint32_t udp(uint8_t *out, uint8_t to, uint16_t port, uint32_t payload)
-{
-	return packet_build(out, &(struct packet){.version = 4,
-						  .protocol = IPPROTO_UDP,
-						  .source = 2,
-						  .destination = to,
-						  .source_port = port,
-						  .dest_port = 53,
-						  .payload_bytes = payload});
-}
-
 static void run(struct rig *rig, const uint8_t *packet, uint32_t length,
 		const struct virtio_net_hdr *vnet)
 {
@@ -37,28 +26,14 @@ static void send_udp(struct rig *rig, uint8_t to, uint16_t port, uint32_t payloa
 {
 	uint8_t packet[DATAGRAM_MAX + 2000];
 
-	run(rig, packet, udp(packet, to, port, payload), &plain);
-}
-
-static uint32_t super(uint8_t *out, uint32_t payload)
-{
-	return packet_build(out, &(struct packet){.version = 4,
-						  .protocol = IPPROTO_TCP,
-						  .source = 2,
-						  .destination = 1,
-						  .source_port = 5000,
-						  .dest_port = 80,
-						  .df = true,
-						  .tcp_flags = TCP_ACK | TCP_PSH,
-						  .partial = true,
-						  .payload_bytes = payload});
+	run(rig, packet, packet_udp(packet, to, port, payload), &plain);
 }
 
 Test(outbound_road, a_super_packet_is_one_send_without_a_copy)
 {
 	struct rig *rig = rig_create(true);
 	static uint8_t packet[65536], cut[2000];
-	uint32_t length = super(packet, 60000);
+	uint32_t length = packet_super(packet, 60000);
 	struct virtio_net_hdr vnet = packet_vnet(packet, 1300);
 
 	run(rig, packet, length, &vnet);
@@ -84,7 +59,7 @@ Test(outbound_road, packets_are_counted_as_they_leave)
 {
 	struct rig *rig = rig_create(true);
 	static uint8_t packet[65536];
-	uint32_t length = super(packet, 3 * 1300);
+	uint32_t length = packet_super(packet, 3 * 1300);
 	struct virtio_net_hdr vnet = packet_vnet(packet, 1300);
 
 	vnet.hdr_len = 2000;
@@ -212,7 +187,7 @@ Test(outbound_road, every_drop_has_its_name)
 	rig->snapshot.drop_local_broadcast = true;
 	send_udp(rig, 255, 99, 10);
 	cr_expect_eq(rig_drops(rig, DROP_TUN_BROADCAST), 1);
-	length = udp(packet, 1, 99, 10);
+	length = packet_udp(packet, 1, 99, 10);
 	packet[16] = 8;
 	run(rig, packet, length, &plain);
 	cr_expect_eq(rig_drops(rig, DROP_TUN_NO_ROUTE), 1);
@@ -222,11 +197,11 @@ Test(outbound_road, every_drop_has_its_name)
 	send_udp(rig, 1, 98, 10);
 	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_NO_RULE), 1);
 	rig->snapshot.rules[OUTBOUND].count = 1;
-	length = udp(packet, 1, 99, 10);
+	length = packet_udp(packet, 1, 99, 10);
 	packet[15] = 99; /* not our address */
 	run(rig, packet, length, &plain);
 	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_OUT_LOCAL_ADDR), 1);
-	length = super(packet, 5000);
+	length = packet_super(packet, 5000);
 	vnet = packet_vnet(packet, 1000);
 	vnet.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
 	run(rig, packet, length, &vnet);
@@ -254,7 +229,7 @@ Test(outbound_road, a_run_of_tiny_segments)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		struct rig *rig = rig_create(true);
 		static uint8_t packet[65536];
-		uint32_t length = super(packet, 65000), packets;
+		uint32_t length = packet_super(packet, 65000), packets;
 		struct virtio_net_hdr vnet = packet_vnet(packet, sizes[i]);
 
 		rig->io.keep_sends = true;
@@ -292,7 +267,7 @@ Test(outbound_road, counter_limits)
 
 	/* a super-packet may step over it */
 	static uint8_t packet[65536];
-	uint32_t length = super(packet, 60000);
+	uint32_t length = packet_super(packet, 60000);
 	struct virtio_net_hdr vnet = packet_vnet(packet, 1300);
 
 	rig_forget(rig);
@@ -318,18 +293,6 @@ Test(outbound_road, counter_limits)
 /* ---- waiting for a tunnel, and orders ----------------------------------------------------------
  */
 
-static struct order *order(enum order_type type, const void *bytes, uint32_t length)
-{
-	struct order *o = calloc(1, sizeof(*o) + SLOT_BYTES);
-
-	o->type = type;
-	o->length = length;
-	o->capacity = SLOT_BYTES;
-	if (length)
-		memcpy(o->bytes, bytes, length);
-	return o;
-}
-
 static struct punt *last_punt(struct rig *rig)
 {
 	cr_assert_gt(rig->io.punt_count, 0);
@@ -340,7 +303,7 @@ Test(outbound_road, a_run_without_a_tunnel_waits_with_control)
 {
 	struct rig *rig = rig_create(true);
 	static uint8_t packet[65536];
-	uint32_t length = super(packet, 60000);
+	uint32_t length = packet_super(packet, 60000);
 	struct virtio_net_hdr vnet = packet_vnet(packet, 1300);
 
 	packet[19] = 9;
@@ -398,7 +361,7 @@ Test(outbound_road, a_next_tunnel_serves_as_soon_as_something_has_come_over_it)
 Test(outbound_road, control_is_told_once_that_a_tunnel_is_used)
 {
 	struct rig *rig = rig_create(true);
-	struct order *test = order(ORDER_SEND_IN_TUNNEL, NULL, 0);
+	struct order *test = rig_order(ORDER_SEND_IN_TUNNEL, NULL, 0);
 
 	rig->tunnel->watched = 0;
 	test->tunnel = rig->tunnel->id;
@@ -423,7 +386,7 @@ Test(outbound_road, newer_runs_stand_behind_held_ones)
 	struct addr peer = addr_from_v4(0x0a000001);
 	struct host_entry *host = hostmap_by_addr(rig->map, &peer);
 	static uint8_t packet[65536];
-	uint32_t length = udp(packet, 1, 4, 100);
+	uint32_t length = packet_udp(packet, 1, 4, 100);
 
 	rig->w.waiting_punted = 2; /* before there was a tunnel */
 	host->held_queues = 1 | 4;
@@ -432,8 +395,8 @@ Test(outbound_road, newer_runs_stand_behind_held_ones)
 	cr_expect_eq(rig->w.waiting_punted, 2, "nor sent after the others");
 
 	/* control has seen one of two: it must ask again, and the bit stays */
-	struct order *resume = order(ORDER_RESUME, packet, udp(packet, 1, 1, 100));
-	struct order *end = order(ORDER_RESUME_END, NULL, 0);
+	struct order *resume = rig_order(ORDER_RESUME, packet, packet_udp(packet, 1, 1, 100));
+	struct order *end = rig_order(ORDER_RESUME_END, NULL, 0);
 	resume->tunnel = rig->tunnel->id;
 	end->addr = peer;
 	end->waiting_seen = 1;
@@ -443,7 +406,7 @@ Test(outbound_road, newer_runs_stand_behind_held_ones)
 	cr_expect_eq(last_punt(rig)->type, PUNT_RESUME_AGAIN);
 	cr_expect_eq(last_punt(rig)->order, end);
 	cr_expect_eq(host->held_queues, 5);
-	length = udp(packet, 1, 4, 100);
+	length = packet_udp(packet, 1, 4, 100);
 	cr_expect(!outbound_run(&rig->w, packet, length, &plain));
 
 	end->waiting_seen = 2;
@@ -468,7 +431,7 @@ Test(outbound_road, newer_runs_stand_behind_held_ones)
 Test(outbound_road, what_control_orders)
 {
 	struct rig *rig = rig_create(true);
-	struct order *o = order(ORDER_SEND_IN_TUNNEL, "hello", 5);
+	struct order *o = rig_order(ORDER_SEND_IN_TUNNEL, "hello", 5);
 
 	o->wire = WIRE_TEST_REQUEST;
 	o->tunnel = rig->tunnel->id;
@@ -511,7 +474,7 @@ Test(outbound_road, orders_wait_for_send_slots_and_keep_their_order)
 
 	rig->io.keep_sends = true;
 	for (uint32_t i = 0; i < SEND_SLOTS; i++) {
-		o[i] = order(ORDER_SEND_IN_TUNNEL, &(uint8_t){(uint8_t)i}, 1);
+		o[i] = rig_order(ORDER_SEND_IN_TUNNEL, &(uint8_t){(uint8_t)i}, 1);
 		o[i]->wire = WIRE_TEST_REQUEST;
 		o[i]->tunnel = rig->tunnel->id;
 		inbox_order(&rig->w, o[i]);
@@ -535,8 +498,8 @@ Test(outbound_road, orders_wait_for_send_slots_and_keep_their_order)
 Test(outbound_road, a_socket_that_stays_full_does_not_keep_the_worker)
 {
 	struct rig *rig = rig_create(true);
-	struct order *send = order(ORDER_SEND_IN_TUNNEL, "x", 1);
-	struct order *stop = order(ORDER_STOP, NULL, 0);
+	struct order *send = rig_order(ORDER_SEND_IN_TUNNEL, "x", 1);
+	struct order *stop = rig_order(ORDER_STOP, NULL, 0);
 
 	send->wire = WIRE_TEST_REQUEST;
 	send->tunnel = rig->tunnel->id;
@@ -561,11 +524,11 @@ Test(outbound_road, a_worker_from_start_to_end)
 {
 	struct rig *rig = rig_create(true);
 	static uint8_t packet[2000];
-	struct order *stop = order(ORDER_STOP, NULL, 0);
+	struct order *stop = rig_order(ORDER_STOP, NULL, 0);
 	struct io_event *events = rig->io.events;
 
 	events[0] = (struct io_event){
-		.type = IO_TUN_RUN, .packet = packet, .length = udp(packet, 1, 99, 100)};
+		.type = IO_TUN_RUN, .packet = packet, .length = packet_udp(packet, 1, 99, 100)};
 	events[1] = (struct io_event){
 		.type = IO_NOTE, .note = NOTE_GSO_REMOTE, .tunnel = rig->tunnel->id, .bytes = 1400};
 	events[2] = (struct io_event){.type = IO_NOTE, .note = NOTE_TSO_OFF};
@@ -591,7 +554,7 @@ Test(outbound_road, a_worker_from_start_to_end)
 Test(outbound_road, a_route_that_takes_no_trains)
 {
 	struct rig *rig = rig_create(true);
-	struct order *stop = order(ORDER_STOP, NULL, 0);
+	struct order *stop = rig_order(ORDER_STOP, NULL, 0);
 	struct io_event *events = rig->io.events;
 	uint32_t now_s = rig->w.now_s; /* events are taken in before a turn looks at the clock */
 
@@ -607,96 +570,13 @@ Test(outbound_road, a_route_that_takes_no_trains)
 	rig_destroy(rig);
 }
 
-/*
- * Turns that waited for more, when each turn finds per_turn packets of bytes, or one when it is one
- * of those behind slow_after.
- */
-static uint32_t gathered_of(uint32_t per_turn, uint32_t bytes, bool ends, uint32_t slow_after)
-{
-	struct rig *rig = rig_create(true);
-	static uint8_t packet[4096];
-	struct order *stop = order(ORDER_STOP, NULL, 0);
-	struct virtio_net_hdr vnet = plain;
-	uint32_t length = bytes > 2000 ? super(packet, bytes) : udp(packet, 1, 99, bytes);
-	uint32_t result;
-
-	if (bytes > 2000)
-		vnet = packet_vnet(packet, 1300);
-	for (uint32_t i = 0; i < 200; i++)
-		rig->io.events[i] = (struct io_event){
-			.type = IO_TUN_RUN, .packet = packet, .length = length, .vnet = vnet};
-	rig->io.events[200] = (struct io_event){.type = IO_ORDER, .order = stop};
-	rig->io.event_count = 201;
-	rig->io.per_turn = per_turn;
-	rig->io.ends = ends;
-	rig->io.slow_after = slow_after;
-	worker_main(&rig->w);
-	cr_expect_eq(rig_stat(rig, STAT_GATHERS), rig->io.gathered);
-	cr_expect_eq(rig->io.released, 200);
-	result = rig->io.gathered;
-	free(stop);
-	rig_destroy(rig);
-	return result;
-}
-
-static uint32_t gathered(uint32_t per_turn, uint32_t bytes)
-{
-	return gathered_of(per_turn, bytes, false, 0);
-}
-
-Test(outbound_road, only_a_flood_of_small_packets_is_waited_for)
-{
-	cr_expect_gt(gathered(8, 64), 0);
-	cr_expect_eq(gathered(1, 64), 0, "a packet a turn is no flood");
-	cr_expect_eq(gathered(3, 64), 0);
-	cr_expect_eq(gathered(8, 3000), 0, "super-packets are worth a turn each");
-	cr_expect_eq(gathered_of(8, 64, true, 0), 0, "nothing is received during a wait");
-	cr_expect_lt(gathered_of(8, 64, false, 100), 50, "of 113 turns: the flood has ended");
-}
-
-/* A packet a turn, and in the end the order to stop. */
-static struct rig *fed_slowly(uint64_t busy_poll_ns)
-{
-	struct rig *rig = rig_create(true);
-	static uint8_t packet[256];
-	static struct order *stop;
-
-	free(stop);
-	stop = order(ORDER_STOP, NULL, 0);
-	for (uint32_t i = 0; i < 10; i++)
-		rig->io.events[i] = (struct io_event){
-			.type = IO_TUN_RUN, .packet = packet, .length = udp(packet, 1, 99, 100)};
-	rig->io.events[10] = (struct io_event){.type = IO_ORDER, .order = stop};
-	rig->io.event_count = 11;
-	rig->io.per_turn = 1;
-	rig->w.busy_poll_ns = busy_poll_ns;
-	worker_main(&rig->w);
-	return rig;
-}
-
-Test(outbound_road, who_polls_does_not_sleep_while_something_comes)
-{
-	struct rig *rig = fed_slowly(0);
-
-	cr_expect_eq(rig->io.polled, 0);
-	cr_expect_eq(rig->io.slept, 10);
-	cr_expect_eq(rig_stat(rig, STAT_WAITS), 10);
-	rig_destroy(rig);
-	rig = fed_slowly(1000);
-	cr_expect_eq(rig->io.polled, 10);
-	cr_expect_eq(rig->io.slept, 0);
-	cr_expect_eq(rig_stat(rig, STAT_POLLS), 10);
-	cr_expect_eq(rig_stat(rig, STAT_WAITS), 0);
-	rig_destroy(rig);
-}
-
 /* The tunnel closes after control has let go what waited for it. */
 Test(outbound_road, what_waited_for_a_tunnel_that_went_has_a_name)
 {
 	struct rig *rig = rig_create(true);
 	static uint8_t packet[65536];
-	struct order *resume = order(ORDER_RESUME, packet, udp(packet, 1, 1, 100));
-	struct order *message = order(ORDER_SEND_IN_TUNNEL, packet, 8);
+	struct order *resume = rig_order(ORDER_RESUME, packet, packet_udp(packet, 1, 1, 100));
+	struct order *message = rig_order(ORDER_SEND_IN_TUNNEL, packet, 8);
 
 	resume->tunnel = message->tunnel = rig->tunnel->id;
 	resume->tunnel.generation++;

@@ -438,3 +438,15 @@ uint64_t rig_stat(const struct rig *rig, enum statistic stat)
 {
 	return rig->counters.stats[stat];
 }
+
+struct order *rig_order(enum order_type type, const void *bytes, uint32_t length)
+{
+	struct order *o = calloc(1, sizeof(*o) + SLOT_BYTES);
+
+	o->type = type;
+	o->length = length;
+	o->capacity = SLOT_BYTES;
+	if (length)
+		memcpy(o->bytes, bytes, length);
+	return o;
+}

@@ -109,4 +109,7 @@ uint64_t rig_stat(const struct rig *rig, enum statistic stat);
 void rig_forget(struct rig *rig);
 bool rig_slots_are_back(const struct rig *rig);
 
+/* An order as control makes it, with these bytes, none where length is 0. The caller frees it. */
+struct order *rig_order(enum order_type type, const void *bytes, uint32_t length);
+
 #endif

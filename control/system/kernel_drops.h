@@ -1,7 +1,8 @@
 /*
  * kernel_drops.h - what the kernel dropped of ours before any worker could see it: packets for a
  * full queue of the tun, datagrams for a full buffer of a UDP socket. Linux: rtnetlink's
- * IFLA_STATS64, SO_MEMINFO of socket(7). Control thread; some ten microseconds each, never blocks.
+ * IFLA_STATS64, SO_MEMINFO of socket(7). Control thread, when somebody asks; the tun's as a
+ * reload's requests (netlink.h): some ten microseconds, more while another program changes devices.
  */
 #ifndef M57_KERNEL_DROPS_H
 #define M57_KERNEL_DROPS_H

@@ -9,11 +9,11 @@
 #include <string.h>
 
 #include "addr_text.h"
+#include "config/interface_pattern.h"
 
 #define SECOND_NS          1000000000ull
 #define INTERVAL_MAX_S     (365 * 24 * 3600)
 #define PUNCH_DELAY_MAX_NS (3600 * SECOND_NS)
-#define INTERFACE_RULE_MAX 256 /* bytes of a regular expression */
 
 static const char *quoted(struct config_reader *r, const struct yaml_node *node,
 			  char quote[FINDING_QUOTE_MAX])
@@ -108,32 +108,19 @@ static const struct allow_list *read_allow_list(struct config_reader *r,
 	return list->count > 0 ? list : NULL;
 }
 
-/* Go writes \d where POSIX has [0-9]. */
 static bool compile_name(struct config_reader *r, const struct yaml_node *node, regex_t *out)
 {
-	char pattern[2 * INTERFACE_RULE_MAX + 8] = "^(";
+	char pattern[INTERFACE_PATTERN_MAX];
 	char quote[FINDING_QUOTE_MAX];
-	size_t at = 2;
 
-	for (const char *c = node->text; *c && at < 2 * INTERFACE_RULE_MAX; c++) {
-		if (c[0] == '\\' && c[1] == 'd') {
-			memcpy(pattern + at, "[0-9]", 5);
-			at += 5;
-			c++;
-		} else {
-			pattern[at++] = *c;
-			if (c[0] == '\\' && c[1] != '\0')
-				pattern[at++] = *++c;
-		}
-	}
-	memcpy(pattern + at, ")$", 3);
-	if (strlen(node->text) <= INTERFACE_RULE_MAX && strstr(node->text, "(?") == NULL &&
+	if (interface_pattern(node->text, pattern) &&
 	    regcomp(out, pattern, REG_EXTENDED | REG_NOSUB) == 0)
 		return true;
-	finding_error(r->findings, node->where,
-		      "lighthouse.local_allow_list.interfaces: \"%s\" is no regular expression of "
-		      "POSIX; correct it",
-		      finding_quote(node->text, quote));
+	finding_error(
+		r->findings, node->where,
+		"lighthouse.local_allow_list.interfaces: \"%s\" is no regular expression that "
+		"m57 knows; write one in the common part of Go's and POSIX's syntax",
+		finding_quote(node->text, quote));
 	return false;
 }
 

@@ -110,6 +110,22 @@ Test(config_lighthouse, all_of_it)
 	cr_assert_eq(o->respond_delay_ns, 300000000);
 }
 
+/* A rule that the C library would misread hides what Nebula hides, or stops the start. */
+Test(config_lighthouse, interfaces_are_hidden_as_by_nebula)
+{
+	const struct lighthouse_options *o =
+		load("lighthouse:\n"
+		     "  local_allow_list:\n"
+		     "    interfaces: {'docker|br-.*': false, 'tun[\\d]': false}\n");
+	struct addr addr = addr_of("192.0.2.1");
+
+	cr_assert_eq(findings.count, 0, "%s", first());
+	cr_assert(!local_allow_permits(&o->local_allow, "docker0", &addr));
+	cr_assert(!local_allow_permits(&o->local_allow, "br-1", &addr));
+	cr_assert(!local_allow_permits(&o->local_allow, "tun1", &addr));
+	cr_assert(local_allow_permits(&o->local_allow, "eth0", &addr));
+}
+
 Test(config_lighthouse, hosts_given_twice_count_once)
 {
 	const struct lighthouse_options *o =
@@ -216,6 +232,8 @@ Test(config_lighthouse, mistakes)
 		{"lighthouse: {local_allow_list: {interfaces: {'(': true}}}", SEVERITY_ERROR, 2,
 		 "regular expression"},
 		{"lighthouse: {local_allow_list: {interfaces: {'(?i)a': true}}}", SEVERITY_ERROR, 2,
+		 "regular expression"},
+		{"lighthouse: {local_allow_list: {interfaces: {'a\\pL': true}}}", SEVERITY_ERROR, 2,
 		 "regular expression"},
 		{"lighthouse: {calculated_remotes: {10.0.0.0/8: 5}}", SEVERITY_ERROR, 2,
 		 "not a list"},

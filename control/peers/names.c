@@ -19,12 +19,22 @@ static uint32_t id_of(const struct names *names, const struct name *name)
 
 /* --- what was found ------------------------------------------------------------------------- */
 
+static bool is_among(const struct endpoint *list, uint32_t count, const struct endpoint *at)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (endpoint_equal(&list[i], at))
+			return true;
+	return false;
+}
+
+/* In any order: servers turn it with each answer. */
 static bool same_found(const struct name *name, const struct endpoint *found, uint32_t count)
 {
-	if (name->count != count)
-		return false;
+	for (uint32_t i = 0; i < name->count; i++)
+		if (!is_among(found, count, &name->found[i]))
+			return false;
 	for (uint32_t i = 0; i < count; i++)
-		if (!endpoint_equal(&name->found[i], &found[i]))
+		if (!is_among(name->found, name->count, &found[i]))
 			return false;
 	return true;
 }
@@ -124,8 +134,10 @@ static void take_found(struct node *node, struct name *name, const struct addr *
 	if (kept == 0 && count > 0)
 		fail(node, name, "none of its addresses may be used");
 	changed = !same_found(name, found, kept);
-	memcpy(name->found, found, kept * sizeof(*found));
-	name->count = kept;
+	if (changed) { /* else the first one stays the one that is advertised */
+		memcpy(name->found, found, kept * sizeof(*found));
+		name->count = kept;
+	}
 	name->was_found |= kept > 0;
 	if (kept > 0 && (changed || name->trouble)) {
 		name->trouble = NULL;

@@ -356,6 +356,54 @@ Test(sim_names, advertised)
 	sim_seeds(5, advertised);
 }
 
+/* Servers that turn the order of what they answer, as most do: nothing has changed. */
+static void order_turns(struct sim *sim)
+{
+	struct endpoint list[4], first_of = sim_endpoint(55, 4242);
+	uint64_t lines, updates;
+
+	network(sim);
+	entries[1] = (struct name_entry){.text = "me.example", .port = 0};
+	A->options.names.count = 2;
+	A->options.lighthouse.interval_ns = 0;
+	LH->addrs[LH->count++] = sim_endpoint(98, 1).addr;
+	sim->names[1] =
+		(struct sim_name){.text = "me.example",
+				  .outcome = NAME_FOUND,
+				  .count = 2,
+				  .addrs = {sim_endpoint(55, 1).addr, sim_endpoint(56, 1).addr}};
+	sim->name_count = 2;
+	sim_start_node(L);
+	sim_start_node(A);
+	sim_run(sim, 10 * SIM_S);
+	lines = A->log_lines[OUTSIDE_INFO];
+	sim->recording = true;
+	updates = sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0);
+	for (int turn = 0; turn < 4; turn++) {
+		for (int i = 0; i < 2; i++) {
+			struct addr first = sim->names[i].addrs[0];
+
+			sim->names[i].addrs[0] = sim->names[i].addrs[1];
+			sim->names[i].addrs[1] = first;
+		}
+		sim_run(sim, CADENCE_NS);
+		cr_assert_eq(names_advertised(A->node, list, 4), 1);
+		cr_assert_eq(addr_v4(&list[0].addr), addr_v4(&first_of.addr));
+	}
+	cr_assert_eq(A->log_lines[OUTSIDE_INFO], lines);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0), updates);
+	/* one goes, another comes: that has */
+	sim->names[1].addrs[0] = sim->names[1].addrs[1] = sim_endpoint(57, 1).addr;
+	sim_run(sim, CADENCE_NS);
+	cr_assert_gt(sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0), updates);
+	cr_assert_eq(A->log_lines[OUTSIDE_INFO], lines + 1);
+}
+
+Test(sim_names, order_turns)
+{
+	sim_seeds(2, order_turns);
+}
+
 /* Thousands of names and a DNS that is silent: so many at a time, and few wake-ups. */
 static void silent(struct sim *sim)
 {

@@ -284,7 +284,8 @@ static struct name *find_name(struct name *list, uint32_t count, const struct na
 	return NULL;
 }
 
-/* What the names before have found goes over to those that are still there. */
+/* What the names before have found, and may still be used, goes over to those that are still there.
+ * The hosts have lost the rest already: an answer that brings it again is a change. */
 static void inherit(struct node *node, struct name *list, uint32_t count)
 {
 	struct names *names = &node->names;
@@ -298,8 +299,9 @@ static void inherit(struct node *node, struct name *list, uint32_t count)
 		list[i].retry_ns = old->retry_ns;
 		list[i].was_found = old->was_found;
 		list[i].trouble = old->trouble;
-		list[i].count = old->count;
-		memcpy(list[i].found, old->found, sizeof(old->found));
+		for (uint32_t j = 0; j < old->count; j++)
+			if (lighthouse_accepts_static(node, &list[i].host, &old->found[j]))
+				list[i].found[list[i].count++] = old->found[j];
 	}
 }
 

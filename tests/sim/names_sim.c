@@ -324,6 +324,72 @@ Test(sim_names, reconfigured)
 	sim_seeds(5, reconfigured);
 }
 
+/* A reload forbids what a name stands for, the next one allows it again, before DNS has answered.
+ */
+static void forbidden_for_a_moment(struct sim *sim)
+{
+	struct allow_rule rule = {{{{0}}, 128}, false};
+	struct allow_list list = {.count = 1, .rules = &rule};
+	bool v4;
+
+	network(sim);
+	rule.prefix.addr = L->endpoint.addr;
+	cr_assert_eq(allow_list_finish(&list, &v4), 0);
+	sim_start_node(A);
+	sim_run(sim, SIM_S);
+	A->options.lighthouse.remote_allow.all = &list;
+	node_reconfigure(A->node, &A->options, &A->pki);
+	A->options.lighthouse.remote_allow.all = NULL;
+	node_reconfigure(A->node, &A->options, &A->pki);
+	sim_start_node(L);
+	sim_run(sim, CADENCE_NS);
+	cr_assert(sim_primary(A, 1));
+}
+
+Test(sim_names, forbidden_for_a_moment)
+{
+	sim_seeds(2, forbidden_for_a_moment);
+}
+
+/* A reload forbids what a name stands for, and DNS is silent since: another name of the host, which
+ * moves, does not bring it back. */
+static void forbidden_since(struct sim *sim)
+{
+	struct allow_rule rule = {{{{0}}, 128}, false};
+	struct allow_list list = {.count = 1, .rules = &rule};
+	struct endpoint at;
+	bool v4;
+
+	network(sim);
+	at = sim_endpoint(98, 4242);
+	LH->addrs[0] = at.addr;
+	entries[1] = (struct name_entry){"other.example", 4242, L->addr};
+	A->options.names.count = 2;
+	sim->names[1] = (struct sim_name){.text = "other.example",
+					  .outcome = NAME_FOUND,
+					  .count = 1,
+					  .addrs = {sim_endpoint(55, 1).addr}};
+	sim->name_count = 2;
+	sim_start_node(A);
+	sim_run(sim, SIM_S);
+	rule.prefix.addr = at.addr;
+	cr_assert_eq(allow_list_finish(&list, &v4), 0);
+	A->options.lighthouse.remote_allow.all = &list;
+	LH->silent = true;
+	node_reconfigure(A->node, &A->options, &A->pki);
+	sim->recording = true;
+	sim->names[1].addrs[0] = sim_endpoint(56, 1).addr;
+	sim_run(sim, 2 * CADENCE_NS);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &at, WIRE_HANDSHAKE, 1), 0);
+	at = sim_endpoint(56, 4242);
+	cr_assert_gt(sim_count(sim, &A->endpoint, &at, WIRE_HANDSHAKE, 1), 0);
+}
+
+Test(sim_names, forbidden_since)
+{
+	sim_seeds(2, forbidden_since);
+}
+
 /* advertise_addrs by name: the first address, with our port for 0; a change is told at once. */
 static void advertised(struct sim *sim)
 {

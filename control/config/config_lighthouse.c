@@ -23,6 +23,19 @@ static const char *quoted(struct config_reader *r, const struct yaml_node *node,
 	return text == NULL ? "(a list or map)" : finding_quote(text, quote);
 }
 
+/* False, with an error, for a key with nothing below it: what stood there may be gone by mistake,
+ * and an allow list that is not there allows everything. Nebula refuses it, too. */
+static bool is_given(struct config_reader *r, const struct yaml_node *value, const char *path)
+{
+	if (value == NULL || !yaml_is_null(value))
+		return true;
+	finding_error(r->findings, value->where,
+		      "%s has an empty entry; write KEY: VALUE below it, or {} where everything is "
+		      "allowed",
+		      path);
+	return false;
+}
+
 /* The map at path, or NULL: absent, empty, or (with an error) something else, or too large. */
 static const struct yaml_node *read_map(struct config_reader *r, const struct yaml_node *map,
 					const char *path, uint32_t most)
@@ -130,6 +143,8 @@ static void read_interfaces(struct config_reader *r, const struct yaml_node *map
 	static const char path[] = "lighthouse.local_allow_list.interfaces";
 	bool value;
 
+	if (!is_given(r, map, path))
+		return;
 	map = read_map(r, map, path, ALLOW_RULES_MAX);
 	if (map == NULL)
 		return;
@@ -162,7 +177,8 @@ static void read_remote_allow(struct config_reader *r, struct remote_allow *allo
 	for (uint32_t i = 0; i < map->count; i++) {
 		struct remote_allow_range *range = &allow->ranges[allow->range_count];
 
-		if (!parse_prefix(r, map->keys[i], path, &range->vpn))
+		if (!parse_prefix(r, map->keys[i], path, &range->vpn) ||
+		    !is_given(r, map->items[i], path))
 			continue;
 		range->vpn = prefix_masked(range->vpn);
 		range->list = read_allow_list(r, map->items[i], path, false);

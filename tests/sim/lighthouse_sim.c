@@ -101,6 +101,27 @@ Test(sim_lighthouse, two_lighthouses_one_down)
 	sim_seeds(4, two_lighthouses);
 }
 
+/* Where a lighthouse is says the configuration: nobody is asked (6.4). */
+static void none_asks_for_lighthouses(struct sim *sim)
+{
+	struct sim_node *other;
+
+	hub_add(sim);
+	other = sim_add(sim);
+	sim_client(A, other);
+	sim_start_node(L);
+	sim_start_node(A);
+	sim_run(sim, 30 * SIM_S);
+	cr_assert(sim_primary(A, 1));
+	cr_assert_gt(sim_count(sim, &A->endpoint, &other->endpoint, WIRE_HANDSHAKE, 1), 10);
+	cr_assert_eq(L->stats[STAT_LIGHTHOUSE_QUERIES], 0);
+}
+
+Test(sim_lighthouse, none_asks_for_lighthouses)
+{
+	sim_seeds(2, none_asks_for_lighthouses);
+}
+
 /* Both behind NATs that let in only whom they have called: the lighthouse has B punch. */
 static void two_nats(struct sim *sim)
 {

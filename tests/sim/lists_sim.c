@@ -154,13 +154,21 @@ Test(sim_lists, every_lighthouse_is_told)
 	sim_seeds(2, all_are_told);
 }
 
+static size_t told_by_the_flapping(struct sim *sim)
+{
+	struct endpoint one = sim_endpoint(77, 4242), other = sim_endpoint(79, 4242);
+
+	return sim_count(sim, &one, &L->endpoint, WIRE_LIGHTHOUSE, 0) +
+	       sim_count(sim, &other, &L->endpoint, WIRE_LIGHTHOUSE, 0);
+}
+
 /*
  * Another address, seen by netlink: peers follow by a test at once, lighthouses are told it in a
  * report, and an interface that flaps tells it about once a second.
  */
 static void moved(struct sim *sim)
 {
-	size_t before;
+	size_t before, told;
 
 	hub_add(sim);
 	sim_static(A, 3, &B->endpoint);
@@ -180,10 +188,13 @@ static void moved(struct sim *sim)
 	cr_assert(reported(sim, &A->endpoint), "L has been told, and not by the next report");
 
 	sim_run(sim, SIM_S);
-	before = sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0);
-	for (int i = 0; i < 50; i++, sim_run(sim, 100 * SIM_MS))
+	before = told_by_the_flapping(sim);
+	for (int i = 0; i < 50; i++, sim_run(sim, 100 * SIM_MS)) {
+		A->endpoint = sim_endpoint(77 + i % 2 * 2, 4242);
 		node_on_local_addrs(A->node);
-	cr_assert_leq(sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0) - before, 6);
+	}
+	told = told_by_the_flapping(sim) - before;
+	cr_assert(told >= 4 && told <= 7, "%zu", told);
 }
 
 Test(sim_lists, a_move_is_told_at_once)

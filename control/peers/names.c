@@ -241,8 +241,8 @@ void node_on_name(struct node *node, uint32_t id, enum name_outcome outcome,
 	if (outcome == NAME_FAILED) {
 		fail(node, name, outcome_texts[outcome]);
 	} else if (outcome == NAME_NONE) {
-		fail(node, name, outcome_texts[outcome]);
 		take_found(node, name, NULL, 0);
+		fail(node, name, outcome_texts[outcome]);
 	} else {
 		take_found(node, name, addrs, count);
 	}

@@ -97,6 +97,10 @@ asked_for() {
 	node_start l "$M57"
 	wait_for 15 in_ns a ping -c 1 -W 1 -q "${OVERLAY[l]}"
 	grep -q 'looked up.*lh.example.*192.0.2.88:4242' "${NODE_LOG[a]}"
+
+	# and then none: what it stood for goes
+	sed -i 's/^lh.example .*/lh.example none/' "$ZONE"
+	wait_for 10 grep -q 'could not be looked up.* addresses=0 .*hostname=lh.example' "${NODE_LOG[a]}"
 	node_alive a
 }
 

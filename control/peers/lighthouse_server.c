@@ -129,7 +129,7 @@ static struct host_card *make_card(const struct peer_host *host, size_t *size)
 		used += head.punch_bytes[form];
 	}
 	*size = sizeof(*card) + used;
-	card = malloc(*size);
+	card = calloc(1, *size); /* the structure's padding, too: cards are compared as bytes */
 	if (!card)
 		return NULL;
 	*card = head;

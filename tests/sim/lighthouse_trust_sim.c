@@ -167,6 +167,30 @@ Test(sim_lighthouse, unasked_reply)
 	sim_seeds(1, unasked_reply);
 }
 
+/* A report that says nothing new leaves what workers read where it is. */
+static void nothing_new(struct sim *sim)
+{
+	const struct host_card *card;
+	uint64_t reports;
+
+	hub_add(sim);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	card = hostmap_by_addr(L->map, &A->addr)->card;
+	cr_assert_not_null(card);
+	reports = sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0);
+	for (int i = 0; i < 10; i++) {
+		sim_run(sim, 10 * SIM_S);
+		cr_assert_eq(hostmap_by_addr(L->map, &A->addr)->card, card);
+	}
+	cr_assert_geq(sim_count(sim, &A->endpoint, &L->endpoint, WIRE_LIGHTHOUSE, 0), reports + 9);
+}
+
+Test(sim_lighthouse, nothing_new_is_published)
+{
+	sim_seeds(4, nothing_new);
+}
+
 /* What a host reported goes when its last tunnel goes: the cache is bounded by the tunnels. */
 static void cache_ends(struct sim *sim)
 {

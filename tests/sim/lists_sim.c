@@ -273,6 +273,28 @@ Test(sim_lists, where_packets_come_from)
 	sim_seeds(2, seen);
 }
 
+/* The same where the hosts have IPv6: that family has a place of its own in what is told. */
+static void seen_v6(struct sim *sim)
+{
+	hub_add(sim);
+	for (int i = 0; i < 3; i++)
+		sim->nodes[i].options.udp_v6 = true;
+	A->endpoint = (struct endpoint){{{0x20, 1, 0xd, 0xb8, [15] = 2}}, 4242};
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	A->endpoint.port = 7777;
+	sim_send(A, 0, 1, 1);
+	sim_run(sim, 50 * SIM_MS);
+	sim_send(B, 0, 2, 1);
+	sim_run(sim, 50 * SIM_MS);
+	cr_assert(sim_got_number(A, 3, 1), "B was told where A's packets come from");
+}
+
+Test(sim_lists, where_packets_come_from_over_ipv6)
+{
+	sim_seeds(2, seen_v6);
+}
+
 /* --- what may be used --------------------------------------------------------------------------
  */
 

@@ -258,6 +258,37 @@ Test(sim_lighthouse, updates)
 	sim_seeds(4, updates);
 }
 
+/* Two lighthouses whose configurations name each other, as one that all hosts share does: neither
+ * reports or asks (6.3, 6.4), not even when it moves, is reloaded or calls somebody. */
+static void lighthouses_of_each_other(struct sim *sim)
+{
+	struct sim_node *other;
+
+	hub_add(sim);
+	other = sim_add(sim);
+	sim_client(L, other);
+	sim_client(other, L);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	sim_send(L, 0, other->id, 1); /* a tunnel, so that nothing need wait for one */
+	sim_run(sim, 20 * SIM_S);
+	cr_assert(sim_primary(L, other->id));
+	sim_send(L, 0, 99, 2); /* a handshake with nobody */
+	L->endpoint = sim_endpoint(77, 4242);
+	node_on_local_addrs(L->node);
+	lighthouse_report(L->node);
+	node_reconfigure(L->node, &L->options, &L->pki);
+	sim_run(sim, 20 * SIM_S);
+	cr_assert_eq(sim_count(sim, NULL, &other->endpoint, WIRE_LIGHTHOUSE, 0), 0);
+	cr_assert_eq(hub_sealed(sim, other, L), 0);
+	cr_assert_eq(other->stats[STAT_LIGHTHOUSE_QUERIES], 0);
+}
+
+Test(sim_lighthouse, lighthouses_of_each_other)
+{
+	sim_seeds(2, lighthouses_of_each_other);
+}
+
 static void interval_zero(struct sim *sim)
 {
 	hub_add(sim);

@@ -203,6 +203,17 @@ static int read_prefixes(struct reader *r)
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
+/* `groups:` with its list commented out, say: the rule lets nobody in, and silence hides why. */
+static void warn_no_group(struct reader *r, const struct yaml_node *node, const char *name)
+{
+	r->where = node->where;
+	if (yaml_is_null(node))
+		RULE_WARNING(r,
+			     "%s has no value, so nothing matches it; give it a value or "
+			     "remove it",
+			     name);
+}
+
 /* The list under `groups`, which may also be a single value. */
 static int read_group_list(struct reader *r)
 {
@@ -220,6 +231,7 @@ static int read_group_list(struct reader *r)
 		if (text == NULL)
 			RULE_WARNING(r, "groups is a map, so nothing matches it; write a list of "
 					"group names");
+		warn_no_group(r, node, "groups");
 		groups[r->peer->group_count++] = text != NULL ? text : "[]";
 		return 0;
 	}
@@ -229,6 +241,7 @@ static int read_group_list(struct reader *r)
 			r->where = node->items[i]->where;
 			return RULE_ERROR(r, "a group is not a text; write a list of group names");
 		}
+		warn_no_group(r, node->items[i], "a group");
 		r->peer->group_count++;
 	}
 	return 0;
@@ -255,6 +268,7 @@ static int read_groups(struct reader *r)
 	text = yaml_text(single, r->arena);
 	if (text[0] == '\0')
 		return 0;
+	warn_no_group(r, single, "group");
 	if (r->peer->group_count > 0)
 		return RULE_ERROR(r, "both group and groups are given; put all into groups");
 	groups = arena_alloc(r->arena, sizeof(*groups));

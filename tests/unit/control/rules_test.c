@@ -134,6 +134,9 @@ Test(rules, warned_about, .fini = fini)
 		{"  - {proto: tcp, port: 80, ca_sha: ABCD}", "64 lower-case hex"},
 		{"  - {proto: tcp, port: 80, host: }", "has no value"},
 		{"  - {proto: tcp, port: 80, host: [a]}", "not a single value"},
+		{"  - {proto: tcp, port: 80, group: }", "group has no value"},
+		{"  - {proto: tcp, port: 80, groups: }", "groups has no value"},
+		{"  - {proto: tcp, port: 80, groups: [a, ~]}", "a group has no value"},
 		{"  - {proto: tcp, port: 80, groups: {a: b}}", "groups is a map"},
 	};
 

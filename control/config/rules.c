@@ -122,7 +122,10 @@ static int read_ports(struct reader *r)
 	if (r->rule->protocol == RULE_ICMP) {
 		r->rule->any_port = true;
 		if (text != NULL && !is(text, "any") && !is(text, "0"))
-			RULE_WARNING(r, "%s has no effect with proto: icmp; write any", name);
+			RULE_WARNING(r,
+				     "%s has no effect with proto: icmp, all of ICMP passes; write "
+				     "any",
+				     name);
 		return 0;
 	}
 	if (text == NULL)

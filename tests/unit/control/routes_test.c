@@ -386,19 +386,25 @@ Test(routes, a_device_that_was_down_gets_everything_back)
 
 Test(routes, a_snapshot_with_other_routes_keeps_its_rules)
 {
-	struct config *config = load("unsafe_routes: [{route: 10.1.0.0/16, via: 10.42.0.2}]");
+	struct config *config = config_of_text(
+		PKI_LINE "firewall: {inbound: [{proto: tcp, port: 22-23, cidr: 10.42.7.0/24}]}\n",
+		&findings);
 	struct snapshot *first, *second;
+	const struct rule *rule;
 
 	own_network = prefix("10.42.0.1/16");
 	first = snapshot_build(config, &own, 7);
 	cr_assert_not_null(first);
 	second = snapshot_reroute(first, route_table_create(NULL, 0));
 	cr_assert_not_null(second);
-	snapshot_set_routes(first, NULL);
+	snapshot_free(first); /* nothing is shared */
 	cr_expect_eq(second->rules_version, 7);
-	cr_expect_eq(second->rules[INBOUND].count, first->rules[INBOUND].count);
+	cr_expect_eq(second->rules[OUTBOUND].count, 0);
+	cr_assert_eq(second->rules[INBOUND].count, 1);
+	rule = &second->rules[INBOUND].rules[0];
+	cr_expect(rule->protocol == RULE_TCP && rule->port_first == 22 && rule->port_last == 23);
+	cr_expect(rule->has_cidr && rule->cidr.bits == ADDR_V4_BITS + 24);
 	cr_expect_eq(second->routes->entry_count, 0);
-	snapshot_free(first);
 	snapshot_free(second);
 	config_free(config);
 }

@@ -328,6 +328,12 @@ Test(routes, what_failed_is_done_by_the_next_reload)
 	hasnt(shell("ip route"), "10.2.0.0");
 	has(shell("ip link show m57f"), "mtu 1300");
 
+	/* the removal that was made at last is not made again */
+	cr_expect_eq(apply(routes, first, second, error), 0, "%s", error);
+	cr_expect_eq(apply(routes, second, second, error), 0, "%s", error);
+	has(shell("ip route"), "10.2.0.0/16 dev m57f");
+	cr_expect_eq(apply(routes, second, first, error), 0, "%s", error);
+
 	/* all is as it is to be: nothing is told any more */
 	shell("ip route del 10.1.0.0/16");
 	cr_expect_eq(apply(routes, first, first, error), 0, "%s", error);

@@ -102,6 +102,18 @@ static bool open_datagram(struct worker *w, struct inbound_run *run, uint32_t i,
 	return false;
 }
 
+/* Is datagram i worth opening: new to the window, and not authentic before in this run? */
+static bool is_new(struct worker *w, struct inbound_run *run, uint32_t i)
+{
+	if (!run->fresh[i])
+		return false;
+	if (!replay_repeated(run->counter, run->fresh, i, &run->highest))
+		return true;
+	run->fresh[i] = false;
+	count_drop(w->counters, DROP_REPLAY, 1);
+	return false;
+}
+
 /* ---- messages: inner packets ----------------------------------------------------------------- */
 
 static bool allowed(struct worker *w, struct tunnel *tunnel, const uint8_t *packet,
@@ -284,7 +296,7 @@ static void lighthouse_messages(struct worker *w, struct inbound_run *run)
 	uint8_t plain[RUN_MAX][QUERY_BYTES_MAX];
 
 	for (uint32_t i = 0; i < run->count; i++) {
-		if (!run->fresh[i])
+		if (!is_new(w, run, i))
 			continue;
 		if (run->bytes[i] > QUERY_BYTES_MAX + WIRE_OVERHEAD)
 			punted(w, run, i);
@@ -313,6 +325,7 @@ void inbound_run_open(struct worker *w, struct inbound_run *run)
 	if (fresh < run->count)
 		count_drop(w->counters, DROP_REPLAY, run->count - fresh);
 	run->settled = 0;
+	run->highest = 0;
 	run->tail = w->chains.last;
 	if (run->tail)
 		run->mark = run->tail->chain;
@@ -321,7 +334,7 @@ void inbound_run_open(struct worker *w, struct inbound_run *run)
 		return;
 	}
 	for (uint32_t i = 0; i < run->count; i++) {
-		if (!run->fresh[i])
+		if (!is_new(w, run, i))
 			continue;
 		if (run->type == WIRE_MESSAGE && w->has_tun)
 			message(w, run, i);

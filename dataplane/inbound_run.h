@@ -24,6 +24,7 @@ struct inbound_run {
 	uint32_t bytes[RUN_MAX];
 	uint64_t counter[RUN_MAX];
 	bool fresh[RUN_MAX];     /* new to the replay window; false once it failed to open */
+	uint64_t highest;        /* counter so far, see replay_repeated() */
 	struct open_chain *tail; /* the chain that grew since the last settle */
 	struct chain mark;       /* and how it stood then */
 };

@@ -73,14 +73,21 @@ static bool authenticate(struct worker *w, struct tunnel *tunnel, struct frames 
 {
 	struct replay *window = label_window(w, tunnel, f->label);
 	uint32_t fresh = replay_check(window, f->counter, f->count, f->fresh);
-	uint32_t authentic = 0;
+	uint32_t authentic = 0, repeated = 0;
+	uint64_t highest = 0;
 
 	for (uint32_t i = 0; i < f->count && fresh > 0; i++) {
 		if (!f->fresh[i])
 			continue;
+		if (replay_repeated(f->counter, f->fresh, i, &highest)) {
+			f->fresh[i] = false;
+			repeated++;
+			continue;
+		}
 		f->fresh[i] = seal_check_frame(tunnel, frame_at(f, i), frame_bytes(f, i)) == 0;
 		authentic += f->fresh[i];
 	}
+	fresh -= repeated;
 	if (authentic < fresh)
 		count_drop(w->counters, DROP_AUTHENTICATION, fresh - authentic);
 	uint32_t kept = authentic ? replay_commit(window, f->counter, f->count, f->fresh) : 0;

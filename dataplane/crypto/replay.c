@@ -96,38 +96,30 @@ void replay_clear(struct replay *replay)
 		memset(replay->full, 0, WINDOW_BYTES);
 }
 
-/* Is counters[i] equal to an earlier one that is fresh? A run comes in order, so hardly ever looks.
- */
-static bool is_repeated(const uint64_t *counters, const bool *fresh, uint32_t i)
-{
-	for (uint32_t k = 0; k < i; k++)
-		if (fresh[k] && counters[k] == counters[i])
-			return true;
-	return false;
-}
-
 uint32_t replay_check(struct replay *replay, const uint64_t *counters, uint32_t n, bool *fresh)
 {
-	uint64_t highest = 0;
 	uint32_t count = 0;
 	struct view view;
 
 	spin_lock(&replay->lock);
 	view = (struct view){replay->bits, replay->current};
 	for (uint32_t i = 0; i < n; i++)
-		fresh[i] = is_fresh(view, counters[i]);
+		count += fresh[i] = is_fresh(view, counters[i]);
 	spin_unlock(&replay->lock);
-
-	for (uint32_t i = 0; i < n; i++) {
-		if (!fresh[i])
-			continue;
-		if (counters[i] > highest)
-			highest = counters[i];
-		else
-			fresh[i] = !is_repeated(counters, fresh, i);
-		count += fresh[i];
-	}
 	return count;
+}
+
+/* A run comes in order, so this hardly ever looks. */
+bool replay_repeated(const uint64_t *counters, const bool *fresh, uint32_t i, uint64_t *highest)
+{
+	if (counters[i] > *highest) {
+		*highest = counters[i];
+		return false;
+	}
+	for (uint32_t k = 0; k < i; k++)
+		if (fresh[k] && counters[k] == counters[i])
+			return true;
+	return false;
 }
 
 uint32_t replay_commit(struct replay *replay, const uint64_t *counters, uint32_t n, bool *fresh)

@@ -16,10 +16,17 @@ void replay_init(struct replay *replay, uint64_t *full);
 void replay_clear(struct replay *replay);
 
 /*
- * For each of n counters: fresh[i] = it is new to the window and not equal to an earlier fresh one
- * of the same call. Returns how many are fresh. Changes nothing.
+ * For each of n counters: fresh[i] = it is new to the window. Returns how many are fresh. Changes
+ * nothing. Equal ones are all fresh: which of them is authentic is not known yet.
  */
 uint32_t replay_check(struct replay *replay, const uint64_t *counters, uint32_t n, bool *fresh);
+
+/*
+ * Asked before i of a run is opened, with fresh[k] of each earlier one false by now unless that was
+ * authentic: has one of those the same counter? What is forged takes no counter from what is not.
+ * highest is 0 before the first question about a run.
+ */
+bool replay_repeated(const uint64_t *counters, const bool *fresh, uint32_t i, uint64_t *highest);
 
 /*
  * Marks counters[i] where fresh[i] (authenticated by now). One that another worker marked meanwhile

@@ -128,21 +128,38 @@ Test(replay, jumps_over_the_whole_window_clear_it)
 	}
 }
 
-Test(replay, equal_counters_of_one_call_are_fresh_once)
+/* Of equal ones the first authentic counts, and those behind it are repeated. */
+Test(replay, equal_counters_of_one_run)
 {
 	static const uint64_t counters[] = {5, 5, 4, 6, 5, 4, 2, 6, 7};
 	static const bool expected[] = {true, false, true, true, false, false, false, false, true};
+	uint64_t highest = 0;
 	struct replay replay;
 	bool fresh[9];
 
 	replay_start(&replay);
-	cr_expect_eq(replay_check(&replay, counters, 9, fresh), 4);
-	cr_expect_arr_eq(fresh, expected, sizeof(expected));
-	cr_expect_eq(replay_check(&replay, counters, 9, fresh), 4, "check changes nothing");
+	cr_expect_eq(replay_check(&replay, counters, 9, fresh), 8, "2 is the handshake's");
+	cr_expect_eq(replay_check(&replay, counters, 9, fresh), 8, "check changes nothing");
+	for (uint32_t i = 0; i < 9; i++) {
+		cr_expect_eq(fresh[i] && replay_repeated(counters, fresh, i, &highest),
+			     i != 6 && !expected[i]);
+		fresh[i] = expected[i];
+	}
 	fresh[1] = true; /* whoever asks for both gets one */
 	cr_expect_eq(replay_commit(&replay, counters, 9, fresh), 4);
 	cr_expect_arr_eq(fresh, expected, sizeof(expected));
 	cr_expect_eq(replay_check(&replay, counters, 9, fresh), 0);
+}
+
+/* Forged ones first, one of them far ahead: the right one of the same counter is no repetition. */
+Test(replay, a_forged_counter_is_not_repeated)
+{
+	static const uint64_t counters[] = {1ull << 60, 9, 9, 9, 10};
+	bool fresh[] = {false, false, true, true, true};
+	uint64_t highest = 0;
+
+	for (uint32_t i = 0; i < 5; i++)
+		cr_expect_eq(replay_repeated(counters, fresh, i, &highest), i == 3, "%u", i);
 }
 
 /* Trap 47: what was not authenticated leaves no trace. */

@@ -149,6 +149,60 @@ Test(inbound_road, replayed_datagrams)
 	rig_destroy(rig);
 }
 
+/*
+ * GRO puts what somebody forges into one train with what he copied the counter from. A counter
+ * belongs to the datagram that is authentic, wherever it stands: before all, a forged one may come
+ * first (trap 47).
+ */
+Test(inbound_road, a_forged_datagram_takes_no_counter_from_the_right_one)
+{
+	struct rig *rig = rig_create(true);
+
+	for (uint32_t k = 0; k < 6; k++) {
+		if (k == 0 || k == 3) {
+			rig_add_tcp(rig, 5000, k, 300);
+			rig->datagrams[rig->datagram_bytes - 1] ^= 1;
+			rig->counter--;
+		}
+		rig_add_tcp(rig, 5000, k, 300);
+		if (k == 5) {
+			rig->counter--;
+			rig_add_tcp(rig, 5000, k, 300);
+		}
+	}
+	rig_receive(rig);
+	chains_flush(&rig->w);
+	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 6);
+	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 2);
+	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 1, "the last came twice");
+	cr_expect_eq(rig_all_drops(rig), 3);
+	cr_expect(rig_slots_are_back(rig));
+	rig_destroy(rig);
+}
+
+/* The same where all of a train is opened before it is judged. */
+Test(inbound_road, a_forged_question_takes_no_counter_from_the_right_one)
+{
+	static const uint8_t question[] = {8, 1, 0x12, 5, 8, 0x89, 0x80, 0x80, 0x50};
+	struct rig *rig = rig_create(true);
+	uint8_t datagram[64];
+
+	rig->snapshot.am_lighthouse = true;
+	rig->as_peer.remote_index = RIG_INDEX;
+	for (uint32_t k = 0; k < 3; k++) {
+		seal_packet(&rig->as_peer, WIRE_LIGHTHOUSE, WIRE_LABEL_NONE, COUNTER_FIRST,
+			    question, sizeof(question), datagram);
+		datagram[WIRE_HEADER_BYTES] ^= k == 0;
+		rig_add_raw(rig, datagram, sizeof(question) + WIRE_OVERHEAD);
+	}
+	rig_receive(rig);
+	cr_expect_eq(rig_stat(rig, STAT_LIGHTHOUSE_QUERIES), 1);
+	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 1);
+	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 1);
+	cr_expect_eq(rig_all_drops(rig), 2);
+	rig_destroy(rig);
+}
+
 Test(inbound_road, every_datagram_that_is_none_has_its_reason)
 {
 	static const struct {

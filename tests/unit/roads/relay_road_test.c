@@ -204,6 +204,27 @@ Test(relay_road, what_was_changed_or_repeated_is_not_sent_on)
 	rig_destroy(rig);
 }
 
+/* Trap 47: in one train with the right frame, and before it. */
+Test(relay_road, a_forged_frame_takes_no_counter_from_the_right_one)
+{
+	struct rig *rig = rig_create(true);
+	uint8_t inner[1000] = {0};
+
+	entry(rig, 0, rig->tunnel, true, second_tunnel(rig));
+	add_frame(rig, 0, inner, sizeof(inner))[500] ^= 1;
+	rig->counter--;
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig->counter--;
+	add_frame(rig, 0, inner, sizeof(inner));
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig_receive(rig);
+	cr_expect_eq(rig_stat(rig, STAT_RELAY_FORWARDED), 2);
+	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 1);
+	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 1);
+	cr_expect_eq(rig_all_drops(rig), 2);
+	rig_destroy(rig);
+}
+
 /* Trap 79: an index is worth nothing to a peer whose tunnel it does not belong to. */
 Test(relay_road, the_index_of_anothers_tunnel)
 {

@@ -2,8 +2,9 @@
  * probes.h - static probe points (USDT) of provider m57, for perf, bpftrace and SystemTap.
  *
  * A probe is one nop and a note in the program file; its arguments are values at hand, in registers
- * (bpftrace cannot read every kind of memory operand). Without <sys/sdt.h> (systemtap-sdt-dev) at
- * build time probes vanish. perf/README.md shows their use, scripts/bpftrace/ has scripts.
+ * (bpftrace cannot read every kind of memory operand, and perf no constant). Without <sys/sdt.h>
+ * (systemtap-sdt-dev) at build time probes vanish. perf/README.md shows their use; there are
+ * scripts in scripts/bpftrace/.
  *
  *   run_in      queue, packets, bytes            a datagram train was received
  *   run_out     queue, packets, bytes            a run was read from the tun
@@ -20,7 +21,7 @@
 #define M57_PROBES_H
 
 #if __has_include(<sys/sdt.h>)
-#define STAP_SDT_ARG_CONSTRAINT nr
+#define STAP_SDT_ARG_CONSTRAINT r
 #include <sys/sdt.h>
 #define PROBE(name, a, b, c) DTRACE_PROBE3(m57, name, a, b, c)
 #else

@@ -82,13 +82,14 @@ static bool permitted(const void *context, const struct endpoint *at)
 	return lighthouse_permits(permission->node, &permission->host->addr, at);
 }
 
+/* visit may free the host, and no other. */
 static void each_host(struct node *node, void (*visit)(struct node *node, struct peer_host *host))
 {
 	struct table *table = &node->tunnels.by_addr;
 
 	for (size_t i = 0; i <= table->mask; i++) {
 		for (struct table_node *at = table->buckets[i], *next; at; at = next) {
-			next = at->next; /* visit may free the host */
+			next = at->next;
 			visit(node, table_entry(at, struct peer_host, node));
 		}
 	}
@@ -110,18 +111,25 @@ static void unlearn_host(struct node *node, struct peer_host *host)
 		lighthouse_publish(node, host);
 }
 
-/* A handshake under way goes on with the addresses that are known now. */
-static void settle_host(struct node *node, struct peer_host *host)
+/* Nothing is left of a host that only the old configuration knew. */
+static void put_host(struct node *node, struct peer_host *host)
 {
-	uint32_t before;
-
-	if (host->pending) {
-		before = host->remotes ? host->remotes->changes : 0;
-		lighthouse_calculate(node, host);
-		if (host->remotes && (host->remotes->changes != before || host->is_static))
-			initiator_poke(node, host->pending);
-	}
 	tunnels_put_host(&node->tunnels, host);
+}
+
+/*
+ * A handshake under way goes on with the addresses that are known now. It asks relays and
+ * lighthouses, and what is not left of those has to have gone before: see put_host().
+ */
+static void go_on(struct node *node, struct peer_host *host)
+{
+	uint32_t before = host->remotes ? host->remotes->changes : 0;
+
+	if (!host->pending)
+		return;
+	lighthouse_calculate(node, host);
+	if (host->remotes && (host->remotes->changes != before || host->is_static))
+		initiator_poke(node, host->pending);
 }
 
 /* --- the certificate ---------------------------------------------------------------------------
@@ -193,7 +201,8 @@ void node_reconfigure(struct node *node, const struct node_options *next, const 
 	node->options.names.list = NULL; /* the caller's, as the static hosts */
 	if (!same)
 		restart_handshakes(node);
-	each_host(node, settle_host);
+	each_host(node, put_host);
+	each_host(node, go_on);
 	relays_reconfigure(node, &next->relay);
 	if (next->punch != before.punch || next->drop_inactive != before.drop_inactive ||
 	    next->inactivity_ns != before.inactivity_ns)

@@ -5,6 +5,10 @@
 #include "identity/pem.h"
 #include "peers/node_query.h"
 #include "peers/node_state.h"
+#include "hub.h"
+#undef L
+#undef A
+#undef B
 #include "pair.h"
 #define C (&sim->nodes[2])
 
@@ -416,6 +420,78 @@ static void allow(struct sim *sim)
 Test(reload_sim, remote_allow_list)
 {
 	sim_seeds(3, allow);
+}
+
+#define CROWD 2000
+
+/* A host that waits for an answer, and in its chain of the table a static one behind it. */
+static struct peer_host *before_a_static_one(const struct table *table, struct peer_host **behind)
+{
+	for (size_t i = 0; i <= table->mask; i++)
+		for (struct table_node *at = table->buckets[i]; at && at->next; at = at->next) {
+			struct peer_host *host = table_entry(at, struct peer_host, node);
+
+			*behind = table_entry(at->next, struct peer_host, node);
+			if (host->pending && (*behind)->is_static && !(*behind)->links)
+				return host;
+		}
+	return NULL;
+}
+
+/*
+ * As many handshakes as may be are under way, so none begins with the relay of one of them. When
+ * the map forgets that relay, nothing is left of it; what goes through the hosts does not mind.
+ */
+static void forgets_a_relay(struct sim *sim)
+{
+	struct node_static_host *statics = calloc(CROWD, sizeof(*statics));
+	struct calculated_remote calculated = {{addr_from_v4(0x0a2a0000), ADDR_V4_BITS + 16},
+					       {sim_endpoint(0, 0).addr, ADDR_V4_BITS + 24},
+					       4242};
+	struct sim_node *lighthouse, *node;
+	struct lighthouse_message reply;
+	struct peer_host *host, *relay;
+	struct addr addr;
+
+	lighthouse = sim_add(sim);
+	node = sim_add(sim);
+	sim_client(node, lighthouse);
+	statics[0] = node->static_hosts[0];
+	for (uint32_t i = 1; i < CROWD; i++)
+		statics[i].addr = addr_from_v4(0x0a2a4000 + i);
+	node->options.static_hosts = statics;
+	node->options.static_host_count = CROWD;
+	sim_start_node(lighthouse);
+	sim_start_node(node);
+	sim_run(sim, SIM_S);
+	for (uint32_t i = 0; i < PENDING_MAX; i++)
+		sim_send(node, 0, 1000 + i, 1);
+	sim_run(sim, 20 * SIM_MS);
+	cr_assert_eq(node_pending_count(node->node), PENDING_MAX);
+	host = before_a_static_one(&node->node->tunnels.by_addr, &relay);
+	cr_assert_not_null(host);
+	reply = (struct lighthouse_message){.type = LIGHTHOUSE_REPLY,
+					    .form = LIGHTHOUSE_V1,
+					    .has_addr = true,
+					    .addr = host->addr,
+					    .relay_count = 1,
+					    .relays = {relay->addr}};
+	hub_say(node, lighthouse, &reply);
+	addr = relay->addr;
+	node->options.static_host_count = 1;
+	node->options.lighthouse.calculated = &calculated;
+	node->options.lighthouse.calculated_count = 1;
+	reconfigure(node);
+	cr_assert_null(tunnels_find_host(&node->node->tunnels, &addr), "it is still there");
+	cr_assert_eq(node_pending_count(node->node), PENDING_MAX);
+	cr_assert(host->pending->pending.stage1 && host->remotes->count == 1);
+	sim_kill_node(node);
+	free(statics);
+}
+
+Test(reload_sim, a_relay_that_the_map_forgets)
+{
+	sim_seeds(3, forgets_a_relay);
 }
 
 /* Trap 90: a thousand reloads while handshakes are under way lose and leak nothing. */

@@ -240,6 +240,18 @@ static void reconfigure(struct sim_node *node)
 	node_reconfigure(node->node, &node->options, &node->pki);
 }
 
+/* How many addresses node knows of host. */
+static uint32_t known(struct sim_node *node, struct addr host)
+{
+	struct endpoint remote;
+	uint32_t count = 0;
+	bool blocked;
+
+	while (node_query_remote(node->node, &host, count, &remote, &blocked))
+		count++;
+	return count;
+}
+
 static void moves(struct sim *sim)
 {
 	struct endpoint nowhere = sim_endpoint(77, 4242);
@@ -255,6 +267,7 @@ static void moves(struct sim *sim)
 	/* While its handshake is under way the map says where it is: what waits arrives. */
 	A->static_hosts[0].remotes[0] = B->endpoint;
 	reconfigure(A);
+	cr_assert_eq(known(A, B->addr), 1, "the old address is still there");
 	sim_run(sim, 100 * SIM_MS);
 	cr_assert_eq(sim_got(B, 1), 1, "not sent to the new address at once");
 	/* The tunnel does not mind that the map forgets the host; once it is gone it stays gone. */
@@ -420,6 +433,50 @@ static void allow(struct sim *sim)
 Test(reload_sim, remote_allow_list)
 {
 	sim_seeds(3, allow);
+}
+
+/* What a lighthouse has said of a host is judged by the new lists, and put in their order. */
+static void judge(struct sim *sim)
+{
+	const struct endpoint first = hub_at(0xc6336406, 4242), second = hub_at(0xcb007105, 4242);
+	struct prefix preferred = {second.addr, ADDR_V4_BITS + 24};
+	struct allow_rule rule;
+	struct allow_list list = hub_forbidding(&rule);
+	struct sim_node *lighthouse = sim_add(sim), *node = sim_add(sim);
+	struct lighthouse_message reply = hub_message(LIGHTHOUSE_REPLY, 9);
+	struct endpoint remote;
+	bool blocked;
+
+	sim_client(node, lighthouse);
+	sim_start_node(lighthouse);
+	sim_start_node(node);
+	sim_run(sim, SIM_S);
+	sim_send(node, 0, 9, 1);
+	sim_run(sim, 20 * SIM_MS);
+	reply.v4_count = 2;
+	reply.v4[0] = first;
+	reply.v4[1] = second;
+	hub_say(node, lighthouse, &reply);
+	cr_assert_eq(known(node, reply.addr), 2);
+	cr_assert(node_query_remote(node->node, &reply.addr, 0, &remote, &blocked));
+	cr_assert(endpoint_equal(&remote, &first));
+
+	node->options.lighthouse.preferred = &preferred;
+	node->options.lighthouse.preferred_count = 1;
+	reconfigure(node);
+	cr_assert(node_query_remote(node->node, &reply.addr, 0, &remote, &blocked));
+	cr_assert(endpoint_equal(&remote, &second), "not in the new order");
+
+	node->options.lighthouse.remote_allow.all = &list;
+	reconfigure(node);
+	cr_assert_eq(known(node, reply.addr), 1, "a forbidden address is kept");
+	cr_assert(node_query_remote(node->node, &reply.addr, 0, &remote, &blocked));
+	cr_assert(endpoint_equal(&remote, &second));
+}
+
+Test(reload_sim, what_a_lighthouse_has_said_is_judged_anew)
+{
+	sim_seeds(2, judge);
 }
 
 #define CROWD 2000

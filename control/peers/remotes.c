@@ -317,11 +317,6 @@ void remotes_retain(struct remotes *remotes,
 	(void)rebuild(remotes);
 }
 
-void remotes_reorder(struct remotes *remotes)
-{
-	(void)rebuild(remotes);
-}
-
 static uint32_t insert_relay(struct addr *list, uint32_t count, uint32_t most,
 			     const struct addr *relay)
 {

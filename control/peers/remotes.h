@@ -79,12 +79,10 @@ int remotes_report(struct remotes *remotes, const struct addr *owner,
 
 /* Forgets what owner (zero: the configuration) has said. */
 void remotes_forget(struct remotes *remotes, const struct addr *owner);
-/* Forgets every address that may not be any more. */
+/* Forgets every address that may not be any more; the others are put into the order of now. */
 void remotes_retain(struct remotes *remotes,
 		    bool (*may)(const void *context, const struct endpoint *at),
 		    const void *context);
-/* The order has changed: makes the list anew. */
-void remotes_reorder(struct remotes *remotes);
 
 /* What owner has said, or NULL. */
 const struct remotes_owner *remotes_of(const struct remotes *remotes, const struct addr *owner);

@@ -205,7 +205,7 @@ Test(remotes, reload)
 	struct endpoint given = at("198.51.100.1:9"), heard = at("203.0.113.1:7");
 	struct remotes_report report = {.v4 = said, .v6 = said6, .v4_count = 2, .v6_count = 2};
 	static const struct addr configuration;
-	uint16_t seven = 7;
+	uint16_t seven = 7, none = 0;
 
 	cr_assert_eq(remotes_add(remotes, &given), 0);
 	cr_assert_eq(remotes_learn(remotes, &host, &heard), 0);
@@ -213,7 +213,8 @@ Test(remotes, reload)
 	cr_assert_eq(remotes->count, 6);
 	cr_assert_eq(prefix_parse("198.51.100.0/24", &preferred), 0);
 	order.preferred_count = 1;
-	remotes_reorder(remotes);
+	remotes_retain(remotes, not_seven, &none);
+	cr_assert_eq(remotes->count, 6);
 	cr_assert(endpoint_equal(&remotes->list[0].to, &given));
 	cr_assert(remotes_is_preferred(remotes, &given.addr));
 	remotes_retain(remotes, not_seven, &seven);

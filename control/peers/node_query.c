@@ -258,10 +258,14 @@ int node_order_close(struct node *node, const struct addr *addr, bool local_only
 int node_order_remote(struct node *node, const struct addr *addr, const struct endpoint *remote)
 {
 	struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+	int err;
 
 	if (!host || !host->primary)
 		return -ENOENT;
-	return tunnels_set_remote(&node->tunnels, host->primary, remote);
+	err = tunnels_set_remote(&node->tunnels, host->primary, remote);
+	if (!err)
+		relays_set_path(node, host->primary, NULL);
+	return err;
 }
 
 const struct cert *node_own_cert(const struct node *node)

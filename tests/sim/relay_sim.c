@@ -252,6 +252,34 @@ Test(relay_sim, an_entry_is_lost)
 	sim_seeds(6, an_entry_is_lost);
 }
 
+/* Two that are asked for at once, and lost: both are asked for again. */
+static void both_are_asked_again(struct sim *sim)
+{
+	struct net net = relay_net(sim, 2);
+	struct relay *entries[2];
+
+	talk_until_heard(sim, &net, 3 * SIM_S);
+	talk(sim, &net, 3 * SIM_S);
+	for (unsigned i = 0; i < 2; i++) {
+		entries[i] = entry_of(net.a, net.relay[i]);
+		sim_cut(net.a, net.relay[i], true);
+		entries[i]->state = RELAY_REQUESTED;
+		relays_ask(net.a->node, entries[i]);
+	}
+	sim_run(sim, 300 * SIM_MS);
+	for (unsigned i = 0; i < 2; i++) {
+		cr_assert_eq(entries[i]->state, RELAY_REQUESTED);
+		sim_cut(net.a, net.relay[i], false);
+	}
+	sim_run(sim, 300 * SIM_MS);
+	cr_assert(entries[0]->state == RELAY_ESTABLISHED && entries[1]->state == RELAY_ESTABLISHED);
+}
+
+Test(relay_sim, both_are_asked_again)
+{
+	sim_seeds(2, both_are_asked_again);
+}
+
 static void ask_for_spare(struct net *net, struct relay *spare)
 {
 	spare->state = RELAY_DISESTABLISHED;
@@ -512,6 +540,26 @@ static void none_is_asked(struct sim *sim)
 Test(relay_sim, none_is_asked)
 {
 	sim_seeds(4, none_is_asked);
+}
+
+/* m57ctl change-remote makes a relayed tunnel direct: the entry it went by is free for others. */
+static void told_to_be_direct(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	memset(sim->cut, 0, sizeof(sim->cut));
+	cr_assert(is_relayed(net.a, net.b));
+	cr_assert_eq(node_order_remote(net.a->node, &net.b->addr, &net.b->endpoint), 0);
+	cr_assert(is_direct(net.a, net.b));
+	cr_assert_null(sim_primary(net.a, net.b->id)->path);
+	cr_assert_null(tunnel_with(net.a, net.b)->path);
+	talk_until_heard(sim, &net, SIM_S);
+}
+
+Test(relay_sim, told_to_be_direct)
+{
+	sim_seeds(3, told_to_be_direct);
 }
 
 /* Who relays has a direct path to both ends: one that reaches the far end through a relay does not.

@@ -479,6 +479,41 @@ Test(reload_sim, what_a_lighthouse_has_said_is_judged_anew)
 	sim_seeds(2, judge);
 }
 
+/* What a lighthouse may not tell any more it does not tell, from the reload on. */
+static void tells(struct sim *sim)
+{
+	struct sim_node *lighthouse = sim_add(sim), *asks = sim_add(sim), *asked = sim_add(sim);
+	struct allow_rule rules[] = {{{asked->endpoint.addr, 128}, false},
+				     {{addr_from_v4(0), 96}, true}};
+	struct allow_list list = {.count = 2, .rules = rules};
+	bool v4;
+
+	sim_client(asks, lighthouse);
+	sim_client(asked, lighthouse);
+	sim_start_node(lighthouse);
+	sim_start_node(asks);
+	sim_start_node(asked);
+	sim_run(sim, 2 * SIM_S);
+	cr_assert_eq(allow_list_finish(&list, &v4), 0);
+	lighthouse->options.lighthouse.remote_allow.all = &list;
+	reconfigure(lighthouse);
+	sim_cut(asks, asked, true);
+	sim_send(asks, 0, asked->id, 1);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(known(asks, asked->addr), 0, "what is forbidden was told");
+	lighthouse->options.lighthouse.remote_allow.all = NULL;
+	reconfigure(lighthouse);
+	sim_run(sim, 12 * SIM_S); /* until it reports itself again */
+	sim_send(asks, 0, asked->id, 2);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(known(asks, asked->addr), 1);
+}
+
+Test(reload_sim, a_lighthouse_tells_what_it_may)
+{
+	sim_seeds(4, tells);
+}
+
 #define CROWD 2000
 
 /* A host that waits for an answer, and in its chain of the table a static one behind it. */

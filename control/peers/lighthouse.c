@@ -101,6 +101,17 @@ static void send_query(struct node *node, const struct tunnel_record *record,
 	lighthouse_send(node, record, &query);
 }
 
+/*
+ * One that the lighthouse is being called back by serves as well. It may be the very one that is
+ * being sent: through a relay, with which a handshake begins, for which we ask here. So it must not
+ * begin anew.
+ */
+static void call(struct node *node, struct peer_host *lighthouse)
+{
+	if (!lighthouse->pending || !lighthouse->pending->responds)
+		initiator_begin(node, lighthouse, 0);
+}
+
 void lighthouse_ask(struct node *node, struct peer_host *host)
 {
 	const struct lighthouse_options *options = &node->lighthouse.options;
@@ -116,7 +127,7 @@ void lighthouse_ask(struct node *node, struct peer_host *host)
 		if (lighthouse->primary)
 			send_query(node, lighthouse->primary, &host->addr);
 		else
-			initiator_begin(node, lighthouse, 0); /* asked when it is there: greet */
+			call(node, lighthouse); /* asked when it is there: greet */
 		tunnels_put_host(&node->tunnels, lighthouse);
 	}
 }

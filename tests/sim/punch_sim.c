@@ -190,3 +190,45 @@ Test(sim_punches, tested_once)
 {
 	sim_seeds(2, tested_once);
 }
+
+/*
+ * Who calls, a lighthouse of ours says, is another lighthouse of ours, and is reached through some
+ * relay. The handshake that calls it back begins one with the relay, for which lighthouses are
+ * asked, and so that one too: it goes on while it is being sent.
+ */
+static void a_lighthouse_is_called_back(struct sim *sim)
+{
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 3),
+				  reply = hub_message(LIGHTHOUSE_REPLY, 3);
+	const struct host_pending *pending;
+
+	hub_add(sim);
+	sim_client(A, B);
+	A->options.lighthouse.interval_ns = 3600 * SIM_S;
+	A->options.lighthouse.punch_respond = true;
+	A->options.lighthouse.respond_delay_ns = 300 * SIM_MS;
+	hub_start(sim);
+	sim_kill_node(B);
+	node_order_close(A->node, &B->addr, true);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_null(hub_host(A, 3)->pending);
+	punch.v4[punch.v4_count++] = sim_endpoint(150, 1);
+	hub_say(A, L, &punch);
+	sim_run(sim, 310 * SIM_MS);
+	pending = hub_host(A, 3)->pending;
+	cr_assert(pending && pending->responds);
+
+	reply.v4[reply.v4_count++] = sim_endpoint(151, 1);
+	reply.relays[reply.relay_count++] = sim_overlay(98);
+	reply.relays[reply.relay_count++] = sim_overlay(99);
+	hub_say(A, L, &reply);
+	cr_assert_eq(hub_host(A, 3)->pending, pending);
+	cr_assert(hub_host(A, 98)->pending && hub_host(A, 99)->pending);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(node_pending_count(A->node), 0);
+}
+
+Test(sim_punches, a_lighthouse_is_called_back)
+{
+	sim_seeds(3, a_lighthouse_is_called_back);
+}

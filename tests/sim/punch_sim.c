@@ -219,6 +219,7 @@ static void a_lighthouse_is_called_back(struct sim *sim)
 	cr_assert(pending && pending->responds);
 
 	reply.v4[reply.v4_count++] = sim_endpoint(151, 1);
+	reply.relays[reply.relay_count++] = sim_overlay(3); /* itself */
 	reply.relays[reply.relay_count++] = sim_overlay(98);
 	reply.relays[reply.relay_count++] = sim_overlay(99);
 	hub_say(A, L, &reply);

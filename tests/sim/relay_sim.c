@@ -252,6 +252,39 @@ Test(relay_sim, an_entry_is_lost)
 	sim_seeds(6, an_entry_is_lost);
 }
 
+/*
+ * A handshake beside a relayed tunnel goes through the entry that is there, and nobody is asked for
+ * it before some attempts are without an answer.
+ */
+static void a_handshake_beside(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct tunnel_record *before;
+
+	talk_until_heard(sim, &net, 3 * SIM_S);
+	talk(sim, &net, 3 * SIM_S);
+	sim_run(sim, 100 * SIM_MS);
+	before = tunnel_with(net.a, net.b);
+	sim->recording = true;
+	node_rehandshake(net.a->node, before, "test");
+	sim_run(sim, 120 * SIM_MS);
+	cr_assert_neq(tunnel_with(net.a, net.b), before);
+	cr_assert_eq(relay_words(sim, net.a, net.relay[0]), 0);
+
+	sim_kill_node(net.b);
+	before = tunnel_with(net.a, net.b);
+	node_rehandshake(net.a->node, before, "test");
+	sim_run(sim, 250 * SIM_MS);
+	cr_assert_eq(relay_words(sim, net.a, net.relay[0]), 0, "asked for too early");
+	sim_run(sim, 2 * SIM_S);
+	cr_assert_neq(relay_words(sim, net.a, net.relay[0]), 0);
+}
+
+Test(relay_sim, a_handshake_beside_a_relayed_tunnel)
+{
+	sim_seeds(3, a_handshake_beside);
+}
+
 /* Two that are asked for at once, and lost: both are asked for again. */
 static void both_are_asked_again(struct sim *sim)
 {
@@ -265,6 +298,7 @@ static void both_are_asked_again(struct sim *sim)
 		sim_cut(net.a, net.relay[i], true);
 		entries[i]->state = RELAY_REQUESTED;
 		relays_ask(net.a->node, entries[i]);
+		relays_ask(net.a->node, entries[i]); /* once is enough */
 	}
 	sim_run(sim, 300 * SIM_MS);
 	for (unsigned i = 0; i < 2; i++) {

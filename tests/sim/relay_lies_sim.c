@@ -88,6 +88,39 @@ static void lies(struct sim *sim)
 	talk_until_heard(sim, &net, 200 * SIM_MS);
 }
 
+/*
+ * Asked by somebody whom we call, through the relay: the entry is there at once, and stage 1 goes
+ * that way, where no address is known. An entry by which we forward is not ours to be reached by.
+ */
+static void asked(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct addr far = host_addr(77);
+	struct peer_host *host;
+	struct relay *entry;
+
+	sim_send(net.a, 0, 77, 1);
+	sim_run(sim, 10 * SIM_MS);
+	host = tunnels_find_host(&net.a->node->tunnels, &far);
+	cr_assert(host && host->pending && !host->pending->pending.stage1);
+	cr_assert_eq(told(net.a, net.relay[0], RELAY_REQUEST, far, net.a->addr, 9, 0), DROP_NONE);
+	entry = relays_find(tunnel_with(net.a, net.relay[0]), &far);
+	cr_assert(entry && entry->state == RELAY_ESTABLISHED && entry->remote_index == 9);
+	cr_assert_not_null(host->pending->pending.stage1, "not sent through it");
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	entry = relays_find(tunnel_with(net.relay[0], net.a), &net.b->addr);
+	cr_assert(entry && entry->type == RELAY_FORWARDING && entry->remote_index != 5);
+	cr_assert_eq(told(net.relay[0], net.a, RELAY_REQUEST, net.b->addr, net.relay[0]->addr, 5, 0),
+		     DROP_RELAY_REFUSED);
+	cr_assert_neq(entry->remote_index, 5);
+}
+
+Test(relay_lies, asked)
+{
+	sim_seeds(3, asked);
+}
+
 Test(relay_lies, lies)
 {
 	sim_seeds(3, lies);

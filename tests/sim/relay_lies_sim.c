@@ -111,7 +111,8 @@ static void asked(struct sim *sim)
 	talk_until_heard(sim, &net, 2 * SIM_S);
 	entry = relays_find(tunnel_with(net.relay[0], net.a), &net.b->addr);
 	cr_assert(entry && entry->type == RELAY_FORWARDING && entry->remote_index != 5);
-	cr_assert_eq(told(net.relay[0], net.a, RELAY_REQUEST, net.b->addr, net.relay[0]->addr, 5, 0),
+	far = net.relay[0]->addr;
+	cr_assert_eq(told(net.relay[0], net.a, RELAY_REQUEST, net.b->addr, far, 5, 0),
 		     DROP_RELAY_REFUSED);
 	cr_assert_neq(entry->remote_index, 5);
 }

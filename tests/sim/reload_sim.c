@@ -514,6 +514,34 @@ Test(reload_sim, a_lighthouse_tells_what_it_may)
 	sim_seeds(4, tells);
 }
 
+/* Who is a lighthouse, and who is none, stays that until the next start: only one of them reports.
+ */
+static void role(struct sim *sim)
+{
+	struct sim_node *lighthouse = sim_add(sim), *node = sim_add(sim);
+
+	sim_client(node, lighthouse);
+	sim_start_node(lighthouse);
+	sim_start_node(node);
+	sim_run(sim, SIM_S);
+	node->options.lighthouse.am_lighthouse = true;
+	reconfigure(node);
+	cr_assert_not(node->node->lighthouse.options.am_lighthouse);
+	cr_assert(node->node->lighthouse.update.position);
+
+	lighthouse->lighthouses[0] = node->addr;
+	lighthouse->options.lighthouse.am_lighthouse = false;
+	lighthouse->options.lighthouse.host_count = 1;
+	reconfigure(lighthouse);
+	cr_assert(lighthouse->node->lighthouse.options.am_lighthouse);
+	cr_assert_not(lighthouse->node->lighthouse.update.position);
+}
+
+Test(reload_sim, the_role_stays)
+{
+	sim_seeds(1, role);
+}
+
 #define CROWD 2000
 
 /* A host that waits for an answer, and in its chain of the table a static one behind it. */

@@ -507,7 +507,10 @@ static enum status run(struct command_line *line)
 		return STATUS_NO_DAEMON;
 	print_result(line, result);
 	json_decref(result);
-	return fflush(stdout) == 0 ? STATUS_DONE : STATUS_REFUSED;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return STATUS_DONE;
+	error_say(line, "the answer could not be written: %s", strerror(errno));
+	return STATUS_REFUSED;
 }
 
 int main(int argc, char **argv)

@@ -333,6 +333,10 @@ while True:
 	fake_daemon "{\"ok\":true,\"result\":[$row,{\"vpnAddrs\":[\"10.42.0.3\"]}]}"
 	says '^\[10.42.0.3\]' list-pending-hostmap
 	kill "$FAKE"
+	fake_daemon '{"ok":true,"result":"here I am"}'
+	run bash -c "'$CTL' -socket '$PAIR_DIR/a.sock' status 2>&1 >/dev/full"
+	[ "$status" = 1 ] && grep -q 'could not be written: No space left' <<<"$output"
+	kill "$FAKE"
 	refuses 3 'too long' why "$(printf '%05000d' 0)"
 }
 

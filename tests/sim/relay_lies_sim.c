@@ -88,6 +88,45 @@ static void lies(struct sim *sim)
 	talk_until_heard(sim, &net, 200 * SIM_MS);
 }
 
+/* A relay without a tunnel to the far end begins one, to a host of its networks and to no other. */
+static void no_tunnel_yet(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	struct addr elsewhere = addr_from_v4(0xc0a80101);
+	struct calculated_remote calculated = {{addr_from_v4(0x0a2a0000), ADDR_V4_BITS + 24},
+					       {sim_endpoint(0, 0).addr, ADDR_V4_BITS + 24},
+					       4242};
+
+	relay->options.lighthouse.calculated = &calculated;
+	relay->options.lighthouse.calculated_count = 1;
+	node_reconfigure(relay->node, &relay->options, &relay->pki);
+	node_order_close(relay->node, &net.b->addr, true);
+	cr_assert_null(sim_primary(relay, net.b->id));
+	cr_assert_eq(told(relay, net.a, RELAY_REQUEST, net.a->addr, elsewhere, 5, 0),
+		     DROP_RELAY_REFUSED);
+	cr_assert_eq(node_pending_count(relay->node), 0);
+	cr_assert_eq(told(relay, net.a, RELAY_REQUEST, net.a->addr, net.b->addr, 5, 0),
+		     DROP_RELAY_REFUSED);
+	cr_assert_eq(node_pending_count(relay->node), 1);
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert(sim_primary(relay, net.b->id));
+	cr_assert_eq(told(relay, net.a, RELAY_REQUEST, net.a->addr, net.b->addr, 5, 0), DROP_NONE);
+
+	for (uint32_t i = 0; i < RELAY_PENDING_MAX; i++)
+		sim_send(relay, 0, 1000 + i, 1);
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert_eq(node_pending_count(relay->node), RELAY_PENDING_MAX);
+	cr_assert_eq(told(relay, net.a, RELAY_REQUEST, net.a->addr, host_addr(77), 6, 0),
+		     DROP_RELAY_REFUSED);
+	cr_assert_eq(node_pending_count(relay->node), RELAY_PENDING_MAX, "no room for our own");
+}
+
+Test(relay_lies, no_tunnel_yet)
+{
+	sim_seeds(3, no_tunnel_yet);
+}
+
 /*
  * Asked by somebody whom we call, through the relay: the entry is there at once, and stage 1 goes
  * that way, where no address is known. An entry by which we forward is not ours to be reached by.

@@ -161,6 +161,27 @@ static bool is_yaml_name(const char *name)
 	return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
 }
 
+/* Emacs locks the file that it edits with a link to nothing beside it, ".#NAME". */
+static bool is_lock_name(const char *path)
+{
+	return strncmp(strrchr(path, '/') + 1, ".#", 2) == 0;
+}
+
+/*
+ * A link to nothing, as a rule. Under the name of a configuration it is one that is missing, and
+ * the rest must not run without it; anything else is none of ours, and Nebula passes it over.
+ */
+static int collect_unreadable(const char *path, int err, struct findings *findings)
+{
+	if (is_yaml_name(path) && !is_lock_name(path)) {
+		finding_error(findings, (struct where){path, 0},
+			      "cannot read: %s; remove it or repair it", strerror(err));
+		return -EINVAL;
+	}
+	finding_warning(findings, (struct where){path, 0}, "passed over: %s", strerror(err));
+	return 0;
+}
+
 static int collect(const char *folder, unsigned depth, struct file_list *list,
 		   struct findings *findings);
 
@@ -170,11 +191,8 @@ static int collect_entry(const char *path, unsigned depth, struct file_list *lis
 {
 	struct stat status;
 
-	if (stat(path, &status) != 0) {
-		finding_error(findings, (struct where){path, 0},
-			      "cannot read: %s; remove it or repair it", strerror(errno));
-		return -EINVAL;
-	}
+	if (stat(path, &status) != 0)
+		return collect_unreadable(path, errno, findings);
 	if (S_ISDIR(status.st_mode))
 		return collect(path, depth + 1, list, findings);
 	if (!is_yaml_name(path))

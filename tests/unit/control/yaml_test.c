@@ -378,6 +378,28 @@ Test(yaml, unreadable, .init = make_folder, .fini = remove_folder)
 	cr_assert(strstr(findings.list[3].text, "deep"), "%s", findings.list[3].text);
 }
 
+/* What an editor or somebody else has left beside the files must not stop the node. */
+Test(yaml, links_to_nothing, .init = make_folder, .fini = remove_folder)
+{
+	static const char *const passed_over[] = {"sub/current", ".#10.yml"};
+	char path[128];
+
+	write_file(folder, "10.yml", "a: 1\n");
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, passed_over[i]);
+		cr_assert_eq(symlink("nowhere", path), 0);
+	}
+	cr_assert_not_null(yaml_load(folder, &arena, &findings));
+	cr_assert_eq(findings.errors, 0, "%s", findings.list[0].text);
+	cr_assert_eq(findings.warnings, 2);
+	cr_assert(strstr(findings.list[0].text, "passed over"), "%s", findings.list[0].text);
+	/* but a configuration that is missing does */
+	snprintf(path, sizeof(path), "%s/20.yml", folder);
+	cr_assert_eq(symlink("nowhere", path), 0);
+	cr_assert_null(yaml_load(folder, &arena, &findings));
+	cr_assert_eq(findings.errors, 1);
+}
+
 /* Nobody writes to it: opening it would wait for ever. */
 Test(yaml, a_folder_holds_files, .init = make_folder, .fini = remove_folder, .timeout = 10)
 {

@@ -129,14 +129,20 @@ void findings_free(struct findings *findings)
 	memset(findings, 0, sizeof(*findings));
 }
 
-/* Could this be a key, or a piece of one, that ended in the wrong place? */
+/* Could this be a key, or hold one or a piece of it, that ended in the wrong place? */
 static bool may_be_secret(const char *text)
 {
 	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				     "0123456789+/=";
 
-	return strstr(text, "-----BEGIN") != NULL || strstr(text, "PRIVATE KEY") != NULL ||
-	       strspn(text, base64) >= 40;
+	if (strstr(text, "-----BEGIN") != NULL || strstr(text, "PRIVATE KEY") != NULL)
+		return true;
+	for (size_t run; *text != '\0'; text += run + (text[run] != '\0')) {
+		run = strspn(text, base64);
+		if (run >= 40)
+			return true;
+	}
+	return false;
 }
 
 const char *finding_quote(const char *text, char buf[FINDING_QUOTE_MAX])

@@ -689,3 +689,19 @@ Test(config, control_socket, .fini = fini)
 			     findings.warnings);
 	}
 }
+
+/* A key in the wrong place is not printed, whatever stands before it. */
+Test(config, quotes_hide_keys)
+{
+	static const char key[] = "NNFVBy9Hu3CChDfutRoRuCUFpT7RnIbV0pR4QCqMNfA=";
+	static const char *const before[] = {"", "firewall[].", "key: ", "a\nb: ", "-- "};
+	static const char *const shown[] = {"", "abc", "10.0.0.0/8", "host-1.example", "\xc3\xbc."};
+	char text[128], quote[FINDING_QUOTE_MAX];
+
+	for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+		snprintf(text, sizeof(text), "%s%s", before[i], key);
+		cr_assert_null(strstr(finding_quote(text, quote), "NNFV"), "%s", quote);
+	}
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		cr_assert_str_eq(finding_quote(shown[i], quote), shown[i]);
+}

@@ -233,6 +233,8 @@ Test(config_lighthouse, mistakes)
 		 "has an empty entry"},
 		{"lighthouse: {local_allow_list: {interfaces: {a: true, b: false}}}",
 		 SEVERITY_ERROR, 2, "must be equal"},
+		{"lighthouse: {local_allow_list: {interfaces: [a]}}", SEVERITY_ERROR, 2,
+		 "interfaces is not a map"},
 		{"lighthouse: {local_allow_list: {interfaces: {'(': true}}}", SEVERITY_ERROR, 2,
 		 "regular expression"},
 		{"lighthouse: {local_allow_list: {interfaces: {'(?i)a': true}}}", SEVERITY_ERROR, 2,

@@ -94,11 +94,13 @@ Test(config, values, .fini = fini)
 	     "handshakes: {try_interval: 1s, retries: 20}\n"
 	     "firewall: {conntrack: {tcp_timeout: 1500ms}, outbound_action: reject}\n"
 	     "logging: {level: DEBUG, format: json, disable_timestamp: true}\n"
-	     "m57: {busy_poll: 50}\n");
+	     "m57: {busy_poll: 50, spread_flows: yes, sparse_queue: no}\n");
 	cr_assert_eq(findings.count, 0, "%s", first());
 	cr_assert_eq(config->cipher, AEAD_CHACHA20POLY1305);
 	cr_assert_eq(config->routines, 3);
 	cr_assert_eq(config->busy_poll_us, 50);
+	cr_assert(config->spread_flows);
+	cr_assert(!config->sparse_queue);
 	cr_assert_str_eq(config->listen.host, "::");
 	cr_assert_eq(config->listen.batch, 1);
 	cr_assert_eq(config->listen.so_mark, 16);

@@ -27,7 +27,7 @@ else
 VERSION  := 0.1.0
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter $(WERROR)
 BASE     := -std=gnu17 -D_GNU_SOURCE -DM57_VERSION='"$(VERSION)"' -fno-omit-frame-pointer -pthread $(WARN) -MMD -MP
-PKGS     := liburing libsodium yaml-0.1 liburcu-qsbr liburcu-cds libprotobuf-c libmnl libcrypto jansson libcares
+PKGS     := liburing libsodium yaml-0.1 liburcu-qsbr liburcu-cds libprotobuf-c libmnl libcrypto jansson libcares libpcre2-8
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 IPSEC_MB := $(shell printf '\#include <intel-ipsec-mb.h>\n' | $(CC) -E - >/dev/null 2>&1 && echo yes)

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "addr_text.h"
-#include "config/interface_pattern.h"
 
 #define SECOND_NS          1000000000ull
 #define INTERVAL_MAX_S     (365 * 24 * 3600)
@@ -121,20 +120,17 @@ static const struct allow_list *read_allow_list(struct config_reader *r,
 	return list->count > 0 ? list : NULL;
 }
 
-static bool compile_name(struct config_reader *r, const struct yaml_node *node, regex_t *out)
+static struct interface_rule *compile_rule(struct config_reader *r, const struct yaml_node *node)
 {
-	char pattern[INTERFACE_PATTERN_MAX];
-	char quote[FINDING_QUOTE_MAX];
+	char why[128], quote[FINDING_QUOTE_MAX];
 
-	if (interface_pattern(node->text, pattern) &&
-	    regcomp(out, pattern, REG_EXTENDED | REG_NOSUB) == 0)
-		return true;
-	finding_error(
-		r->findings, node->where,
-		"lighthouse.local_allow_list.interfaces: \"%s\" is no regular expression that "
-		"m57 knows; write one in the common part of Go's and POSIX's syntax",
-		finding_quote(node->text, quote));
-	return false;
+	struct interface_rule *rule = interface_rule_compile(node->text, why, sizeof(why));
+	if (rule == NULL)
+		finding_error(r->findings, node->where,
+			      "lighthouse.local_allow_list.interfaces: \"%s\" is no regular "
+			      "expression: %s; correct it",
+			      finding_quote(node->text, quote), why);
+	return rule;
 }
 
 static void read_interfaces(struct config_reader *r, const struct yaml_node *map,
@@ -159,8 +155,9 @@ static void read_interfaces(struct config_reader *r, const struct yaml_node *map
 			continue;
 		}
 		allow->interface_allow = value;
-		if (compile_name(r, map->keys[i], &allow->interfaces[allow->interface_count]))
-			allow->interface_count++;
+		struct interface_rule *rule = compile_rule(r, map->keys[i]);
+		if (rule != NULL)
+			allow->interfaces[allow->interface_count++] = rule;
 	}
 }
 
@@ -467,6 +464,6 @@ void read_lighthouse(struct config_reader *r)
 void lighthouse_options_free(struct lighthouse_options *options)
 {
 	for (uint32_t i = 0; i < options->local_allow.interface_count; i++)
-		regfree(&options->local_allow.interfaces[i]);
+		interface_rule_free(options->local_allow.interfaces[i]);
 	options->local_allow.interface_count = 0;
 }

@@ -103,11 +103,11 @@ bool remote_allow_permits(const struct remote_allow *allow, const struct addr *v
 bool local_allow_permits(const struct local_allow *allow, const char *interface,
 			 const struct addr *addr)
 {
-	bool matches = false;
+	int matches = 0;
 
-	for (uint32_t i = 0; i < allow->interface_count && !matches; i++)
-		matches = regexec(&allow->interfaces[i], interface, 0, NULL, 0) == 0;
-	if (allow->interface_count > 0 && matches != allow->interface_allow)
+	for (uint32_t i = 0; i < allow->interface_count && matches == 0; i++)
+		matches = interface_rule_matches(allow->interfaces[i], interface);
+	if (matches < 0 || (allow->interface_count > 0 && (matches == 1) != allow->interface_allow))
 		return false;
 	return allow_list_permits(allow->addrs, addr);
 }

@@ -5,10 +5,9 @@
 #ifndef M57_ALLOW_LIST_H
 #define M57_ALLOW_LIST_H
 
-#include <regex.h>
-
 #include "addr.h"
 #include "limits.h"
+#include "peers/interface_rule.h"
 
 struct allow_rule {
 	struct prefix prefix;
@@ -52,11 +51,14 @@ bool remote_allow_permits(const struct remote_allow *allow, const struct addr *v
 struct local_allow {
 	const struct allow_list *addrs; /* NULL: everything */
 	uint32_t interface_count;
-	regex_t *interfaces;  /* matched against the whole name */
+	struct interface_rule **interfaces;
 	bool interface_allow; /* the value of all of them; others have the opposite */
 };
 
-/* May addr, of the interface of that name, be reported? Both parts must permit. */
+/*
+ * May addr, of the interface of that name, be reported? Both parts must permit. False too when a
+ * rule cannot be tried: what is hidden must stay so.
+ */
 bool local_allow_permits(const struct local_allow *allow, const char *interface,
 			 const struct addr *addr);
 

@@ -131,16 +131,23 @@ Test(allow_list, remote_ranges)
 	cr_assert(!remote_allow_permits(&allow, NULL, &bad));
 }
 
+static struct interface_rule *rule_of(const char *text)
+{
+	char why[128];
+	struct interface_rule *rule = interface_rule_compile(text, why, sizeof(why));
+
+	cr_assert_not_null(rule, "%s: %s", text, why);
+	return rule;
+}
+
 Test(allow_list, local_interfaces)
 {
 	struct addr addr = addr_of("192.0.2.1");
 	struct local_allow allow = {0};
-	regex_t names[2];
+	struct interface_rule *rules[] = {rule_of("docker.*"), rule_of("tun\\d+")};
 
 	cr_assert(local_allow_permits(&allow, "eth0", &addr));
-	cr_assert_eq(regcomp(&names[0], "^(docker.*)$", REG_EXTENDED | REG_NOSUB), 0);
-	cr_assert_eq(regcomp(&names[1], "^(tun[0-9]+)$", REG_EXTENDED | REG_NOSUB), 0);
-	allow = (struct local_allow){.interface_count = 2, .interfaces = names};
+	allow = (struct local_allow){.interface_count = 2, .interfaces = rules};
 	for (int value = 0; value < 2; value++) {
 		allow.interface_allow = value;
 		cr_assert_eq(local_allow_permits(&allow, "docker0", &addr), value);
@@ -148,6 +155,20 @@ Test(allow_list, local_interfaces)
 		cr_assert_eq(local_allow_permits(&allow, "tun", &addr), !value);
 		cr_assert_eq(local_allow_permits(&allow, "mydocker0", &addr), !value);
 	}
-	regfree(&names[0]);
-	regfree(&names[1]);
+	interface_rule_free(rules[0]);
+	interface_rule_free(rules[1]);
+}
+
+/* Whatever the others have: an address that should be hidden must not be told. */
+Test(allow_list, an_interface_that_cannot_be_judged)
+{
+	struct addr addr = addr_of("192.0.2.1");
+	struct interface_rule *rule = rule_of("veth.*");
+	struct local_allow allow = {.interface_count = 1, .interfaces = &rule};
+
+	for (int value = 0; value < 2; value++) {
+		allow.interface_allow = value;
+		cr_assert(!local_allow_permits(&allow, "veth\xff", &addr));
+	}
+	interface_rule_free(rule);
 }

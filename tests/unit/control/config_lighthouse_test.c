@@ -110,7 +110,7 @@ Test(config_lighthouse, all_of_it)
 	cr_assert_eq(o->respond_delay_ns, 300000000);
 }
 
-/* A rule that the C library would misread hides what Nebula hides, or stops the start. */
+/* Rules are read as Nebula reads them. */
 Test(config_lighthouse, interfaces_are_hidden_as_by_nebula)
 {
 	const struct lighthouse_options *o =
@@ -236,10 +236,6 @@ Test(config_lighthouse, mistakes)
 		{"lighthouse: {local_allow_list: {interfaces: [a]}}", SEVERITY_ERROR, 2,
 		 "interfaces is not a map"},
 		{"lighthouse: {local_allow_list: {interfaces: {'(': true}}}", SEVERITY_ERROR, 2,
-		 "regular expression"},
-		{"lighthouse: {local_allow_list: {interfaces: {'(?i)a': true}}}", SEVERITY_ERROR, 2,
-		 "regular expression"},
-		{"lighthouse: {local_allow_list: {interfaces: {'a\\pL': true}}}", SEVERITY_ERROR, 2,
 		 "regular expression"},
 		{"lighthouse: {calculated_remotes: {10.0.0.0/8: 5}}", SEVERITY_ERROR, 2,
 		 "not a list"},

@@ -122,7 +122,12 @@ static void complete(struct node *node, struct host_pending *pending,
 		 FIELD_NUMBER("durationNs", node_now_ns(node) - state->started_ns),
 		 FIELD_NUMBER("sentCachedPackets", cached));
 
-	/* Publishing lets the held runs go, so the handshake is still the host's until then. */
+	/*
+	 * Publishing lets the held runs go, so the handshake is still the host's until then. It may
+	 * not begin anew meanwhile: the host's oldest tunnel may have to go, and others that went
+	 * through that peer, even this one, ask for a handshake then.
+	 */
+	pending->quiet = pending->responds = false;
 	if (tunnels_enter_hosts(tunnels, record) != 0) {
 		tunnels_remove(tunnels, record);
 	} else {

@@ -377,3 +377,73 @@ Test(relay_lies, cut_messages)
 {
 	sim_seeds(1, cut_messages);
 }
+
+/* The tunnels of node with peer; the oldest one. */
+static struct tunnel_record *oldest_with(struct sim_node *node, struct sim_node *peer,
+					 uint32_t *count)
+{
+	struct peer_host *host = tunnels_find_host(&node->node->tunnels, &peer->addr);
+	struct host_link *link = host->links;
+
+	for (*count = 1; link->next; link = link->next)
+		(*count)++;
+	return link->record;
+}
+
+/*
+ * A peer that claims to be a relay answers our handshake through itself, and has so many tunnels
+ * with us that the oldest one has to go, by which the answer came: the new tunnel loses its path
+ * while it is entered, and asks for a handshake. Before that something of the peer's has come, so
+ * nothing waits for the one that it answers, which would begin anew.
+ */
+static void answered_through_itself(struct sim *sim)
+{
+	static const struct endpoint nowhere;
+	struct sim_node *a = sim_add(sim), *peer = sim_add(sim);
+	uint8_t error[WIRE_HEADER_BYTES];
+	struct sim_datagram *stage2;
+	struct tunnel_record *oldest;
+	struct relay *entry;
+	uint32_t count;
+
+	sim_static(a, peer->id, &peer->endpoint);
+	sim_static(peer, a->id, &a->endpoint);
+	sim_start_node(a);
+	sim_start_node(peer);
+	sim_send(a, 0, peer->id, 1);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert_eq(told(a, peer, RELAY_REQUEST, host_addr(77), a->addr, 9, 0), DROP_NONE);
+	for (int i = 1; i < TUNNELS_PER_HOST_MAX; i++) {
+		initiator_begin(peer->node, tunnel_with(peer, a)->links[0].host, 0);
+		sim_run(sim, 200 * SIM_MS);
+	}
+	oldest = oldest_with(a, peer, &count);
+	cr_assert_eq(count, TUNNELS_PER_HOST_MAX);
+	entry = oldest->relays;
+	cr_assert(entry && entry->state == RELAY_ESTABLISHED);
+
+	sim->recording = sim->cut_one_way = true;
+	sim->cut[0] = peer->endpoint;
+	sim->cut[1] = a->endpoint;
+	wire_write(error, WIRE_RECV_ERROR, tunnel_with(a, peer)->tunnel->remote_index, 0);
+	sim_inject(sim, &peer->endpoint, &a->endpoint, error, sizeof(error), SIM_MS);
+	sim_run(sim, 50 * SIM_MS);
+	stage2 = sim_find(sim, &peer->endpoint, &a->endpoint, WIRE_HANDSHAKE, 2, 0);
+	cr_assert(stage2 && oldest->links[0].host->pending && !oldest->links[0].host->primary);
+	node_on_opened(a->node, 0, oldest->tunnel->id, &peer->endpoint, 0, WIRE_TEST_REPLY, NULL,
+		       0);
+	cr_assert(oldest->links[0].host->pending && oldest->links[0].host->pending->quiet);
+
+	node_on_handshake(a->node, 0, &nowhere, entry->local_index, stage2->bytes, stage2->length);
+	sim_check(a);
+	sim->cut_one_way = false;
+	sim->cut[0] = sim->cut[1] = nowhere;
+	sim_send(a, 0, peer->id, 2);
+	sim_run(sim, 5 * SIM_S);
+	cr_assert(sim_got_number(peer, a->id, 2));
+}
+
+Test(relay_lies, answered_through_itself)
+{
+	sim_seeds(3, answered_through_itself);
+}

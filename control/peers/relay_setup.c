@@ -373,10 +373,12 @@ static void on_request_for_other(struct node *node, struct tunnel_record *record
 	if (!far)
 		return refuse(node, DROP_RELAY_REFUSED);
 	near = forwarding_entry(node, record, &asked->to, RELAY_PEER_REQUESTED);
+	/* Now: what far_entry() removes may have others move here, for which idle ones go. */
+	if (near)
+		relays_touch(node, near);
 	beyond = near ? far_entry(node, far, from, asked->form) : NULL;
 	if (!beyond)
 		return refuse(node, DROP_RELAY_REFUSED);
-	relays_touch(node, near);
 	near->waits = true;
 	near->form = asked->form;
 	relays_set_remote(node, near, asked->initiator_index);

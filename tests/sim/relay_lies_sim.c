@@ -447,3 +447,70 @@ Test(relay_lies, answered_through_itself)
 {
 	sim_seeds(3, answered_through_itself);
 }
+
+static struct relay *forwarding(struct sim_node *relay, struct tunnel_record *record, uint32_t peer)
+{
+	struct addr addr = host_addr(peer);
+
+	return relays_add(relay->node, record, &addr, RELAY_FORWARDING, RELAY_PEER_REQUESTED);
+}
+
+/*
+ * A relay that was an end before a reload, whose own tunnel with the asker still goes through the
+ * far end: that entry goes when the asker asks for the far end, and with it the tunnel's path. The
+ * one that is primary then takes over what its elder forwards, and is full: what is asked for just
+ * now has been idle for longest, and may not go for that.
+ */
+static void asked_for_what_is_idle(struct sim *sim)
+{
+	struct sim_node *relay = sim_add(sim), *asker = sim_add(sim), *far = sim_add(sim);
+	struct relay_message message = {RELAY_REQUEST, RELAY_V1, 7, 0, asker->addr, far->addr};
+	struct tunnel_record *tunnels[3];
+	uint8_t bytes[RELAY_BYTES_MAX];
+	struct remote *remote;
+	struct relay *entry;
+
+	relay->options.relay.am_relay = true;
+	sim_static(asker, relay->id, &relay->endpoint);
+	sim_static(far, relay->id, &relay->endpoint);
+	for (uint32_t i = 0; i < sim->node_count; i++)
+		sim_start_node(&sim->nodes[i]);
+	sim_send(far, 0, relay->id, 1);
+	sim_send(asker, 0, relay->id, 1);
+	sim_run(sim, 100 * SIM_MS);
+	for (int i = 0; i < 3; i++) {
+		tunnels[i] = tunnel_with(relay, asker);
+		initiator_begin(asker->node, tunnel_with(asker, relay)->links[0].host, 0);
+		sim_run(sim, 100 * SIM_MS);
+	}
+	tunnels[2] = tunnel_with(relay, asker);
+
+	/* the second one through the far end, as the primary one */
+	entry = relays_add(relay->node, tunnel_with(relay, far), &asker->addr, RELAY_TERMINAL,
+			   RELAY_ESTABLISHED);
+	relays_set_remote(relay->node, entry, 5);
+	remote = tunnels[1]->tunnel->remote;
+	tunnels[1]->tunnel->remote = NULL;
+	relays_set_path(relay->node, tunnels[1], entry);
+	tunnels_lead(&relay->node->tunnels, tunnels[1]);
+	cr_assert_eq(tunnel_with(relay, asker), tunnels[1]);
+	/* what the first one forwards is in use; the third one is full */
+	entry = forwarding(relay, tunnels[0], 77);
+	hostmap_by_index(relay->map, entry->local_index)->relay_used_ns = sim->now_ns;
+	forwarding(relay, tunnels[2], far->id)->needed_ns = 0;
+	for (uint32_t i = 1; i < RELAYS_PER_TUNNEL_MAX; i++)
+		cr_assert(forwarding(relay, tunnels[2], 1000 + i));
+
+	node_on_opened(relay->node, 0, tunnels[2]->tunnel->id, &asker->endpoint, 0, WIRE_CONTROL,
+		       bytes, relay_encode(&message, bytes, sizeof(bytes)));
+	cr_assert_eq(tunnel_with(relay, asker), tunnels[2]);
+	entry = relays_find(tunnels[2], &far->addr);
+	cr_assert(entry && entry->remote_index == 7);
+	sim_check(relay);
+	free(remote);
+}
+
+Test(relay_lies, asked_for_what_is_idle)
+{
+	sim_seeds(2, asked_for_what_is_idle);
+}

@@ -104,11 +104,13 @@ static void send_query(struct node *node, const struct tunnel_record *record,
 /*
  * One that the lighthouse is being called back by serves as well. It may be the very one that is
  * being sent: through a relay, with which a handshake begins, for which we ask here. So it must not
- * begin anew.
+ * begin anew. A quiet one is not sent.
  */
 static void call(struct node *node, struct peer_host *lighthouse)
 {
-	if (!lighthouse->pending || !lighthouse->pending->responds)
+	const struct host_pending *pending = lighthouse->pending;
+
+	if (!pending || !pending->responds || pending->quiet)
 		initiator_begin(node, lighthouse, 0);
 }
 

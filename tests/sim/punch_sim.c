@@ -233,3 +233,43 @@ Test(sim_punches, a_lighthouse_is_called_back)
 {
 	sim_seeds(3, a_lighthouse_is_called_back);
 }
+
+/*
+ * The lighthouse that is called back comes by itself, so the handshake that calls it falls quiet,
+ * and goes again: who asks lighthouses then cannot wait for that handshake.
+ */
+static void a_quiet_call_is_no_call(struct sim *sim)
+{
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 3);
+	struct addr nobody = sim_overlay(98);
+	const struct host_pending *pending;
+
+	hub_add(sim);
+	sim_client(A, B);
+	A->options.lighthouse.interval_ns = 3600 * SIM_S;
+	A->options.lighthouse.punch_respond = true;
+	A->options.lighthouse.respond_delay_ns = 300 * SIM_MS;
+	hub_start(sim);
+	sim_kill_node(B);
+	node_order_close(A->node, &B->addr, true);
+	sim_run(sim, 10 * SIM_S);
+	punch.v4[punch.v4_count++] = sim_endpoint(150, 1);
+	hub_say(A, L, &punch);
+	sim_run(sim, 310 * SIM_MS);
+	sim_start_node(B);
+	cr_assert_eq(node_order_tunnel(B->node, &A->addr, &A->endpoint), 0);
+	sim_send(B, 0, A->id, 1);
+	sim_run(sim, 10 * SIM_MS);
+	pending = hub_host(A, 3)->pending;
+	cr_assert(pending && pending->quiet && pending->responds);
+	node_order_close(A->node, &B->addr, true);
+
+	cr_assert_eq(node_order_tunnel(A->node, &nobody, NULL), 0);
+	sim_run(sim, 50 * SIM_MS);
+	cr_assert(sim_primary(A, 3), "the lighthouse is not called");
+}
+
+Test(sim_punches, a_quiet_call_is_no_call)
+{
+	sim_seeds(3, a_quiet_call_is_no_call);
+}

@@ -216,15 +216,15 @@ static void dns_warn(const struct daemon *daemon, const char *error)
 	log_warning(error, LOG_STR("config", where_text(config_of(daemon)->dns_where, place)));
 }
 
-static void name_found(void *context, uint32_t id, enum name_outcome outcome,
-		       const struct addr *addrs, uint32_t count)
+static void name_found(void *context, uint32_t id, const struct name_answer *answer)
 {
 	const struct daemon *daemon = context;
 	char error[ERROR_LINE_MAX] = "";
 
 	if (id != DNS_LOOKUP_ID)
-		node_on_name(daemon->control.node, id, outcome, addrs, count);
-	else if (dns_found(daemon->control.dns, outcome, addrs, count, error) != 0)
+		node_on_name(daemon->control.node, id, answer);
+	else if (dns_found(daemon->control.dns, answer->outcome, answer->addrs, answer->count,
+			   error) != 0)
 		dns_warn(daemon, error);
 }
 

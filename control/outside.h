@@ -45,6 +45,15 @@ enum name_outcome {
 	NAME_FAILED, /* no answer, or none that makes sense */
 };
 
+/* Of which addresses the look-up has told: NAME_IP of all that were asked for. Where only one
+ * family was answered in time, it is that one, and of the other nothing is known. */
+struct name_answer {
+	enum name_outcome outcome;
+	enum name_network told;
+	uint32_t count; /* 0 without NAME_FOUND */
+	const struct addr *addrs;
+};
+
 struct outside {
 	void *context;
 

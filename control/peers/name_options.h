@@ -25,4 +25,25 @@ struct name_options {
 	const struct name_entry *list;
 };
 
+/*
+ * Takes one more address into a list that has room for `most`; when there are more, the least stay,
+ * so that it does not matter in which order a server gives them. The new count.
+ */
+static inline uint32_t name_keep_least(struct addr *list, uint32_t count, uint32_t most,
+				       const struct addr *one)
+{
+	uint32_t greatest = 0;
+
+	if (count < most) {
+		list[count] = *one;
+		return count + 1;
+	}
+	for (uint32_t i = 1; i < count; i++)
+		if (addr_compare(&list[i], &list[greatest]) > 0)
+			greatest = i;
+	if (addr_compare(one, &list[greatest]) < 0)
+		list[greatest] = *one;
+	return count;
+}
+
 #endif

@@ -10,6 +10,9 @@
 #define S_NS           1000000000ull
 #define RETRY_FIRST_NS S_NS
 
+/* The resolver ends a look-up in time, with what there is; this is for one that does not. */
+#define ANSWER_LATE_NS (S_NS / 10)
+
 static void fire_names(void *context, struct timer *timer);
 
 static uint32_t id_of(const struct names *names, const struct name *name)
@@ -116,30 +119,43 @@ static void fail(struct node *node, struct name *name, const char *trouble)
 	say_trouble(node, name, trouble);
 }
 
-static void take_found(struct node *node, struct name *name, const struct addr *addrs,
-		       uint32_t count)
+/* Was nothing told of the family of this address? */
+static bool untold(const struct name_answer *answer, const struct addr *addr)
+{
+	return answer->told != NAME_IP && addr_is_v4(addr) != (answer->told == NAME_IP4);
+}
+
+static void take_found(struct node *node, struct name *name, const struct name_answer *answer)
 {
 	struct endpoint found[NAME_ADDRS_MAX];
+	struct addr kept_addrs[NAME_ADDRS_MAX];
 	uint32_t kept = 0;
-	bool changed;
+	bool well, changed;
 
-	if (count > NAME_ADDRS_MAX)
+	if (answer->count > NAME_ADDRS_MAX)
 		node_count(node, STAT_NAMES_CUT, 1);
-	for (uint32_t i = 0; i < count && kept < NAME_ADDRS_MAX; i++) {
-		struct endpoint to = {addrs[i], name->port};
+	for (uint32_t i = 0; i < answer->count; i++) {
+		struct endpoint to = {answer->addrs[i], name->port};
 
 		if (lighthouse_accepts_static(node, &name->host, &to))
-			found[kept++] = to;
+			kept = name_keep_least(kept_addrs, kept, NAME_ADDRS_MAX, &to.addr);
 	}
-	if (kept == 0 && count > 0)
+	well = kept > 0;
+	if (!well && answer->count > 0)
 		fail(node, name, "none of its addresses may be used");
+	for (uint32_t i = 0; i < name->count; i++)
+		if (untold(answer, &name->found[i].addr))
+			kept = name_keep_least(kept_addrs, kept, NAME_ADDRS_MAX,
+					       &name->found[i].addr);
+	for (uint32_t i = 0; i < kept; i++)
+		found[i] = (struct endpoint){kept_addrs[i], name->port};
 	changed = !same_found(name, found, kept);
 	if (changed) { /* else the first one stays the one that is advertised */
 		memcpy(name->found, found, kept * sizeof(*found));
 		name->count = kept;
 	}
 	name->was_found |= kept > 0;
-	if (kept > 0 && (changed || name->trouble)) {
+	if (well && (changed || name->trouble)) {
 		name->trouble = NULL;
 		say_found(node, name);
 	}
@@ -189,7 +205,7 @@ static void ask(struct node *node, struct name *name)
 		return;
 	}
 	name->state = NAME_ASKED;
-	name->due_ns = node_now_ns(node) + names->timeout_ns;
+	name->due_ns = node_now_ns(node) + names->timeout_ns + ANSWER_LATE_NS;
 	names->asked++;
 }
 
@@ -229,8 +245,7 @@ static void fire_names(void *context, struct timer *timer)
 		look_around(node);
 }
 
-void node_on_name(struct node *node, uint32_t id, enum name_outcome outcome,
-		  const struct addr *addrs, uint32_t count)
+void node_on_name(struct node *node, uint32_t id, const struct name_answer *answer)
 {
 	struct names *names = &node->names;
 	uint32_t at = id - names->first_id;
@@ -238,14 +253,11 @@ void node_on_name(struct node *node, uint32_t id, enum name_outcome outcome,
 
 	if (node->shut_down || !name || name->state != NAME_ASKED)
 		return;
-	if (outcome == NAME_FAILED) {
-		fail(node, name, outcome_texts[outcome]);
-	} else if (outcome == NAME_NONE) {
-		take_found(node, name, NULL, 0);
-		fail(node, name, outcome_texts[outcome]);
-	} else {
-		take_found(node, name, addrs, count);
-	}
+	if (answer->outcome != NAME_FAILED)
+		take_found(node, name, answer);
+	if (answer->outcome != NAME_FOUND)
+		fail(node, name,
+		     outcome_texts[answer->told == NAME_IP ? answer->outcome : NAME_FAILED]);
 	end_asked(node, name);
 	look_around(node);
 }

@@ -6,7 +6,8 @@
  * until an answer comes or static_map.lookup_timeout has passed. What was found takes the place of
  * what the name stood for before; a name that does not exist, or has no address, stands for
  * nothing. While there is no answer, or one that makes no sense, the old addresses stay: a DNS
- * server that is down takes nothing from a node that runs. A name that never had an address is
+ * server that is down takes nothing from a node that runs; and where one family only is answered,
+ * as by servers that drop queries for AAAA, those of the other. A name that never had an address is
  * asked again soon, and a lighthouse that is found is called at once, so that a node may start
  * before its DNS.
  *

@@ -132,9 +132,8 @@ void node_on_active(struct node *node, struct tunnel_id tunnel);
 /* The send counter has reached value. Clears TUNNEL_EVENT_COUNTER. */
 void node_on_counter(struct node *node, struct tunnel_id tunnel, uint64_t value);
 
-/* A look-up that outside->resolve() began has ended; addrs only with NAME_FOUND. */
-void node_on_name(struct node *node, uint32_t id, enum name_outcome outcome,
-		  const struct addr *addrs, uint32_t count);
+/* A look-up that outside->resolve() began has ended. */
+void node_on_name(struct node *node, uint32_t id, const struct name_answer *answer);
 
 /* An address of this machine has come or gone: peers and lighthouses are told at once. */
 void node_on_local_addrs(struct node *node);

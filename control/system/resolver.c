@@ -1,6 +1,10 @@
 /*
  * resolver.c - see resolver.h.
  *
+ * Both families of a name are two queries: c-ares answers one for both when the last of its tries
+ * has ended, which is later than a look-up may take, and does not say which family had no answer.
+ * Some servers drop every query for AAAA.
+ *
  * Each look-up has a c-ares channel of its own: so it reads /etc/resolv.conf, nsswitch.conf and
  * hosts as they are at that moment, it can be ended alone, and its sockets are nobody else's.
  * c-ares may end a look-up inside any call, even the one that begins it, so its callback only takes
@@ -32,13 +36,22 @@
  */
 #define PLACES (LOOKUPS_MAX + 1)
 
+/* One of c-ares. */
+struct query {
+	struct lookup *lookup;
+	enum name_network network;
+	bool told; /* there is an answer, be it that there is none */
+};
+
 struct lookup {
 	struct resolver *resolver;
 	ares_channel channel; /* NULL: free place */
 	uint32_t id;
-	uint64_t due_ns; /* c-ares wants to be called then */
+	uint64_t due_ns; /* c-ares wants to be called then, or it is end_ns */
+	uint64_t end_ns; /* what is found by then is the answer */
 	bool ended;
-	enum name_outcome outcome;
+	uint32_t query_count, open; /* of queries */
+	struct query queries[2];
 	uint32_t count;
 	struct addr addrs[NAME_ADDRS_MAX + 1]; /* one more says that there are more */
 };
@@ -124,65 +137,90 @@ static void socket_state(void *data, ares_socket_t fd, int readable, int writabl
 
 static void take_addrs(struct lookup *lookup, const struct ares_addrinfo *found)
 {
-	for (const struct ares_addrinfo_node *node = found->nodes;
-	     node && lookup->count <= NAME_ADDRS_MAX; node = node->ai_next) {
-		struct addr *to = &lookup->addrs[lookup->count];
+	for (const struct ares_addrinfo_node *node = found->nodes; node; node = node->ai_next) {
+		struct addr one;
 
 		if (node->ai_family == AF_INET) {
 			const struct sockaddr_in *in = (const void *)node->ai_addr;
-			*to = addr_from_v4(ntohl(in->sin_addr.s_addr));
+			one = addr_from_v4(ntohl(in->sin_addr.s_addr));
 		} else if (node->ai_family == AF_INET6) {
 			const struct sockaddr_in6 *in6 = (const void *)node->ai_addr;
-			memcpy(to->bytes, &in6->sin6_addr, sizeof(to->bytes));
+			memcpy(one.bytes, &in6->sin6_addr, sizeof(one.bytes));
 		} else {
 			continue;
 		}
-		lookup->count++;
+		lookup->count =
+			name_keep_least(lookup->addrs, lookup->count, NAME_ADDRS_MAX + 1, &one);
 	}
 }
 
 static void finished(void *data, int status, int timeouts, struct ares_addrinfo *found)
 {
-	struct lookup *lookup = data;
+	struct query *query = data;
+	struct lookup *lookup = query->lookup;
 
 	if (!lookup->ended) {
-		lookup->ended = true;
-		lookup->due_ns = 0;
+		query->told = status == ARES_SUCCESS || status == ARES_ENOTFOUND ||
+			      status == ARES_ENODATA;
 		if (status == ARES_SUCCESS && found)
 			take_addrs(lookup, found);
-		if (lookup->count > 0)
-			lookup->outcome = NAME_FOUND;
-		else if (status == ARES_SUCCESS || status == ARES_ENOTFOUND ||
-			 status == ARES_ENODATA)
-			lookup->outcome = NAME_NONE;
-		else
-			lookup->outcome = NAME_FAILED;
+		lookup->ended = --lookup->open == 0;
 	}
 	ares_freeaddrinfo(found);
 }
 
-/* When c-ares wants to try again, at the latest. */
+/* When c-ares wants to try again, or the time is over. */
 static void lookup_arm(struct lookup *lookup)
 {
 	struct timeval left;
 
-	if (lookup->ended)
-		lookup->due_ns = 0;
-	else if (ares_timeout(lookup->channel, NULL, &left))
-		lookup->due_ns = clock_now_ns() + (uint64_t)left.tv_sec * 1000 * MS_NS +
-				 (uint64_t)left.tv_usec * 1000 + MS_NS;
-	else
-		lookup->due_ns = UINT64_MAX;
+	lookup->due_ns = lookup->ended ? 0 : lookup->end_ns;
+	if (!lookup->ended && ares_timeout(lookup->channel, NULL, &left)) {
+		uint64_t retry_ns = clock_now_ns() + (uint64_t)left.tv_sec * 1000 * MS_NS +
+				    (uint64_t)left.tv_usec * 1000 + MS_NS;
+
+		if (retry_ns < lookup->due_ns)
+			lookup->due_ns = retry_ns;
+	}
+}
+
+/* The file of hosts is asked for both families at once: a name that has one of them there has none
+ * of the other, and no server is to be asked for it. */
+static bool in_hosts_file(ares_channel channel, const char *name)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	struct hostent *host = NULL;
+
+	for (int i = 0; i < 2 && !host; i++)
+		if (ares_gethostbyname_file(channel, name, families[i], &host) != ARES_SUCCESS)
+			host = NULL;
+	if (host)
+		ares_free_hostent(host);
+	return host != NULL;
+}
+
+static void lookup_ask(struct lookup *lookup, const char *name, enum name_network network)
+{
+	static const int families[] = {
+		[NAME_IP4] = AF_INET, [NAME_IP6] = AF_INET6, [NAME_IP] = AF_UNSPEC};
+	static const enum name_network both[] = {NAME_IP4, NAME_IP6};
+	bool apart = network == NAME_IP && !in_hosts_file(lookup->channel, name);
+
+	lookup->query_count = lookup->open = apart ? 2 : 1;
+	for (uint32_t i = 0; i < lookup->query_count; i++) {
+		struct query *query = &lookup->queries[i];
+		struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT,
+						    .ai_socktype = SOCK_DGRAM};
+
+		*query = (struct query){.lookup = lookup, .network = apart ? both[i] : network};
+		hints.ai_family = families[query->network];
+		ares_getaddrinfo(lookup->channel, name, NULL, &hints, finished, query);
+	}
 }
 
 int resolver_begin(struct resolver *resolver, uint32_t id, const char *name,
 		   enum name_network network, uint64_t timeout_ns)
 {
-	static const int families[] = {
-		[NAME_IP4] = AF_INET, [NAME_IP6] = AF_INET6, [NAME_IP] = AF_UNSPEC};
-	struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT,
-					    .ai_family = families[network],
-					    .ai_socktype = SOCK_DGRAM};
 	struct lookup *lookup = resolver->lookups;
 	uint64_t try_ms = timeout_ns / MS_NS / TRIES;
 	struct ares_options options = {
@@ -195,7 +233,8 @@ int resolver_begin(struct resolver *resolver, uint32_t id, const char *name,
 		lookup++;
 	if (lookup == resolver->lookups + PLACES)
 		return -ENOBUFS;
-	*lookup = (struct lookup){.resolver = resolver, .id = id};
+	*lookup = (struct lookup){
+		.resolver = resolver, .id = id, .end_ns = clock_now_ns() + timeout_ns};
 	options.sock_state_cb_data = lookup;
 	if (ares_init_options(&lookup->channel, &options,
 			      ARES_OPT_SOCK_STATE_CB | ARES_OPT_TRIES | ARES_OPT_TIMEOUTMS) !=
@@ -204,7 +243,7 @@ int resolver_begin(struct resolver *resolver, uint32_t id, const char *name,
 		return -EIO;
 	}
 	resolver->active++;
-	ares_getaddrinfo(lookup->channel, name, NULL, &hints, finished, lookup);
+	lookup_ask(lookup, name, network);
 	lookup_arm(lookup);
 	return 0;
 }
@@ -239,9 +278,18 @@ static void lookup_answer(struct lookup *lookup)
 {
 	struct resolver *resolver = lookup->resolver;
 	struct lookup copy = *lookup;
+	struct name_answer answer = {
+		.outcome = NAME_FAILED, .told = NAME_IP, .count = copy.count, .addrs = copy.addrs};
+	uint32_t told = 0;
 
+	for (uint32_t i = 0; i < copy.query_count; i++)
+		told += copy.queries[i].told;
+	if (told > 0)
+		answer.outcome = copy.count > 0 ? NAME_FOUND : NAME_NONE;
+	if (told == 1 && copy.query_count == 2)
+		answer.told = copy.queries[copy.queries[0].told ? 0 : 1].network;
 	lookup_free(lookup);
-	resolver->answer(resolver->context, copy.id, copy.outcome, copy.addrs, copy.count);
+	resolver->answer(resolver->context, copy.id, &answer);
 }
 
 void resolver_tick(struct resolver *resolver, uint64_t now_ns)
@@ -255,7 +303,7 @@ void resolver_tick(struct resolver *resolver, uint64_t now_ns)
 			ares_process_fd(lookup->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 			lookup_arm(lookup);
 		}
-		if (lookup->ended)
+		if (lookup->ended || lookup->end_ns <= now_ns)
 			lookup_answer(lookup);
 	}
 }

@@ -10,9 +10,8 @@
 
 struct resolver;
 
-/* What was found out about look-up id. addrs is valid during the call. */
-typedef void resolver_answer_fn(void *context, uint32_t id, enum name_outcome outcome,
-				const struct addr *addrs, uint32_t count);
+/* What was found out about look-up id. The answer is valid during the call. */
+typedef void resolver_answer_fn(void *context, uint32_t id, const struct name_answer *answer);
 
 /* NULL: errno says why. */
 struct resolver *resolver_open(resolver_answer_fn *answer, void *context);
@@ -23,9 +22,9 @@ void resolver_close(struct resolver *resolver);
 int resolver_fd(const struct resolver *resolver);
 
 /*
- * Begins a look-up of name, asking servers until timeout_ns have passed. 0; -ENOBUFS: LOOKUPS_MAX
- * and one are under way, the one for the DNS responder beside the names of hosts; -EIO: c-ares
- * cannot. Never answers from inside.
+ * Begins a look-up of name, asking servers until timeout_ns have passed; what one family has
+ * answered by then is the answer. 0; -ENOBUFS: LOOKUPS_MAX and one are under way, the one for the
+ * DNS responder beside the names of hosts; -EIO: c-ares cannot. Never answers from inside.
  */
 int resolver_begin(struct resolver *resolver, uint32_t id, const char *name,
 		   enum name_network network, uint64_t timeout_ns);

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """A DNS server that does what a file says, read anew at each query: "NAME WHAT...", where WHAT is
-addresses, or one of none (NXDOMAIN), silent, garbage, many (a thousand addresses, over TCP),
-servfail. Other names do not exist. usage: dns_server.py FILE ADDRESS
+addresses, or one of none (NXDOMAIN), silent, garbage, many (a thousand addresses, over TCP, in
+any order),
+servfail; silent4 and silent6 beside them: queries for A, for AAAA, are dropped. Other names do not
+exist. usage: dns_server.py FILE ADDRESS
 """
 import ipaddress
 import os
+import random
 import socket
 import struct
 import sys
@@ -36,13 +39,15 @@ def answer(query, tcp):
     what = zone().get(name, ["none"])
     with open(sys.argv[1] + ".asked", "a", encoding="utf-8") as file:
         file.write(f"{name} {kind} {'tcp' if tcp else 'udp'}\n")
-    if what[0] == "silent":
+    if what[0] == "silent" or ("silent4" if kind == A else "silent6") in what:
         return None
+    what = [word for word in what if word not in ("silent4", "silent6")]
     if what[0] == "garbage":
         return query[:2] + b"\x81\x80" + b"\xc0\x0c" * 200 + os.urandom(64)
     rcode = {"none": 3, "servfail": 2}.get(what[0], 0)
     if what[0] == "many":
         what = [str(ipaddress.ip_address("198.51.100.0") + i) for i in range(1000)]
+        random.shuffle(what)
     addrs = [] if rcode else [ipaddress.ip_address(a) for a in what]
     addrs = [a for a in addrs if a.version == (4 if kind == A else 6) and kind in (A, AAAA)]
     truncated = not tcp and len(addrs) > 20

@@ -247,7 +247,7 @@ static void kept(struct sim *sim)
 	cr_assert_eq(A->asked_timeout_ns, 400 * SIM_MS);
 	LH->silent = sim->seed % 2;
 	LH->outcome = NAME_FAILED;
-	sim_run(sim, 2 * CADENCE_NS);
+	sim_run(sim, 2 * CADENCE_NS + SIM_S);
 	cr_assert_geq(A->stats[STAT_NAMES_FAILED], 2);
 	sim_start_node(L);
 	cr_assert(finds_the_lighthouse(sim));
@@ -468,6 +468,95 @@ static void order_turns(struct sim *sim)
 Test(sim_names, order_turns)
 {
 	sim_seeds(2, order_turns);
+}
+
+/* More addresses than there is room for, in another order with each answer: nothing has changed. */
+static void many_turn(struct sim *sim)
+{
+	struct sim_name *me = &sim->names[1];
+	struct endpoint first;
+	uint64_t lines;
+
+	network(sim);
+	entries[1] = (struct name_entry){.text = "me.example", .port = 0};
+	A->options.names.count = sim->name_count = 2;
+	*me = (struct sim_name){.text = "me.example", .outcome = NAME_FOUND, .count = 24};
+	for (uint32_t i = 0; i < me->count; i++)
+		me->addrs[i] = sim_endpoint(100 + i, 1).addr;
+	sim_start_node(L);
+	sim_start_node(A);
+	sim_run(sim, 10 * SIM_S);
+	lines = A->log_lines[OUTSIDE_INFO];
+	for (int turn = 0; turn < 24; turn++) {
+		struct addr last = me->addrs[me->count - 1];
+
+		memmove(me->addrs + 1, me->addrs, (me->count - 1) * sizeof(last));
+		me->addrs[0] = last;
+		sim_run(sim, CADENCE_NS);
+		cr_assert_eq(names_advertised(A->node, &first, 1), 1);
+		cr_assert_eq(addr_v4(&first.addr), 0xc0000264, "192.0.2.100");
+	}
+	cr_assert_eq(A->stats[STAT_NAMES_CUT], 25);
+	cr_assert_eq(A->log_lines[OUTSIDE_INFO], lines);
+}
+
+Test(sim_names, many_turn)
+{
+	sim_seeds(1, many_turn);
+}
+
+static uint64_t calls_to(struct sim *sim, const struct addr *addr)
+{
+	struct endpoint to = {*addr, 4242};
+	uint64_t count;
+
+	sim->sent_count = 0; /* their bytes are freed with the rest of the process */
+	sim_send(A, 0, 1, 1);
+	sim_run(sim, CADENCE_NS);
+	count = sim_count(sim, &A->endpoint, &to, WIRE_HANDSHAKE, 1);
+	return count;
+}
+
+/* Of the family that is not answered, what was known stays; that there is none is an answer. */
+static void one_family(struct sim *sim)
+{
+	struct addr v4 = sim_endpoint(55, 1).addr, v6 = {{0x20, 1, 0x0d, 0xb8, [15] = 6}};
+	struct addr moved = sim_endpoint(56, 1).addr;
+
+	network(sim);
+	sim->recording = true;
+	LH->count = 2;
+	LH->addrs[0] = v4;
+	LH->addrs[1] = v6;
+	sim_start_node(A);
+	cr_assert_gt(calls_to(sim, &v4), 0);
+	cr_assert_gt(calls_to(sim, &v6), 0);
+
+	LH->one_family = true;
+	LH->told = NAME_IP4;
+	LH->count = 1;
+	LH->addrs[0] = moved;
+	sim_run(sim, CADENCE_NS);
+	cr_assert_eq(calls_to(sim, &v4), 0);
+	cr_assert_gt(calls_to(sim, &v6), 0);
+	cr_assert_gt(calls_to(sim, &moved), 0);
+	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 0);
+
+	LH->outcome = NAME_NONE;
+	LH->count = 0;
+	sim_run(sim, CADENCE_NS);
+	cr_assert_gt(calls_to(sim, &v6), 0);
+	cr_assert_eq(calls_to(sim, &moved), 0);
+	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 1);
+
+	LH->told = NAME_IP6;
+	sim_run(sim, CADENCE_NS);
+	cr_assert_eq(calls_to(sim, &v6), 0);
+}
+
+Test(sim_names, one_family)
+{
+	sim_seeds(2, one_family);
 }
 
 /* Thousands of names and a DNS that is silent: so many at a time, and few wake-ups. */

@@ -33,6 +33,8 @@ struct sim_name {
 	bool silent;
 	uint64_t delay_ns;
 	enum name_outcome outcome;
+	bool one_family; /* only `told` was answered */
+	enum name_network told;
 	uint32_t count;
 	struct addr addrs[64];
 };

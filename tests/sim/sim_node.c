@@ -247,9 +247,11 @@ static void out_resolve_cancel(void *context, uint32_t id)
 void sim_node_name(struct sim_node *node, const struct sim_event *event)
 {
 	const struct sim_name *name = event->name;
+	struct name_answer answer = {name->outcome, name->one_family ? name->told : NAME_IP,
+				     name->outcome == NAME_FOUND ? name->count : 0, name->addrs};
 
 	if (node->lookups[event->name_id] == event->lookup)
-		node_on_name(node->node, event->name_id, name->outcome, name->addrs, name->count);
+		node_on_name(node->node, event->name_id, &answer);
 	sim_node_reap(node);
 }
 

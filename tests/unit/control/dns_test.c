@@ -230,8 +230,7 @@ Test(dns_responder, reconfigure)
 	dns_destroy(dns);
 }
 
-static void not_asked(void *context, uint32_t id, enum name_outcome outcome,
-		      const struct addr *addrs, uint32_t count)
+static void not_asked(void *context, uint32_t id, const struct name_answer *answer)
 {
 }
 

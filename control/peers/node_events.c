@@ -308,13 +308,30 @@ static bool is_pending(const struct tunnel_record *record)
 	return record->link_count > 0 && record->links[0].host->pending != NULL;
 }
 
+/* Is the address that was learned for this family where a tunnel goes that was chosen later? */
+static bool is_learned_since(const struct tunnel_record *record, bool v4)
+{
+	const struct peer_host *host = record->links[0].host;
+	const struct remotes_owner *owner = remotes_of(host->remotes, &host->addr);
+	const struct host_link *link = host->links;
+
+	for (; owner && link && link->record != record; link = link->next)
+		if (link->record->tunnel->remote &&
+		    endpoint_equal(&link->record->tunnel->remote->to, &owner->learned[!v4]))
+			return true;
+	return false;
+}
+
 void node_rehandshake(struct node *node, struct tunnel_record *record, const char *reason)
 {
 	struct peer_host *host = record->links[0].host;
+	const struct remote *remote = record->tunnel->remote;
 	struct peer_text text;
 
-	if (record->tunnel->remote)
-		initiator_learn(node, host, &record->tunnel->remote->to);
+	if (remote && !is_learned_since(record, addr_is_v4(&remote->to.addr))) {
+		initiator_learn(node, host, &remote->to);
+		lighthouse_publish(node, host);
+	}
 	if (!initiator_begin(node, host, record->queue))
 		return;
 	node_peer_text(record->cert, &text);

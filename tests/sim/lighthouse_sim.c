@@ -207,6 +207,49 @@ Test(sim_lighthouse, learned_anew)
 	sim_seeds(4, learned_anew);
 }
 
+static const struct endpoint *learned_of_b(struct sim *sim)
+{
+	return &remotes_of(hub_host(L, 3)->remotes, &B->addr)->learned[0];
+}
+
+/*
+ * B has two tunnels with L, and has moved with the newer one. That the older one wants a handshake
+ * says nothing new about B; that the newer one does says where it goes, to those who ask as well.
+ */
+static void learned_at_a_handshake(struct sim *sim)
+{
+	struct endpoint elsewhere = sim_endpoint(77, 4242);
+	struct tunnel_record *older, *newer;
+	const struct host_card *card;
+
+	hub_add(sim);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	older = hub_host(L, 3)->primary;
+	node_rehandshake(B->node, hub_host(B, 1)->primary, "test");
+	sim_run(sim, 200 * SIM_MS);
+	newer = hub_host(L, 3)->primary;
+	cr_assert_neq(older, newer);
+	B->endpoint.port = 7777;
+	sim_send(B, 0, 1, 1);
+	sim_run(sim, 50 * SIM_MS);
+	cr_assert(endpoint_equal(learned_of_b(sim), &B->endpoint));
+	card = hostmap_by_addr(L->map, &B->addr)->card;
+	node_rehandshake(L->node, older, "test");
+	cr_assert(endpoint_equal(learned_of_b(sim), &B->endpoint));
+	cr_assert_eq(hostmap_by_addr(L->map, &B->addr)->card, card);
+
+	cr_assert_eq(node_order_remote(L->node, &B->addr, &elsewhere), 0);
+	node_rehandshake(L->node, newer, "test");
+	cr_assert(endpoint_equal(learned_of_b(sim), &elsewhere));
+	cr_assert_neq(hostmap_by_addr(L->map, &B->addr)->card, card, "workers say so, too");
+}
+
+Test(sim_lighthouse, learned_at_a_handshake)
+{
+	sim_seeds(4, learned_at_a_handshake);
+}
+
 /*
  * Neither can let the other in. The answer to a call that came to nothing must not be taken for a
  * call: two such hosts once answered each other for ever.

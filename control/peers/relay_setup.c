@@ -342,7 +342,9 @@ static struct tunnel_record *far_tunnel(struct node *node, const struct addr *to
 		return relays_may_take(record) ? record : NULL;
 	for (size_t i = 0; i < own->network_count; i++)
 		ours |= prefix_contains(&own->networks[i], to);
-	if (ours && node->pending_count < RELAY_PENDING_MAX)
+	if (node->pending_count >= RELAY_PENDING_MAX && !(host && host->pending))
+		return NULL;
+	if (ours)
 		host = tunnels_obtain_host(&node->tunnels, to);
 	if (host) {
 		initiator_begin(node, host, 0);

@@ -94,6 +94,7 @@ static void no_tunnel_yet(struct sim *sim)
 	struct net net = relay_net(sim, 1);
 	struct sim_node *relay = net.relay[0];
 	struct addr elsewhere = addr_from_v4(0xc0a80101);
+	struct endpoint elsewhere_too = sim_endpoint(78, 4242);
 	struct calculated_remote calculated = {{addr_from_v4(0x0a2a0000), ADDR_V4_BITS + 24},
 					       {sim_endpoint(0, 0).addr, ADDR_V4_BITS + 24},
 					       4242};
@@ -120,6 +121,12 @@ static void no_tunnel_yet(struct sim *sim)
 	cr_assert_eq(told(relay, net.a, RELAY_REQUEST, net.a->addr, host_addr(77), 6, 0),
 		     DROP_RELAY_REFUSED);
 	cr_assert_eq(node_pending_count(relay->node), RELAY_PENDING_MAX, "no room for our own");
+
+	sim_static(relay, 78, &elsewhere_too);
+	node_reconfigure(relay->node, &relay->options, &relay->pki);
+	cr_assert_eq(told(relay, net.a, RELAY_REQUEST, net.a->addr, host_addr(78), 6, 0),
+		     DROP_RELAY_REFUSED);
+	cr_assert_eq(node_pending_count(relay->node), RELAY_PENDING_MAX, "a static host is none");
 }
 
 Test(relay_lies, no_tunnel_yet)

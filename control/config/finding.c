@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "identity/pem.h"
 #include "utf8.h"
 
 #define TEXT_MAX 768 /* bytes of one text; longer ones are cut */
@@ -78,6 +79,17 @@ void finding_warning(struct findings *findings, struct where where, const char *
 	va_end(arguments);
 }
 
+void findings_take_back(struct findings *findings, const struct findings *before)
+{
+	while (findings->count > before->count) {
+		findings->count--;
+		free(findings->list[findings->count].file);
+		free(findings->list[findings->count].text);
+	}
+	findings->errors = before->errors;
+	findings->warnings = before->warnings;
+}
+
 void findings_be_strict(struct findings *findings)
 {
 	for (uint32_t i = 0; i < findings->count; i++)
@@ -129,27 +141,11 @@ void findings_free(struct findings *findings)
 	memset(findings, 0, sizeof(*findings));
 }
 
-/* Could this be a key, or hold one or a piece of it, that ended in the wrong place? */
-static bool may_be_secret(const char *text)
-{
-	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				     "0123456789+/=";
-
-	if (strstr(text, "-----BEGIN") != NULL || strstr(text, "PRIVATE KEY") != NULL)
-		return true;
-	for (size_t run; *text != '\0'; text += run + (text[run] != '\0')) {
-		run = strspn(text, base64);
-		if (run >= 40)
-			return true;
-	}
-	return false;
-}
-
 const char *finding_quote(const char *text, char buf[FINDING_QUOTE_MAX])
 {
 	size_t len = strnlen(text, 81), end = len > 80 ? 80 : len;
 
-	if (may_be_secret(text))
+	if (pem_may_be_secret(text))
 		return strcpy(buf, "(not shown: may be a key)");
 	memcpy(buf, text, end);
 	buf[end] = '\0';

@@ -42,6 +42,9 @@ void finding_error(struct findings *findings, struct where where, const char *fo
 void finding_warning(struct findings *findings, struct where where, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Takes back what was added since findings was `before`, a copy; not what was displaced. */
+void findings_take_back(struct findings *findings, const struct findings *before);
+
 /* Makes every warning an error (-strict). */
 void findings_be_strict(struct findings *findings);
 

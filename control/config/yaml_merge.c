@@ -149,8 +149,11 @@ out:
 	return text;
 }
 
+#define FOLDER_TRIES 4
+
 struct file_list {
 	uint32_t count;
+	bool gone; /* a file was there, and was gone when it was to be read */
 	char *paths[CONFIG_FILES_MAX];
 };
 
@@ -182,6 +185,13 @@ static int collect_unreadable(const char *path, int err, struct findings *findin
 	return 0;
 }
 
+static bool is_gone(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) != 0 && errno == ENOENT;
+}
+
 static int collect(const char *folder, unsigned depth, struct file_list *list,
 		   struct findings *findings);
 
@@ -191,8 +201,14 @@ static int collect_entry(const char *path, unsigned depth, struct file_list *lis
 {
 	struct stat status;
 
-	if (stat(path, &status) != 0)
-		return collect_unreadable(path, errno, findings);
+	if (stat(path, &status) != 0) {
+		int err = errno;
+
+		list->gone = is_gone(path);
+		if (list->gone && !is_yaml_name(path))
+			return 0;
+		return collect_unreadable(path, err, findings);
+	}
 	if (S_ISDIR(status.st_mode))
 		return collect(path, depth + 1, list, findings);
 	if (!is_yaml_name(path))
@@ -270,8 +286,9 @@ static const struct yaml_node *load_file(const char *path, struct arena *arena,
 	return tree;
 }
 
-static const struct yaml_node *load_folder(const char *path, struct arena *arena,
-					   struct findings *findings)
+/* *gone: it failed, and the files were other ones meanwhile. */
+static const struct yaml_node *load_folder_once(const char *path, struct arena *arena,
+						struct findings *findings, bool *gone)
 {
 	struct file_list *list = calloc(1, sizeof(*list));
 	char *absolute = realpath(path, NULL);
@@ -297,6 +314,7 @@ static const struct yaml_node *load_folder(const char *path, struct arena *arena
 	for (uint32_t i = 0; err == 0 && i < list->count; i++) {
 		const struct yaml_node *one = load_file(list->paths[i], arena, findings);
 
+		list->gone |= one == NULL && is_gone(list->paths[i]);
 		if (one != NULL && tree != NULL)
 			one = yaml_merge(one, tree, arena, findings);
 		if (one == NULL)
@@ -308,11 +326,31 @@ static const struct yaml_node *load_folder(const char *path, struct arena *arena
 		}
 		tree = one;
 	}
+	*gone = err != 0 && list != NULL && list->gone;
 	for (uint32_t i = 0; list != NULL && i < list->count; i++)
 		free(list->paths[i]);
 	free(list);
 	free(absolute);
 	return err == 0 ? tree : NULL;
+}
+
+/*
+ * Tools and editors put files beside others for a moment. What is gone when it is read was one of
+ * these, or is being replaced, and the rest must not run without it: the folder says which.
+ */
+static const struct yaml_node *load_folder(const char *path, struct arena *arena,
+					   struct findings *findings)
+{
+	const struct findings before = *findings;
+	const struct yaml_node *tree;
+	bool gone;
+
+	for (unsigned tries = 1;; tries++) {
+		tree = load_folder_once(path, arena, findings, &gone);
+		if (tree != NULL || !gone || tries == FOLDER_TRIES)
+			return tree;
+		findings_take_back(findings, &before);
+	}
 }
 
 const struct yaml_node *yaml_load(const char *path, struct arena *arena, struct findings *findings)

@@ -2,7 +2,6 @@
 #include "identity/pem.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sodium.h>
 
@@ -132,4 +131,19 @@ char *pem_encode(const char *banner, const uint8_t *bytes, size_t len, size_t *t
 	to = stpcpy(stpcpy(stpcpy(to, END), banner), TAIL "\n");
 	*text_len = (size_t)(to - text);
 	return text;
+}
+
+bool pem_may_be_secret(const char *text)
+{
+	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				     "0123456789+/=";
+
+	if (strstr(text, "-----BEGIN") != NULL || strstr(text, "PRIVATE KEY") != NULL)
+		return true;
+	for (size_t run; *text != '\0'; text += run + (text[run] != '\0')) {
+		run = strspn(text, base64);
+		if (run >= 40)
+			return true;
+	}
+	return false;
 }

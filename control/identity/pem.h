@@ -11,6 +11,7 @@
 #ifndef M57_PEM_H
 #define M57_PEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,9 @@ struct pem_block {
  * error other than -ENOENT *at is undefined.
  */
 int pem_next(const char **at, const char *end, struct pem_block *block);
+
+/* Could this be a private key, or hold one or a piece of it? Then it is not to be shown. */
+bool pem_may_be_secret(const char *text);
 
 /* Wipes and frees the bytes. */
 void pem_block_free(struct pem_block *block);

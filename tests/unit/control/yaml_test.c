@@ -1,5 +1,7 @@
 /* yaml_test.c - YAML trees: aliases, merge keys, lenient values, bounds, several files. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -398,6 +400,40 @@ Test(yaml, links_to_nothing, .init = make_folder, .fini = remove_folder)
 	cr_assert_eq(symlink("nowhere", path), 0);
 	cr_assert_null(yaml_load(folder, &arena, &findings));
 	cr_assert_eq(findings.errors, 1);
+}
+
+static struct {
+	int fd; /* has a lease on 10.yml: who opens it waits until it is given up */
+	char gone[128];
+} leased;
+
+static void on_open(int signal)
+{
+	unlink(leased.gone);
+	fcntl(leased.fd, F_SETLEASE, F_UNLCK);
+}
+
+/* A file that a tool had there for a moment, gone when its turn comes, does not stop the rest. */
+Test(yaml, a_file_that_goes_meanwhile, .init = make_folder, .fini = remove_folder, .timeout = 30)
+{
+	struct sigaction action = {.sa_handler = on_open, .sa_flags = SA_RESTART};
+	const struct yaml_node *tree;
+	char path[128];
+
+	write_file(folder, "10.yml", "a: 1\n");
+	write_file(folder, "20.yml", "a: 2\n");
+	snprintf(path, sizeof(path), "%s/10.yml", folder);
+	snprintf(leased.gone, sizeof(leased.gone), "%s/20.yml", folder);
+	leased.fd = open(path, O_RDWR | O_CLOEXEC);
+	sigaction(SIGIO, &action, NULL);
+	if (fcntl(leased.fd, F_SETLEASE, F_WRLCK) != 0)
+		cr_skip("needs leases of files");
+	tree = yaml_load(folder, &arena, &findings);
+	close(leased.fd);
+	cr_assert(tree, "%s", findings.list[0].text);
+	cr_assert_neq(access(leased.gone, F_OK), 0);
+	cr_assert_eq(findings.errors + findings.warnings, 0);
+	cr_assert_str_eq(yaml_get(tree, "a")->text, "1");
 }
 
 /* Nobody writes to it: opening it would wait for ever. */

@@ -56,17 +56,6 @@ struct source {
 	char name[160]; /* "pki.cert" or the path, for error lines */
 };
 
-/* Could this be a key, or a piece of one, that was meant to be inline? */
-static bool may_be_secret(const char *value)
-{
-	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				     "0123456789+/=";
-	size_t len = strlen(value);
-
-	return strchr(value, '\n') != NULL || strstr(value, "PRIVATE KEY") != NULL ||
-	       (len >= 40 && strspn(value, base64) == len);
-}
-
 static int source_open(struct source *source, const char *key, const char *value,
 		       char error[PKI_ERROR_MAX])
 {
@@ -82,18 +71,18 @@ static int source_open(struct source *source, const char *key, const char *value
 		source->len = strlen(value);
 		return 0;
 	}
-	if (may_be_secret(value))
-		return fail(error,
-			    "%s is neither a path nor PEM text; PEM text starts with a line "
-			    "-----BEGIN ...-----",
-			    key);
-
 	err = pem_file_read(value, &source->file, &source->len);
 	if (err == -ENOMEM)
 		return fail_memory(error);
 	if (err == -E2BIG)
 		return fail(error, "%s: %.160s is larger than %u bytes; is this the right file?",
 			    key, value, PEM_FILE_MAX);
+	/* A long path may look like one: so only what leads to no file. */
+	if (err != 0 && (strchr(value, '\n') != NULL || pem_may_be_secret(value)))
+		return fail(error,
+			    "%s is neither a path that can be read (%s) nor PEM text; PEM text "
+			    "starts with a line -----BEGIN ...-----",
+			    key, strerror(-err));
 	if (err != 0)
 		return fail(error, "%s: cannot read %.160s: %s; check the path and its permissions",
 			    key, value, strerror(-err));

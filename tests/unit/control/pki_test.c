@@ -86,6 +86,20 @@ Test(pki, files)
 	cr_assert_not_null(strstr(error, "Is a directory"), "%s", error);
 }
 
+/* A path that could be a piece of a key is a path all the same. */
+Test(pki, a_file_whose_path_looks_like_a_key)
+{
+	char path[] = "/tmp/m57pkitestOfAPathThatLooksLikeAKeyToWhomXXXXXX", error[PKI_ERROR_MAX];
+	int fd = mkstemp(path);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, VECTOR_HOST2_KEY_PEM, strlen(VECTOR_HOST2_KEY_PEM)),
+		     (ssize_t)strlen(VECTOR_HOST2_KEY_PEM));
+	close(fd);
+	cr_expect_eq(pki_load_key(&pki, path, error), 0, "%s", error);
+	unlink(path);
+}
+
 Test(pki, bad_ca)
 {
 	static const struct {
@@ -207,11 +221,12 @@ Test(pki, bad_key)
 		 "not base64"},
 		{"----BEGIN NEBULA X25519 PRIVATE KEY-----\n"
 		 "Fg5YpY2ieaBw4n88Dp+da7j9i8sP4kqvkhHe3Jg9DB0=\n",
-		 "neither a path nor PEM"},
-		{"Fg5YpY2ieaBw4n88Dp+da7j9i8sP4kqvkhHe3Jg9DB0=", "neither a path nor PEM"},
-		{"Fg5YpY2ieaBw4n88Dp+da7j9i8sP4kqvkhHe3Jg9DB0", "neither a path nor PEM"},
+		 "neither a path"},
+		{"Fg5YpY2ieaBw4n88Dp+da7j9i8sP4kqvkhHe3Jg9DB0=", "neither a path"},
+		{"Fg5YpY2ieaBw4n88Dp+da7j9i8sP4kqvkhHe3Jg9DB0", "neither a path"},
 		{"160e58a58da279a070e27f3c0e9f9d6bb8fd8bcb0fe24aaf9211dedc983d0c1d",
-		 "neither a path nor PEM"},
+		 "neither a path"},
+		{"key: Fg5YpY2ieaBw4n88Dp+da7j9i8sP4kqvkhHe3Jg9DB0=", "neither a path"},
 		{"/nonexistent/host.key", "/nonexistent/host.key: No such file"},
 	};
 	char error[PKI_ERROR_MAX];

@@ -344,6 +344,38 @@ Test(routes, what_failed_is_done_by_the_next_reload)
 	config_free(second);
 }
 
+/* Who asks for the system's routes does not run without them. */
+Test(routes, the_systems_routes_cannot_be_followed)
+{
+	if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) != 0 ||
+	    unshare(CLONE_NEWNET) != 0)
+		cr_skip("needs root, /dev/net/tun and network namespaces");
+
+	struct config *config = load("use_system_route_table: true");
+	struct tun_options options = {.name = "m57w", .queues = 1, .offloads = true};
+	struct rlimit files, few;
+	struct tun_device device;
+	struct routes *routes;
+	char error[ERROR_LINE_MAX] = "";
+	int next;
+
+	own_network = prefix("10.42.0.1/16");
+	cr_assert_eq(tun_open(&device, &options, error), 0, "%s", error);
+	routes = routes_create(device.name, device.index, device.tso);
+	next = dup(0);
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &files);
+	/* one for the requests, which the watch of the device has then */
+	few = (struct rlimit){.rlim_cur = (rlim_t)next + 1, .rlim_max = files.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &few);
+	cr_expect_eq(routes_install(routes, config, &own, error), -EMFILE, "%s", error);
+	setrlimit(RLIMIT_NOFILE, &files);
+	has(error, "cannot follow the system's routes");
+	routes_destroy(routes);
+	tun_close(&device);
+	config_free(config);
+}
+
 /* What somebody sets down and up by hand is as configured again, IPv6 addresses and all; what he
  * removes while it is up stays removed. */
 Test(routes, a_device_that_was_down_gets_everything_back)

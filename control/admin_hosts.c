@@ -6,6 +6,7 @@
 #include "addr_text.h"
 #include "admin_commands.h"
 #include "identity/pem.h"
+#include "peers/remotes.h"
 
 static bool addr_read(const char *text, struct addr *addr, char error[ERROR_LINE_MAX])
 {
@@ -227,6 +228,11 @@ static bool remote_read(const struct admin_world *world, const struct admin_argu
 		snprintf(error, ERROR_LINE_MAX, "No valid address was provided: -address IP:PORT");
 		return false;
 	}
+	if (remotes_is_nowhere(&remote->addr)) {
+		snprintf(error, ERROR_LINE_MAX,
+			 "no host can be at %.60s: give a host's own address", arguments->address);
+		return false;
+	}
 	if (!in_own_networks(world, &remote->addr))
 		return true;
 	snprintf(error, ERROR_LINE_MAX,
@@ -235,11 +241,34 @@ static bool remote_read(const struct admin_world *world, const struct admin_argu
 	return false;
 }
 
+/* The first and last address of an IPv4 network of ours; nothing: it is another. */
+static const char *no_host(const struct admin_world *world, const struct addr *addr)
+{
+	const struct cert *own = pki_own_cert(world->pki);
+
+	for (uint16_t i = 0; i < own->network_count && addr_is_v4(addr); i++) {
+		const struct prefix *network = &own->networks[i];
+		uint32_t hosts;
+
+		/* with 31 bits and 32 every address is a host's */
+		if (network->bits < ADDR_V4_BITS || network->bits > ADDR_V4_BITS + 30 ||
+		    !prefix_contains(network, addr))
+			continue;
+		hosts = UINT32_MAX >> (network->bits - ADDR_V4_BITS);
+		if ((addr_v4(addr) & hosts) == 0)
+			return "the address of a network";
+		if ((addr_v4(addr) & hosts) == hosts)
+			return "the broadcast address of a network";
+	}
+	return NULL;
+}
+
 json_t *admin_run_create(struct admin_world *world, const struct admin_arguments *arguments,
 			 char error[ERROR_LINE_MAX])
 {
 	struct endpoint remote;
 	struct addr addr;
+	const char *none;
 
 	if (!addr_read(arguments->positional[0], &addr, error) ||
 	    (arguments->address && !remote_read(world, arguments, &remote, error)))
@@ -251,6 +280,12 @@ json_t *admin_run_create(struct admin_world *world, const struct admin_arguments
 	if (!in_own_networks(world, &addr)) {
 		snprintf(error, ERROR_LINE_MAX, "%.60s is in none of this host's networks",
 			 arguments->positional[0]);
+		return NULL;
+	}
+	none = no_host(world, &addr);
+	if (none) {
+		snprintf(error, ERROR_LINE_MAX, "%.60s is no host: it is %s",
+			 arguments->positional[0], none);
 		return NULL;
 	}
 	switch (node_order_tunnel(world->control->node, &addr,

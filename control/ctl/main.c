@@ -7,7 +7,7 @@
  * Exit status:
  *	0  answered
  *	1  the daemon says no: it cannot be done, no such command, or not with these arguments
- *	2  wrong flags of m57ctl's own, or no command
+ *	2  wrong flags of m57ctl's own, no command, or one that cannot be sent
  *	3  no daemon answers
  */
 #include <errno.h>
@@ -39,7 +39,8 @@ struct command_line {
 	double interval_s; /* below 0: not given */
 	const char *command;
 	json_t *arguments;
-	char *error; /* the last one that was said; NULL: none */
+	bool unsendable; /* no daemon would take it */
+	char *error;     /* the last one that was said; NULL: none */
 };
 
 static void usage(FILE *out)
@@ -316,7 +317,8 @@ static json_t *ask(struct command_line *line, json_t *arguments)
 	int fd = -1;
 
 	json_decref(request);
-	if (!text || strlen(text) >= ADMIN_REQUEST_MAX - 1)
+	line->unsendable = !text || strlen(text) >= ADMIN_REQUEST_MAX - 1;
+	if (line->unsendable)
 		fail(line, "the command is too long, or is no text in UTF-8");
 	else
 		fd = daemon_connect(line);
@@ -485,7 +487,7 @@ static enum status run(struct command_line *line)
 	json_t *answer = ask(line, line->arguments), *result;
 
 	if (!answer)
-		return STATUS_NO_DAEMON;
+		return line->unsendable ? STATUS_USAGE : STATUS_NO_DAEMON;
 	if (!json_is_true(json_object_get(answer, "ok"))) {
 		const char *error = json_string_value(json_object_get(answer, "error"));
 

@@ -13,16 +13,6 @@
 #include "peers/lighthouse.h"
 #include "peers/node_state.h"
 
-/* Multicast, broadcast, and none at all: no host is there. */
-static bool is_nowhere(const struct addr *addr)
-{
-	uint32_t v4 = addr_v4(addr);
-
-	if (addr_is_v4(addr))
-		return v4 >> 28 >= 14 || v4 >> 24 == 0;
-	return addr_is_zero(addr) || addr->bytes[0] == 0xff;
-}
-
 static bool is_loopback(const struct addr *addr)
 {
 	static const struct addr loopback = {{[15] = 1}};
@@ -64,7 +54,7 @@ bool lighthouse_in_own_networks(const struct node *node, const struct addr *addr
 bool lighthouse_accepts_static(const struct node *node, const struct addr *host,
 			       const struct endpoint *at)
 {
-	return !is_nowhere(&at->addr) && !lighthouse_in_own_networks(node, &at->addr) &&
+	return !remotes_is_nowhere(&at->addr) && !lighthouse_in_own_networks(node, &at->addr) &&
 	       (addr_is_zero(host) || lighthouse_permits(node, host, at));
 }
 
@@ -93,7 +83,7 @@ static bool is_kin(const struct tunnel_record *teller, bool (*kind)(const struct
 static bool is_lie(const struct node *node, const struct tunnel_record *teller,
 		   const struct endpoint *at)
 {
-	return is_nowhere(&at->addr) || lighthouse_in_own_networks(node, &at->addr) ||
+	return remotes_is_nowhere(&at->addr) || lighthouse_in_own_networks(node, &at->addr) ||
 	       is_own_socket(node, at) || !is_kin(teller, is_loopback, &at->addr) ||
 	       !is_kin(teller, is_link_local, &at->addr);
 }
@@ -167,7 +157,7 @@ void lighthouse_calculate(struct node *node, struct peer_host *host)
 /* Means the same to us and to those who ask for it. */
 bool lighthouse_may_report(const struct node *node, const struct addr *addr)
 {
-	return !is_nowhere(addr) && !is_loopback(addr) && !is_link_local(addr) &&
+	return !remotes_is_nowhere(addr) && !is_loopback(addr) && !is_link_local(addr) &&
 	       !lighthouse_in_own_networks(node, addr);
 }
 

@@ -57,6 +57,15 @@ bool remotes_is_private(const struct addr *addr)
 	return v4 >> 24 == 10 || v4 >> 20 == 0xac1 || v4 >> 16 == 0xc0a8;
 }
 
+bool remotes_is_nowhere(const struct addr *addr)
+{
+	uint32_t v4 = addr_v4(addr);
+
+	if (addr_is_v4(addr))
+		return v4 >> 28 >= 14 || v4 >> 24 == 0;
+	return addr_is_zero(addr) || addr->bytes[0] == 0xff;
+}
+
 bool remotes_order_prefers(const struct remotes_order *order, const struct addr *addr)
 {
 	for (uint32_t i = 0; order && i < order->preferred_count; i++)

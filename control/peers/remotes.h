@@ -105,5 +105,7 @@ uint32_t remotes_usable(const struct remotes *remotes);
 
 /* RFC 1918 and fc00::/7 (PROTOCOL.md 4.6). */
 bool remotes_is_private(const struct addr *addr);
+/* Multicast, broadcast, and none at all: no host is there. */
+bool remotes_is_nowhere(const struct addr *addr);
 
 #endif

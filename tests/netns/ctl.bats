@@ -175,6 +175,12 @@ assert sys.argv[2] in answer["error"] and answer["status"] == int(sys.argv[1]), 
 	refuses 1 'valid address' change-remote -address 192.0.2.2 10.42.0.2
 	refuses 1 'is an address of the overlay' change-remote -address 10.42.0.2:4242 10.42.0.2
 	refuses 1 'is an address of the overlay' create-tunnel -address 10.42.0.2:4242 10.42.0.9
+	for nowhere in 0.0.0.0 255.255.255.255 224.0.0.1 '[::]' '[ff02::1]'; do
+		refuses 1 'no host can be at' change-remote -address "$nowhere:4242" 10.42.0.2
+		refuses 1 'no host can be at' create-tunnel -address "$nowhere:4242" 10.42.0.9
+	done
+	refuses 1 'is no host: it is the address of a network' create-tunnel 10.42.0.0
+	refuses 1 'is no host: it is the broadcast address' create-tunnel 10.42.255.255
 	says Closed close-tunnel 10.42.0.2
 	lacks 10.42.0.2 list-hostmap
 	wait_for 2 grep -q 'Close tunnel received' "$PAIR_DIR/b.log"
@@ -337,7 +343,7 @@ while True:
 	run bash -c "'$CTL' -socket '$PAIR_DIR/a.sock' status 2>&1 >/dev/full"
 	[ "$status" = 1 ] && grep -q 'could not be written: No space left' <<<"$output"
 	kill "$FAKE"
-	refuses 3 'too long' why "$(printf '%05000d' 0)"
+	refuses 2 'too long' why "$(printf '%05000d' 0)"
 }
 
 @test "the socket is private, replaced when stale, gone at the end" {

@@ -171,6 +171,35 @@ Test(skew_road, a_worker_sleeps_only_when_it_shows_no_marks)
 	rig_destroy(rig);
 }
 
+/* What is sealed while the socket is full would wait there and grow old. */
+Test(skew_road, nothing_is_sealed_for_a_full_socket_beside_other_workers)
+{
+	struct tunnel *shared;
+	struct rig *rig = rig_of_two(&shared);
+	uint8_t packet[200];
+	uint32_t length = packet_to(packet, 3);
+	struct io_event run = {.type = IO_TUN_RUN, .packet = packet, .length = length};
+
+	shared->counter = 40;
+	rig->io.send_blocked = true;
+	run_loop(rig, &run);
+	cr_expect_eq(shared->counter, 40, "none is drawn");
+	cr_expect_eq(shared->unsent[0], 0, "and none shown");
+	cr_expect_eq(rig->io.sent_count, 0);
+	cr_expect_eq(rig->io.released, 0);
+	cr_expect_eq(rig->w.tun_runs.count, 1, "the run is kept");
+	cr_expect_eq(rig->io.slept, 1, "the socket wakes it");
+	rig_destroy(rig);
+
+	rig = rig_create(true); /* nobody is ahead of a single worker */
+	packet_to(packet, 1);
+	rig->io.send_blocked = true;
+	run_loop(rig, &run);
+	cr_expect_eq(rig->io.sent_count, 1);
+	cr_expect_eq(rig->io.released, 1);
+	rig_destroy(rig);
+}
+
 Test(skew_road, frames_to_forward_wait)
 {
 	struct tunnel *shared;

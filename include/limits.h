@@ -205,7 +205,8 @@
  * Mbit/s at most; the acknowledgements of a transfer are more. A transfer's first super-packet, ten
  * segments in general, is large. Twice the window of silence ends a burst. 100 us is what a woken
  * worker takes to send what it got, and less than an answer takes; at SPARSE_BEYOND times the share
- * a flow that gives no such moment changes all the same.
+ * a flow that gives no such moment changes all the same, and stays for longer than from one key
+ * frame of a video to the next.
  */
 #define SPARSE_FLOWS      1024 /* places that flows are counted in; power of two */
 #define SPARSE_PACKETS    32
@@ -215,6 +216,7 @@
 #define SPARSE_SILENCE_NS 15000000
 #define SPARSE_SETTLE_NS  100000
 #define SPARSE_BEYOND     4
+#define SPARSE_FORCED_NS  10000000000
 #define RECV_ERROR_HEARD_PER_SECOND                                                                \
 	1000 /* recv_errors that one worker hands to control; more are forged, or say it again */
 /*

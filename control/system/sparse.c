@@ -29,10 +29,14 @@ struct flow_counts {
 	uint64_t last_ns;   /* of its last packet */
 	uint64_t window_ns; /* begin of what is counted */
 	uint32_t packets, bytes;
-	uint32_t bulk; /* 1: beyond its share; then all since the last silence is counted */
+	uint32_t bulk; /* enum bulk, or 0; then all since the last silence is counted */
 	uint32_t unused;
+	uint64_t until_ns; /* FORCED: stays bulk until then */
 };
 #define COUNT(member) offsetof(struct flow_counts, member)
+
+/* Beyond its share: it has changed behind a moment of silence, or without one. */
+enum bulk { CALM = 1, FORCED };
 
 enum label {
 	IPV4,
@@ -135,6 +139,11 @@ static void count_clear(struct assembler *a, size_t at)
 	emit(a, BPF_ST | BPF_MEM | BPF_W, BPF_REG_9, 0, (int)at, 0);
 }
 
+static void become(struct assembler *a, enum bulk bulk)
+{
+	emit(a, BPF_ST | BPF_MEM | BPF_W, BPF_REG_9, 0, COUNT(bulk), (int32_t)bulk);
+}
+
 static void call(struct assembler *a, int function)
 {
 	emit(a, BPF_JMP | BPF_CALL, 0, 0, 0, function);
@@ -228,6 +237,9 @@ static void begin_window(struct assembler *a, const struct sparse_share *share)
 	jump_if(a, BPF_JGT, BPF_REG_3, share->packets, BEGIN);
 	count_load(a, BPF_W, BPF_REG_3, COUNT(bytes));
 	jump_if(a, BPF_JGT, BPF_REG_3, share->bytes, BEGIN);
+	count_load(a, BPF_DW, BPF_REG_3, COUNT(until_ns));
+	change_by(a, BPF_SUB, BPF_REG_3, BPF_REG_7);
+	jump_if(a, BPF_JSGT, BPF_REG_3, 0, BEGIN);
 	change(a, BPF_MOV, BPF_REG_5, 0); /* what it sent last was little */
 	count_clear(a, COUNT(bulk));
 	jump(a, BEGIN);
@@ -256,16 +268,22 @@ static void judge(struct assembler *a, const struct sparse_share *share)
 	jump_if(a, BPF_JGT, BPF_REG_4, SPARSE_BEYOND * share->bytes, BEYOND);
 	change_by(a, BPF_ADD, BPF_REG_4, BPF_REG_1);
 	count_store(a, BPF_W, COUNT(bytes), BPF_REG_4);
-	jump_if(a, BPF_JNE, BPF_REG_5, 0, BULK);
 	jump_if(a, BPF_JGT, BPF_REG_4, SPARSE_BEYOND * share->bytes, BEYOND);
+	jump_if(a, BPF_JNE, BPF_REG_5, 0, BULK);
 	jump_if(a, BPF_JGT, BPF_REG_1, share->large, SETTLED);
 	jump_if(a, BPF_JGT, BPF_REG_3, share->packets, SETTLED);
 	jump_if(a, BPF_JLE, BPF_REG_4, share->bytes, SPARSE);
 	label(a, SETTLED); /* its last packet has left? */
 	jump_if(a, BPF_JLE, BPF_REG_2, share->settle_ns, SPARSE);
+	become(a, CALM);
+	jump(a, BULK);
 
-	label(a, BEYOND);
-	emit(a, BPF_ST | BPF_MEM | BPF_W, BPF_REG_9, 0, COUNT(bulk), 1);
+	label(a, BEYOND); /* it may overtake itself, or would have; not again soon */
+	jump_if(a, BPF_JEQ, BPF_REG_5, CALM, BULK);
+	become(a, FORCED);
+	constant(a, BPF_REG_3, 0, (uint64_t)share->forced_ns);
+	change_by(a, BPF_ADD, BPF_REG_3, BPF_REG_7);
+	count_store(a, BPF_DW, COUNT(until_ns), BPF_REG_3);
 	label(a, BULK);
 	change(a, BPF_MOV, BPF_REG_0, BULK_QUEUE);
 	emit(a, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
@@ -281,6 +299,7 @@ const struct sparse_share sparse_share_default = {
 	.window_ns = SPARSE_WINDOW_NS,
 	.silence_ns = SPARSE_SILENCE_NS,
 	.settle_ns = SPARSE_SETTLE_NS,
+	.forced_ns = SPARSE_FORCED_NS,
 };
 
 static int bpf(int command, union bpf_attr *attributes)

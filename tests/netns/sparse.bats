@@ -1,5 +1,5 @@
-# Flows that send little and the others: which queue each takes at both ends, and that none loses its
-# order when it changes.
+# Flows that send little and the others: which queue each takes at both ends, and what order a flow
+# keeps.
 bats_require_minimum_version 1.5.0
 load lib
 . "$BATS_TEST_DIRNAME/per_queue.bash"

@@ -24,7 +24,8 @@ static const struct sparse_share patient = {.packets = 4,
 					    .large = 700,
 					    .window_ns = 2 * SECOND,
 					    .silence_ns = SECOND,
-					    .settle_ns = 0};
+					    .settle_ns = 0,
+					    .forced_ns = 60ll * SECOND};
 
 static int program_of(const struct sparse_share *share)
 {
@@ -238,6 +239,42 @@ Test(sparse, behind_a_silence_who_sent_little_is_sparse_again)
 		cr_expect_eq(queue_of(program, quiet), SPARSE_QUEUE, "a share for each burst");
 	silence();
 	make_bulk(program, udp4);
+	close(program);
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/* Else each of its large bursts between small ones would overtake itself. Who changed behind a
+ * moment of silence, as the other tests have it, is not held. */
+Test(sparse, who_was_forced_stays_bulk_for_a_while)
+{
+	struct sparse_share share = patient;
+	int64_t again;
+
+	share.settle_ns = 2 * SECOND;
+	share.forced_ns = 3ll * SECOND;
+	int program = program_of(&share);
+	for (int i = 0; i <= 4 * share.packets; i++)
+		cr_assert_eq(queue_of(program, udp4), SPARSE_QUEUE, "packet %d", i);
+	cr_expect_eq(queue_of(program, udp4), BULK_QUEUE, "forced");
+	silence();
+	again = now_ns();
+	for (int i = 0; i < 6 * share.packets; i++)
+		cr_assert_eq(queue_of(program, udp4), BULK_QUEUE, "it would be forced again, %d", i);
+	silence();
+	cr_expect_eq(queue_of(program, udp4), BULK_QUEUE);
+	silence();
+	int queue = queue_of(program, udp4);
+	if (now_ns() < again + share.forced_ns) /* an idle enough machine */
+		cr_expect_eq(queue, BULK_QUEUE, "it sent little, but much not long ago");
+	silence();
+	cr_expect_eq(queue_of(program, udp4), SPARSE_QUEUE);
 	close(program);
 }
 

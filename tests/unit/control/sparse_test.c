@@ -266,7 +266,7 @@ Test(sparse, who_was_forced_stays_bulk_for_a_while)
 	silence();
 	again = now_ns();
 	for (int i = 0; i < 6 * share.packets; i++)
-		cr_assert_eq(queue_of(program, udp4), BULK_QUEUE, "it would be forced again, %d", i);
+		cr_assert_eq(queue_of(program, udp4), BULK_QUEUE, "forced again, %d", i);
 	silence();
 	cr_expect_eq(queue_of(program, udp4), BULK_QUEUE);
 	silence();

@@ -141,6 +141,36 @@ Test(handover_road, a_full_pool_drops_by_name_and_costs_nothing_else)
 	rig_destroy(rig);
 }
 
+/* What comes back out of turn is what is taken next, with nothing of its last use. */
+Test(handover_road, what_is_given_back_is_used_again_and_no_other)
+{
+	struct rig *rig = rig_of(3);
+	uint32_t owners[2], count = 0;
+	static const uint8_t first[] = "first", second[] = "second";
+	struct handover *kept, *back;
+
+	for (uint32_t owner = 0; owner < 3; owner++)
+		if (owner != rig->w.queue)
+			owners[count++] = owner;
+	cr_assert(handover_add(&rig->w, owners[0], &rig->peer, first, 6, 6, false));
+	cr_assert(handover_add(&rig->w, owners[1], &rig->peer, first, 6, 6, true));
+	handover_flush(&rig->w);
+	cr_assert_eq(rig->io.handed_count, 2);
+	kept = rig->io.handed[0];
+	back = rig->io.handed[1];
+	cr_expect(back->mixed);
+	rig->io.handed_count = 1;
+	handover_release(back);
+	cr_assert(handover_add(&rig->w, owners[0], &rig->peer, second, 7, 7, false));
+	handover_flush(&rig->w);
+	cr_assert_eq(rig->io.handed_count, 2);
+	cr_expect_eq(rig->io.handed[1], back);
+	cr_expect_not(back->mixed);
+	cr_expect_eq(back->length, 7);
+	cr_expect_eq(memcmp(kept->bytes, first, 6), 0, "the other's is untouched");
+	rig_destroy(rig);
+}
+
 Test(handover_road, one_hand_over_holds_one_source_and_one_size)
 {
 	struct rig *rig = rig_of(2);

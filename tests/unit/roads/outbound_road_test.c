@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "filter/firewall.h"
 #include "unit/roads/rig.h"
 
 TestSuite(outbound_road, .timeout = 60);
@@ -405,6 +406,7 @@ Test(outbound_road, newer_runs_stand_behind_held_ones)
 	inbox_work(&rig->w);
 	cr_expect_eq(last_punt(rig)->type, PUNT_RESUME_AGAIN);
 	cr_expect_eq(last_punt(rig)->order, end);
+	cr_expect(addr_equal(&last_punt(rig)->addr, &peer), "whose runs they are");
 	cr_expect_eq(host->held_queues, 5);
 	length = packet_udp(packet, 1, 4, 100);
 	cr_expect(!outbound_run(&rig->w, packet, length, &plain));
@@ -505,6 +507,10 @@ Test(outbound_road, a_socket_that_stays_full_does_not_keep_the_worker)
 	send->tunnel = rig->tunnel->id;
 	rig->io.free_send_count = 0;
 	inbox_order(&rig->w, send);
+	rig->io.send_blocked = true;
+	inbox_work(&rig->w);
+	cr_expect_not(rig->w.stopping, "nobody told it to stop");
+	rig->io.send_blocked = false;
 	inbox_order(&rig->w, stop);
 	inbox_work(&rig->w);
 	cr_expect_not(rig->w.stopping, "slots will come back");
@@ -590,5 +596,24 @@ Test(outbound_road, what_waited_for_a_tunnel_that_went_has_a_name)
 	cr_expect_eq(rig_drops(rig, DROP_NO_TUNNEL), 2);
 	free(resume);
 	free(message);
+	rig_destroy(rig);
+}
+
+Test(outbound_road, what_waited_and_may_not_go_is_counted_once)
+{
+	struct rig *rig = rig_create(true);
+	static uint8_t packet[65536];
+	struct order *resume = rig_order(ORDER_RESUME, packet, packet_udp(packet, 1, 1, 100));
+
+	resume->tunnel = rig->tunnel->id;
+	rig->snapshot.rules[OUTBOUND].count = 0;
+	inbox_order(&rig->w, resume);
+	inbox_work(&rig->w);
+	train_close(&rig->w);
+	cr_expect_eq(rig->io.sent_count, 0);
+	cr_expect_eq(rig_drops(rig, firewall_drop(DROP_FIREWALL_NO_RULE, OUTBOUND)), 1);
+	cr_expect_eq(rig_all_drops(rig), 1);
+	cr_expect_eq(last_punt(rig)->result, -EPERM);
+	free(resume);
 	rig_destroy(rig);
 }

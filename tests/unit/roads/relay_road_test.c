@@ -124,6 +124,50 @@ Test(relay_road, a_train_longer_than_a_send_becomes_two)
 	rig_destroy(rig);
 }
 
+/* The last of a train may be of any length: too short for a frame, it is none of its frames. */
+Test(relay_road, what_is_left_at_the_end_of_a_train_is_no_frame)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *out = second_tunnel(rig);
+	uint8_t inner[100] = {0}, rest[WIRE_OVERHEAD - 1] = {0};
+
+	entry(rig, 0, rig->tunnel, true, out);
+	for (uint32_t bytes = WIRE_HEADER_BYTES; bytes < WIRE_OVERHEAD; bytes++) {
+		add_frame(rig, 0, inner, sizeof(inner));
+		add_frame(rig, 0, inner, sizeof(inner));
+		wire_write(rest, WIRE_RELAY, RELAY_INDEX, rig->counter);
+		rig_add_raw(rig, rest, bytes);
+		rig_receive(rig);
+		cr_assert_eq(rig->io.sent_count, 1);
+		cr_expect_eq(rig->io.sent[0].count, 2);
+		cr_expect_eq(rig->io.sent[0].length, 2 * (sizeof(inner) + WIRE_OVERHEAD));
+		cr_expect_eq(rig_all_drops(rig), bytes - WIRE_HEADER_BYTES + 1);
+		cr_expect_eq(rig_drops(rig, DROP_UDP_SHORT), rig_all_drops(rig));
+		rig_forget(rig);
+	}
+	rig_destroy(rig);
+}
+
+Test(relay_road, a_train_longer_than_a_run_becomes_several)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *out = second_tunnel(rig);
+	uint8_t inner[100] = {0};
+	uint32_t sent = 0;
+
+	entry(rig, 0, rig->tunnel, true, out);
+	for (uint32_t k = 0; k < 3 * RUN_MAX + 1; k++)
+		add_frame(rig, 0, inner, sizeof(inner));
+	rig_receive(rig);
+	for (uint32_t n = 0; n < rig->io.sent_count; n++) {
+		cr_expect_leq(rig->io.sent[n].count, RUN_MAX);
+		sent += rig->io.sent[n].count;
+	}
+	cr_expect_eq(sent, 3 * RUN_MAX + 1);
+	cr_expect_eq(rig_all_drops(rig), 0);
+	rig_destroy(rig);
+}
+
 Test(relay_road, a_far_tunnel_whose_counters_are_used_up)
 {
 	struct rig *rig = rig_create(true);

@@ -21,10 +21,10 @@
  *   cores that worker may have to wait longer for its CPU than the moment is.
  * - A transfer changes at its first super-packet, which stands behind an answer of the other end;
  *   what sends in bursts stays where it is.
- * - A flow without such a moment is forced far beyond its share, and does overtake itself: by what
- *   the sparse queue holds, in general less than that many packets. Then it stays bulk until it has
- *   not been so far beyond for forced_ns, or a stream of large bursts between small ones, such as
- *   video, would lose its order with each of them.
+ * - A flow without such a moment is forced far beyond its share, and does overtake itself, by what
+ *   the sparse queue still holds: tens of packets as a rule, hundreds on busy cores. Then it stays
+ *   bulk until it has not been so far beyond for forced_ns, or a stream of large bursts between
+ *   small ones, such as video, would lose its order with each of them.
  * - Back it goes only at the end of a silence before which it had sent no more than its share. The
  *   bulk queue may still hold that when the line is slow and full.
  *

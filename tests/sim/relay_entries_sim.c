@@ -166,6 +166,33 @@ static uint64_t lines_since(struct sim_node *node, uint64_t *before)
 	return lines;
 }
 
+/* That it is established is told once on each side, however often it is asked for again. */
+static void the_beginning_of_an_entry_is_told(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+
+	relay->watched = "Relaying between two hosts";
+	net.a->watched = net.b->watched = "Relay established";
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	for (int i = 0; i < 3; i++, sim_run(sim, 100 * SIM_MS)) {
+		relays_ask(net.a->node, entry_of(net.a, relay));
+		relays_ask(net.b->node, entry_of(net.b, relay));
+	}
+	cr_expect_eq(net.a->watched_lines, 1);
+	cr_expect_str_eq(net.a->watched_text,
+			 "Relay established relay=10.42.0.1 vpnAddr=10.42.0.3");
+	cr_expect_eq(net.b->watched_lines, 1);
+	cr_expect_str_eq(net.b->watched_text,
+			 "Relay established relay=10.42.0.1 vpnAddr=10.42.0.2");
+	cr_expect_eq(relay->watched_lines, 2, "the entry of each end");
+}
+
+Test(relay_entries, the_beginning_of_an_entry_is_told)
+{
+	sim_seeds(4, the_beginning_of_an_entry_is_told);
+}
+
 /* That an entry which was established is no more is told with the reason, once. */
 static void the_end_of_an_entry_is_told(struct sim *sim)
 {
@@ -311,7 +338,9 @@ static void an_entry_is_unknown(struct sim *sim)
 	unknown_to_relay(sim, &net, entry, 1, 1);
 	unknown_to_relay(sim, &net, entry, 0, 0);
 	cr_expect_eq(net.a->drops[DROP_RECV_ERROR_IGNORED], 1);
-	sim_run(sim, 2 * SIM_S);
+	sim_run(sim, 1900 * SIM_MS);
+	unknown_to_relay(sim, &net, entry, 0, 0);
+	sim_run(sim, 100 * SIM_MS);
 	unknown_to_relay(sim, &net, entry, 1, 1);
 
 	node_rehandshake(net.a->node, entry->record, "test");
@@ -357,4 +386,75 @@ static void another_index(struct sim *sim)
 Test(relay_entries, another_index)
 {
 	sim_seeds(3, another_index);
+}
+
+/* No room for an entry that a handshake of ours needs: refused, and counted as what peers ask. */
+static void no_room_for_our_own(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	uint64_t refused = net.a->drops[DROP_RELAY_REFUSED];
+
+	cr_assert_eq(crowd(net.a, net.relay[0], 1000, RELAYS_PER_TUNNEL_MAX),
+		     RELAYS_PER_TUNNEL_MAX);
+	sim_send(net.a, 0, net.b->id, 1);
+	sim_run(sim, 2 * SIM_S);
+	cr_expect_gt(net.a->drops[DROP_RELAY_REFUSED], refused);
+	cr_expect_null(relays_find(tunnel_with(net.a, net.relay[0]), &net.b->addr));
+}
+
+Test(relay_entries, no_room_for_our_own)
+{
+	sim_seeds(2, no_room_for_our_own);
+}
+
+/* A host whose list of relays names itself, by its second address: it is not asked for a way to
+ * itself. */
+static void its_own_relay(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct addr second = addr_from_v4(0x0a2a0042);
+
+	sim_kill_node(net.b);
+	sim_identify(net.b, &(struct sim_identity){.also = {0x42}});
+	net.b->relays[0] = second;
+	memset(sim->cut, 0, sizeof(sim->cut));
+	sim_start_node(net.b);
+	sim_run(sim, 2 * SIM_S);
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	cr_assert(is_direct(net.a, net.b));
+	cr_assert(relays_record_has(tunnel_with(net.a, net.b), &second));
+	sim->recording = true;
+	node_rehandshake(net.a->node, tunnel_with(net.a, net.b), "test");
+	sim_run(sim, 2 * SIM_S);
+	cr_expect_eq(relay_words(sim, net.a, net.b), 0);
+	cr_expect_eq(net.b->drops[DROP_RELAY_INVALID], 0);
+}
+
+Test(relay_entries, its_own_relay)
+{
+	sim_seeds(3, its_own_relay);
+}
+
+/* What is passed on, and what is asked for again later, has the form of the request (trap 85). */
+static void the_form_goes_along(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct relay_message request = {.type = RELAY_REQUEST,
+					.form = RELAY_V2,
+					.initiator_index = 5,
+					.from = net.a->addr,
+					.to = net.b->addr};
+	uint8_t bytes[RELAY_BYTES_MAX];
+
+	sim_opened(net.relay[0], net.a, WIRE_CONTROL, bytes,
+		   relay_encode(&request, bytes, sizeof(bytes)));
+	sim_run(sim, 50 * SIM_MS);
+	cr_expect_eq(entry_of(net.b, net.relay[0])->form, RELAY_V2);
+	talk_until_heard(sim, &net, 2 * SIM_S); /* a asks in the form of its own */
+	cr_expect_eq(entry_of(net.b, net.relay[0])->form, RELAY_V1);
+}
+
+Test(relay_entries, the_form_goes_along)
+{
+	sim_seeds(2, the_form_goes_along);
 }

@@ -220,7 +220,8 @@ Test(relay_sim, one_of_two_relays_dies)
 
 /*
  * The entry that a tunnel goes through is lost: another one takes its place at once, and the peer
- * is asked whether that leads to it. One that is not established, or led to another host, is none.
+ * is asked whether that leads to it. One that is not established, or led to another host, or by
+ * which we forward for others, is none.
  */
 static void an_entry_is_lost(struct sim *sim)
 {
@@ -236,10 +237,12 @@ static void an_entry_is_lost(struct sim *sim)
 	spare = entry_of(net.a, net.relay[0]);
 	if (spare == record->path)
 		spare = entry_of(net.a, net.relay[1]);
-	spare->wrong = sim->seed % 3 == 1;
-	if (sim->seed % 3 == 2)
+	spare->wrong = sim->seed % 4 == 1;
+	if (sim->seed % 4 == 2)
 		spare->state = RELAY_DISESTABLISHED;
-	usable = sim->seed % 3 == 0;
+	if (sim->seed % 4 == 3)
+		spare->type = RELAY_FORWARDING;
+	usable = sim->seed % 4 == 0;
 	relays_remove(net.a->node, record->path, "test");
 	cr_assert_eq(record->path, usable ? spare : NULL);
 	cr_assert_eq(record->live.test_ns != 0, usable);
@@ -249,7 +252,61 @@ static void an_entry_is_lost(struct sim *sim)
 
 Test(relay_sim, an_entry_is_lost)
 {
-	sim_seeds(6, an_entry_is_lost);
+	sim_seeds(8, an_entry_is_lost);
+}
+
+/*
+ * The entry that a tunnel goes through is lost, and there are two others: one on the tunnel that its
+ * relay uses, one on a tunnel that another relay has left behind. The first is the better one.
+ */
+static void the_better_of_two_entries(struct sim *sim)
+{
+	struct net net = relay_net(sim, 2);
+	struct tunnel_record *record, *left_behind;
+
+	talk_until_heard(sim, &net, 3 * SIM_S);
+	talk(sim, &net, 3 * SIM_S);
+	cr_assert_eq(established(&net), 2);
+	record = tunnel_with(net.a, net.b);
+	left_behind = tunnel_with(net.a, net.relay[sim->seed % 2]);
+	relays_set_path(net.a->node, record, relays_find(left_behind, &net.b->addr));
+	node_rehandshake(net.a->node, left_behind, "test");
+	talk(sim, &net, 3 * SIM_S);
+	cr_assert_neq(record->path->record, left_behind);
+	cr_assert(relays_find(left_behind, &net.b->addr));
+	relays_remove(net.a->node, record->path, "test");
+	cr_assert(record->path && record->path->record != left_behind);
+	talk_until_heard(sim, &net, 2 * SIM_S);
+}
+
+Test(relay_sim, the_better_of_two_entries)
+{
+	sim_seeds(4, the_better_of_two_entries);
+}
+
+/* A lighthouse has named another address of the peer: it is tried at once, however rare searches
+ * have become. */
+static void an_address_becomes_known(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct lighthouse_message reply = hub_message(LIGHTHOUSE_REPLY, net.b->id);
+	struct endpoint at = sim_endpoint(150, 1);
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	tunnel_with(net.a, net.b)->links[0].host->promote_wait_ns = 128 * SIM_S;
+	talk(sim, &net, 10 * SIM_S);
+	sim->recording = true;
+	reply.v4_count = 2;
+	reply.v4[0] = net.b->endpoint;
+	reply.v4[1] = at;
+	hub_say(net.a, net.lighthouse, &reply);
+	talk(sim, &net, 2 * SIM_S);
+	cr_assert_neq(sim_count(sim, &net.a->endpoint, &at, WIRE_TEST_REQUEST, 0), 0);
+}
+
+Test(relay_sim, an_address_becomes_known)
+{
+	sim_seeds(3, an_address_becomes_known);
 }
 
 /*

@@ -324,6 +324,68 @@ Test(sim_names, reconfigured)
 	sim_seeds(5, reconfigured);
 }
 
+/* A reload while DNS is asked: what was asked is given up, and an answer to it that comes all the
+ * same is not taken for one about a name of the new configuration. */
+static void reloaded_while_asked(struct sim *sim)
+{
+	struct name_options options;
+	struct addr wrong = sim_endpoint(98, 1).addr;
+	struct endpoint at = sim_endpoint(98, 4242);
+
+	network(sim);
+	LH->silent = true;
+	sim_start_node(A);
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert_eq(A->stats[STAT_NAMES_ASKED], 1);
+	cr_assert_eq(A->lookups[0], 1, "begun");
+	options = A->options.names;
+	entries[0].text = "other.example";
+	cr_assert_eq(names_reconfigure(A->node, &options), 0);
+	cr_assert_eq(A->stats[STAT_NAMES_ASKED], 2);
+	cr_assert_eq(A->lookups[0], 2, "ended");
+	sim->recording = true;
+	node_on_name(A->node, 0, NAME_FOUND, &wrong, 1);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &at, WIRE_HANDSHAKE, 1), 0);
+	node_on_name(A->node, 1, NAME_FOUND, &wrong, 1);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert_gt(sim_count(sim, &A->endpoint, &at, WIRE_HANDSHAKE, 1), 0);
+}
+
+Test(sim_names, reloaded_while_asked)
+{
+	sim_seeds(2, reloaded_while_asked);
+}
+
+/* A name that is never found is asked for anew by a reload, but told of once, and the pauses go on
+ * where they were. */
+static void reloaded_in_trouble(struct sim *sim)
+{
+	uint64_t asked;
+
+	network(sim);
+	LH->outcome = NAME_NONE;
+	LH->count = 0;
+	sim_start_node(A);
+	sim_run(sim, 5 * CADENCE_NS);
+	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 1);
+	asked = A->stats[STAT_NAMES_ASKED];
+	cr_assert_eq(names_reconfigure(A->node, &A->options.names), 0);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(A->stats[STAT_NAMES_ASKED], asked + 1);
+	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 1);
+	/* a name that is new is told of, though its trouble is the same */
+	LH->text = entries[0].text = "other.example";
+	cr_assert_eq(names_reconfigure(A->node, &A->options.names), 0);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 2);
+}
+
+Test(sim_names, reloaded_in_trouble)
+{
+	sim_seeds(2, reloaded_in_trouble);
+}
+
 /* A reload forbids what a name stands for, the next one allows it again, before DNS has answered.
  */
 static void forbidden_for_a_moment(struct sim *sim)

@@ -278,6 +278,46 @@ Test(sim_lighthouse, respond_in_vain)
 	sim_seeds(4, respond_in_vain);
 }
 
+/*
+ * What control answers, where a worker does not: relays are named, and the host is ordered to punch
+ * for who asks, but nobody for himself.
+ */
+static void asked_of_control(struct sim *sim)
+{
+	struct lighthouse_message query = hub_message(LIGHTHOUSE_QUERY, 3);
+	struct addr relay = sim_overlay(9), found;
+	size_t orders;
+
+	hub_add(sim);
+	B->options.relay.relays = &relay;
+	B->options.relay.relay_count = 1;
+	sim_static(A, 3, &B->endpoint); /* so that no worker of L's is asked */
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, SIM_S);
+	remotes_forget(hub_host(A, 3)->remotes, &L->addr);
+	cr_assert_eq(remotes_relays(hub_host(A, 3)->remotes, &found, 1), 0);
+	sim_forget(sim);
+	hub_say(L, A, &query);
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert_eq(remotes_relays(hub_host(A, 3)->remotes, &found, 1), 1);
+	cr_assert(addr_equal(&found, &relay));
+	cr_assert_eq(hub_sealed(sim, L, A), 1);
+	cr_assert_eq(hub_sealed(sim, L, B), 1);
+	orders = L->stats[STAT_LIGHTHOUSE_PUNCHES];
+	cr_assert_geq(orders, 1);
+
+	hub_say(L, B, &query); /* about itself */
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert_eq(hub_sealed(sim, L, B), 2, "a reply");
+	cr_assert_eq(L->stats[STAT_LIGHTHOUSE_PUNCHES], orders);
+}
+
+Test(sim_lighthouse, asked_of_control)
+{
+	sim_seeds(2, asked_of_control);
+}
+
 /* --- time --------------------------------------------------------------------------------------
  */
 

@@ -107,6 +107,36 @@ Test(sim_names, dns_is_down_at_start)
 	sim_seeds(10, dns_is_down_at_start);
 }
 
+/* A name that is found makes us call nobody but a lighthouse, and that one only while it is not
+ * connected. */
+static void only_lighthouses_are_called(struct sim *sim)
+{
+	network(sim);
+	entries[1] = (struct name_entry){"b.example", 4242, B->addr};
+	A->options.names.count = 2;
+	sim->names[1] = (struct sim_name){.text = "b.example",
+					  .outcome = NAME_FOUND,
+					  .count = 1,
+					  .addrs = {B->endpoint.addr}};
+	sim->name_count = 2;
+	sim->recording = true;
+	for (int i = 0; i < 3; i++)
+		sim_start_node(&sim->nodes[i]);
+	sim_run(sim, 5 * SIM_S);
+	cr_assert(sim_primary(A, 1));
+	cr_assert_eq(sim_count(sim, &A->endpoint, &B->endpoint, WIRE_HANDSHAKE, 1), 0);
+	LH->addrs[LH->count++] = sim_endpoint(98, 1).addr;
+	sim_forget(sim);
+	sim_run(sim, 2 * CADENCE_NS);
+	cr_assert_eq(sim_count(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1), 0);
+	cr_assert_geq(A->stats[STAT_NAMES_ASKED], 4);
+}
+
+Test(sim_names, only_lighthouses_are_called)
+{
+	sim_seeds(2, only_lighthouses_are_called);
+}
+
 static uint32_t remotes_of_lighthouse(struct sim *sim, struct endpoint *first)
 {
 	struct tunnel *tunnel = sim_primary(A, 1);

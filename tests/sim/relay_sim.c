@@ -284,6 +284,27 @@ Test(relay_sim, the_better_of_two_entries)
 	sim_seeds(4, the_better_of_two_entries);
 }
 
+/* The only way of a tunnel is lost and comes back: the tunnel is asked at once, and lives on. */
+static void the_way_comes_back(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct tunnel_record *record;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, SIM_S);
+	record = tunnel_with(net.a, net.b);
+	relays_remove(net.a->node, record->path, "test");
+	cr_assert(record->state == RECORD_SUSPECT && !record->path);
+	sim_run(sim, 20 * SIM_MS);
+	cr_assert(record->state == RECORD_LIVE && record->path);
+	talk_until_heard(sim, &net, SIM_S);
+}
+
+Test(relay_sim, the_way_comes_back)
+{
+	sim_seeds(4, the_way_comes_back);
+}
+
 /* A lighthouse has named another address of the peer: it is tried at once, however rare searches
  * have become. */
 static void an_address_becomes_known(struct sim *sim)

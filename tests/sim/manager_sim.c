@@ -414,6 +414,17 @@ static void punching(struct sim *sim)
 		sim_send(B, 0, 1, 2);
 	}
 	cr_assert_leq(punches(sim, &B->endpoint) - count, 1);
+	/* Now and then a packet: no more than at rest. */
+	count = punches(sim, &B->endpoint);
+	for (int i = 0; i < 30; i++, sim_run(sim, 2 * SIM_S))
+		sim_send(A, 0, 2, 3);
+	count = punches(sim, &B->endpoint) - count;
+	cr_assert(off ? count == 0 : count >= 10 && count <= 13, "%zu punches in 60 s", count);
+	/* Where another host has answered, none. */
+	remotes_block(tunnels_find_host(&A->node->tunnels, &B->addr)->remotes, &other);
+	sim_forget(sim);
+	sim_run(sim, 20 * SIM_S);
+	cr_assert_eq(punches(sim, &other), 0);
 }
 
 Test(sim_manager, punches)

@@ -166,6 +166,32 @@ static uint64_t lines_since(struct sim_node *node, uint64_t *before)
 	return lines;
 }
 
+/* What m57ctl print-relays says of an entry: that it is asked for, until it is there. */
+static void asked_for_then_there(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct node_relay_view view = {.state = ""};
+	bool asked = false;
+
+	sim_send(net.a, 0, net.b->id, 1);
+	for (int i = 0; i < 1000 && strcmp(view.state, "established") != 0; i++) {
+		sim_run(sim, SIM_MS / 10);
+		if (!node_query_relay(net.a->node, &net.relay[0]->addr, 0, &view))
+			continue;
+		cr_assert(strcmp(view.state, "requested") == 0 ||
+				  strcmp(view.state, "established") == 0,
+			  "%s", view.state);
+		asked |= strcmp(view.state, "requested") == 0;
+	}
+	cr_assert(asked);
+	cr_assert_str_eq(view.state, "established");
+}
+
+Test(relay_entries, asked_for_then_there)
+{
+	sim_seeds(2, asked_for_then_there);
+}
+
 /* That it is established is told once on each side, however often it is asked for again. */
 static void the_beginning_of_an_entry_is_told(struct sim *sim)
 {

@@ -595,6 +595,29 @@ Test(relay_sim, searches)
 	sim_seeds(3, searches);
 }
 
+/* A relayed tunnel falls silent right behind a search: the next ones come later. */
+static void a_search_is_blamed(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	const struct peer_host *host;
+	uint64_t wait;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, 5 * SIM_S);
+	host = tunnel_with(net.a, net.b)->links[0].host;
+	wait = host->promote_wait_ns;
+	sim_cut(net.a, net.relay[0], true);
+	talk(sim, &net, 4 * SIM_S);
+	cr_assert_eq(host->promote_wait_ns, 2 * wait);
+	sim_cut(net.a, net.relay[0], false);
+	talk_until_heard(sim, &net, 3 * SIM_S);
+}
+
+Test(relay_sim, a_search_is_blamed)
+{
+	sim_seeds(3, a_search_is_blamed);
+}
+
 /* m57 as a relay goes on as soon as the configuration says so, and stops too. */
 static void reconfigured(struct sim *sim)
 {

@@ -313,6 +313,32 @@ static struct tunnel_record *by_remote_index(struct sim_node *node, uint32_t rem
 	return record;
 }
 
+/*
+ * Two quiet ends have each kept another of their two tunnels. The one whose last but one goes asks
+ * whether the peer has the last one: so they have one in common before somebody needs it.
+ */
+static void each_kept_another(struct sim *sim)
+{
+	struct tunnel *before, *after;
+
+	pair_connect(sim);
+	before = sim_primary(A, 2);
+	node_rehandshake(A->node, A->node->tunnels.all, "test");
+	sim_run(sim, 2 * SIM_S);
+	after = sim_primary(A, 2);
+	cr_assert(after != before && node_tunnel_count(A->node) == 2);
+	tunnels_remove(&B->node->tunnels, by_remote_index(B, after->local_index));
+	cr_assert_eq(sim_primary(B, 1)->remote_index, before->local_index);
+	sim_run(sim, 40 * SIM_S);
+	cr_assert_eq(sim_primary(A, 2)->local_index, sim_primary(B, 1)->remote_index);
+	cr_assert_eq(node_tunnel_count(A->node), 1);
+}
+
+Test(sim_manager, each_kept_another)
+{
+	sim_seeds(4, each_kept_another);
+}
+
 /* The peer goes on sending on the tunnel with our old certificate: nobody follows it there. */
 static void stays_behind(struct sim *sim)
 {

@@ -32,6 +32,40 @@ Test(sim_punches, ordered_punches)
 	sim_seeds(2, ordered);
 }
 
+/* More than are kept until they are due: those that came first are sent, once each, and the rest is
+ * counted. */
+static void ordered_too_many(struct sim *sim)
+{
+	const uint32_t most = 2 * PUNCHES_MAX;
+	uint64_t sent = 0;
+
+	hub_add(sim);
+	A->options.lighthouse.punch_delay_ns = 10 * SIM_S;
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	for (uint32_t i = 0; i < most; i++, sim_run(sim, 6 * SIM_MS)) {
+		struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 77);
+
+		punch.v4[punch.v4_count++] = sim_endpoint(150, (uint16_t)(1000 + i));
+		hub_say(A, L, &punch);
+	}
+	cr_assert_eq(A->drops[DROP_PUNCH_LIMITED], most - PUNCHES_MAX);
+	sim_run(sim, 20 * SIM_S);
+	for (uint32_t i = 0; i < most; i++) {
+		struct endpoint to = sim_endpoint(150, (uint16_t)(1000 + i));
+		size_t count = hub_punches(sim, NULL, &to);
+
+		cr_assert_eq(count, i < PUNCHES_MAX, "%u: %zu", i, count);
+		sent += count;
+	}
+	cr_assert_eq(sent, PUNCHES_MAX);
+}
+
+Test(sim_punches, ordered_too_many)
+{
+	sim_seeds(1, ordered_too_many);
+}
+
 /* Keep-alive ones go to peers, not to lighthouses: reports keep that path open. */
 static void kept_open(struct sim *sim)
 {

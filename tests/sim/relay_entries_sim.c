@@ -433,6 +433,26 @@ Test(relay_entries, no_room_for_our_own)
 	sim_seeds(2, no_room_for_our_own);
 }
 
+/* At the relay there is no room on the tunnel to the far end: who asks for it is refused. */
+static void no_room_at_the_far_end(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	uint64_t refused = relay->drops[DROP_RELAY_REFUSED];
+
+	cr_assert_eq(crowd(relay, net.b, 1000, RELAYS_PER_TUNNEL_MAX), RELAYS_PER_TUNNEL_MAX);
+	sim_send(net.a, 0, net.b->id, 1);
+	sim_run(sim, 2 * SIM_S);
+	cr_expect_gt(relay->drops[DROP_RELAY_REFUSED], refused);
+	cr_expect_eq(tunnel_with(relay, net.b)->relay_count, RELAYS_PER_TUNNEL_MAX);
+	cr_expect_neq(entry_of(relay, net.a)->state, RELAY_ESTABLISHED);
+}
+
+Test(relay_entries, no_room_at_the_far_end)
+{
+	sim_seeds(2, no_room_at_the_far_end);
+}
+
 /* A host whose list of relays names itself, by its second address: it is not asked for a way to
  * itself. */
 static void its_own_relay(struct sim *sim)

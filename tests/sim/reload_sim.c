@@ -648,3 +648,25 @@ Test(reload_sim, a_thousand_reloads_during_handshakes)
 {
 	sim_seeds(5, storm);
 }
+
+/* Somebody is called in vain, and a reload says where he is: he is called there at once. */
+static void where_the_called_one_is(struct sim *sim)
+{
+	sim_add(sim);
+	sim_add(sim);
+	sim_start_node(A);
+	sim_start_node(B);
+	sim->recording = true;
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, 3 * SIM_S); /* attempts are far apart by now */
+	cr_assert_eq(node_pending_count(A->node), 1);
+	sim_static(A, 2, &B->endpoint);
+	node_reconfigure(A->node, &A->options, &A->pki);
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert(sim_got_number(B, 1, 1));
+}
+
+Test(reload_sim, where_the_called_one_is)
+{
+	sim_seeds(2, where_the_called_one_is);
+}

@@ -670,3 +670,53 @@ Test(reload_sim, where_the_called_one_is)
 {
 	sim_seeds(2, where_the_called_one_is);
 }
+
+/* What waits for the next start (keys.def, "reload NO") stays as it is, whatever the options say. */
+static void waits_for_the_next_start(struct sim *sim)
+{
+	const struct remotes_owner *words;
+	struct node_options next;
+
+	for (int i = 0; i < 3; i++)
+		sim_add(sim);
+	sim_client(A, C);
+	sim_client(B, C);
+	sim_static(A, 2, &B->endpoint);
+	A->options.punch = true;
+	for (int i = 0; i < 3; i++)
+		sim_start_node(&sim->nodes[i]);
+	sim->recording = true;
+	sim_run(sim, SIM_S);
+	next = A->options;
+	next.udp_port = 9;
+	next.cipher = next.cipher == AEAD_AES256GCM ? AEAD_CHACHA20POLY1305 : AEAD_AES256GCM;
+	next.try_interval_ns = 3600 * SIM_S;
+	next.retries = 1;
+	next.alive_interval_ns = next.deletion_interval_ns = 3600 * SIM_S;
+	node_reconfigure(A->node, &next, &A->pki);
+	sim_run(sim, SIM_S);
+	words = remotes_of(hub_host(C, 1)->remotes, &A->addr);
+	cr_assert(words && words->v4_count == 1);
+	cr_assert_eq(words->entries[0].port, A->endpoint.port, "reported");
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_got_number(B, 1, 1), "the cipher");
+	sim_forget(sim);
+	sim_run(sim, 30 * SIM_S);
+	cr_assert_geq(hub_punches(sim, &A->endpoint, &B->endpoint), 4, "timers, alive");
+	sim_kill_node(B);
+	for (uint64_t i = 0; i < 130; i++, sim_run(sim, 100 * SIM_MS))
+		sim_send(A, 0, 2, 10 + i);
+	cr_assert_null(sim_primary(A, 2), "timers, pending deletion");
+	sim_run(sim, 10 * SIM_S);
+	sim_forget(sim);
+	sim_send(A, 0, 2, 2);
+	sim_run(sim, 2 * SIM_S);
+	cr_assert_geq(sim_count(sim, &A->endpoint, &B->endpoint, WIRE_HANDSHAKE, 1), 5,
+		      "handshakes");
+}
+
+Test(reload_sim, waits_for_the_next_start)
+{
+	sim_seeds(2, waits_for_the_next_start);
+}

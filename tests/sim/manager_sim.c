@@ -625,7 +625,8 @@ static void offered(struct sim *sim)
 	sim_add(sim);
 	sim_add(sim);
 	of_a.vpn = (struct prefix){A->addr, 128};
-	B->options.lighthouse.remote_allow = (struct remote_allow){.range_count = 1, .ranges = &of_a};
+	B->options.lighthouse.remote_allow =
+		(struct remote_allow){.range_count = 1, .ranges = &of_a};
 	sim_static(A, 2, &B->endpoint);
 	B->options.lighthouse.preferred = &range;
 	B->options.lighthouse.preferred_count = 1;

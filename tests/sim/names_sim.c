@@ -130,9 +130,8 @@ static void only_lighthouses_are_called(struct sim *sim)
 	A->watched = "Host name was looked up";
 	sim_run(sim, 2 * CADENCE_NS);
 	cr_assert_eq(A->watched_lines, 1, "what has changed is told");
-	cr_assert_str_eq(A->watched_text,
-			 "Host name was looked up hostname=lh.example "
-			 "udpAddrs=192.0.2.1:4242 192.0.2.98:4242");
+	cr_assert_str_eq(A->watched_text, "Host name was looked up hostname=lh.example "
+					  "udpAddrs=192.0.2.1:4242 192.0.2.98:4242");
 	cr_assert_eq(sim_count(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1), 0);
 	cr_assert_geq(A->stats[STAT_NAMES_ASKED], 4);
 }

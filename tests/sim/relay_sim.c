@@ -256,8 +256,8 @@ Test(relay_sim, an_entry_is_lost)
 }
 
 /*
- * The entry that a tunnel goes through is lost, and there are two others: one on the tunnel that its
- * relay uses, one on a tunnel that another relay has left behind. The first is the better one.
+ * The entry that a tunnel goes through is lost, and there are two others: one on the tunnel that
+ * its relay uses, one on a tunnel that another relay has left behind. The first is the better one.
  */
 static void the_better_of_two_entries(struct sim *sim)
 {

@@ -671,7 +671,8 @@ Test(reload_sim, where_the_called_one_is)
 	sim_seeds(2, where_the_called_one_is);
 }
 
-/* What waits for the next start (keys.def, "reload NO") stays as it is, whatever the options say. */
+/* What waits for the next start (keys.def, "reload NO") stays as it is, whatever the options say.
+ */
 static void waits_for_the_next_start(struct sim *sim)
 {
 	const struct remotes_owner *words;

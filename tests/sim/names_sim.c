@@ -364,6 +364,7 @@ static void reloaded_while_asked(struct sim *sim)
 {
 	struct name_options options;
 	struct addr wrong = sim_endpoint(98, 1).addr;
+	struct name_answer answer = {NAME_FOUND, NAME_IP, 1, &wrong};
 	struct endpoint at = sim_endpoint(98, 4242);
 
 	network(sim);
@@ -378,10 +379,10 @@ static void reloaded_while_asked(struct sim *sim)
 	cr_assert_eq(A->stats[STAT_NAMES_ASKED], 2);
 	cr_assert_eq(A->lookups[0], 2, "ended");
 	sim->recording = true;
-	node_on_name(A->node, 0, NAME_FOUND, &wrong, 1);
+	node_on_name(A->node, 0, &answer);
 	sim_run(sim, 100 * SIM_MS);
 	cr_assert_eq(sim_count(sim, &A->endpoint, &at, WIRE_HANDSHAKE, 1), 0);
-	node_on_name(A->node, 1, NAME_FOUND, &wrong, 1);
+	node_on_name(A->node, 1, &answer);
 	sim_run(sim, 100 * SIM_MS);
 	cr_assert_gt(sim_count(sim, &A->endpoint, &at, WIRE_HANDSHAKE, 1), 0);
 }

@@ -106,10 +106,10 @@ a_log_has() {
 }
 
 # sends_on: packets to the host behind the gateway, 5,000 a second, until the file go is gone; how many
-# the kernel had no route for
+# the kernel had no route for. Returns when the first one is on its way
 sends_on() {
 	touch "$PAIR_DIR/go"
-	in_ns a timeout 60 python3 - "$HOST" "$PAIR_DIR/go" >"$PAIR_DIR/refused" 3>&- <<-'PY' &
+	in_ns a timeout 60 python3 - "$HOST" "$PAIR_DIR/go" "$PAIR_DIR/sends" >"$PAIR_DIR/refused" 3>&- <<-'PY' &
 		import os, socket, sys, time
 		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		sent = refused = 0
@@ -119,10 +119,13 @@ sends_on() {
 		        sent += 1
 		    except OSError:
 		        refused += 1
+		    if sent + refused == 1:
+		        open(sys.argv[3], "w").close()
 		    time.sleep(0.0002)
 		print(sent, refused)
 	PY
 	SENDER=$!
+	wait_for 10 test -e "$PAIR_DIR/sends"
 }
 
 @test "a route in use that takes another metric or length by a reload is there all the time" {

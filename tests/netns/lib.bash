@@ -105,7 +105,7 @@ ping_sizes() {
 	done
 }
 
-# traffic: everything both ways
+# traffic [LATE]: everything both ways, in order but for LATE packets of a flow
 traffic() {
 	ping_sizes a
 	ping_sizes b
@@ -113,8 +113,8 @@ traffic() {
 	tcp_passes a
 	tcp_passes a -R
 	tcp_passes a -P 4
-	udp_passes a 1200 5000 5000 4990
-	udp_passes b 64 10000 10000 9990
+	udp_passes a 1200 5000 5000 4990 "${1:-0}"
+	udp_passes b 64 10000 10000 9990 "${1:-0}"
 }
 
 # load_begin / load_end: a TCP transfer from a to b in the background

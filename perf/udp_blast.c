@@ -6,12 +6,13 @@
  *                               [--from PORT]
  *
  * The sink says "ready", waits for the first packet, ends when none has come for --idle ms (500) or
- * after --limit seconds (60), and prints two lines: packets, bytes, seconds between first and last
- * packet, and how many came out of order; then how many numbers below the highest are missing, and
- * the longest time without a packet. Each packet starts with a sequence number (8 bytes, host
- * order) when it is long enough. The source uses no segmentation offload: every packet pays its own
- * way through the stack. --ports N sends to PORT .. PORT+N-1 in turn: N flows; the sink judges the
- * order of each port by itself. --from names the source port.
+ * after --limit seconds (60), and prints three lines: packets, bytes, seconds between first and
+ * last packet, and how many came out of order; then how many numbers below the highest are missing,
+ * and the longest time without a packet; then the number from which on all came in order. Each
+ * packet starts with a sequence number (8 bytes, host order) when it is long enough. The source
+ * uses no segmentation offload: every packet pays its own way through the stack. --ports N sends to
+ * PORT .. PORT+N-1 in turn: N flows; the sink judges the order of each port by itself. --from names
+ * the source port.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -87,6 +88,7 @@ static void prepare(unsigned long bytes)
 struct tally {
 	uint64_t packets, bytes, first_ns, last_ns, pause_ns, disorder;
 	uint64_t end;   /* behind the highest sequence number */
+	uint64_t late;  /* behind the highest one that came out of order */
 	uint64_t *next; /* by port: the sequence number that is due */
 };
 
@@ -128,10 +130,13 @@ static void sink_take(const struct epoll_event *event, struct tally *t)
 		if (messages[i].msg_len < sizeof(sequence))
 			continue;
 		memcpy(&sequence, buffers[i], sizeof(sequence));
-		if (sequence < *next)
-			t->disorder++;
-		else
+		if (sequence >= *next) {
 			*next = sequence + 1;
+		} else {
+			t->disorder++;
+			if (sequence >= t->late)
+				t->late = sequence + 1;
+		}
 		if (*next > t->end)
 			t->end = *next;
 	}
@@ -165,6 +170,7 @@ static int sink(unsigned port, const struct options *o)
 	printf("packets %lu bytes %lu seconds %.6f disorder %lu\n", t.packets, t.bytes,
 	       (double)(t.last_ns - t.first_ns) / 1e9, t.disorder);
 	printf("missing %ld pause_ms %.1f\n", (long)(t.end - t.packets), (double)t.pause_ns / 1e6);
+	printf("in_order_from %lu\n", t.late);
 	free(t.next);
 	return t.packets ? 0 : 1;
 }

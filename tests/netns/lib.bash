@@ -76,9 +76,11 @@ tcp_passes() {
 	[ "$megabytes" -ge 10 ]
 }
 
-# udp_passes FROM BYTES PACKETS RATE LEAST [LATE]: at least LEAST of PACKETS arrive, in order but for LATE
+# udp_passes FROM BYTES PACKETS RATE LEAST [LATE]: at least LEAST of PACKETS arrive, in order but for LATE of
+# the first SETTLED
+SETTLED=1000
 udp_passes() {
-	local side=$1 sink peer received disorder
+	local side=$1 sink peer received disorder ordered
 	peer=$(other "$1")
 	: >"$PAIR_DIR/sink" # else the word of an earlier one is taken for this one's
 	in_ns "$peer" "$BLAST" sink 5202 --limit 20 >"$PAIR_DIR/sink" </dev/null 3>&- &
@@ -88,8 +90,9 @@ udp_passes() {
 		--rate "$4" --seconds 15 </dev/null 3>&-
 	wait "$sink" || true
 	read -r _ received _ _ _ _ _ disorder < <(grep ^packets "$PAIR_DIR/sink")
-	echo "UDP $*: received $received, out of order $disorder"
-	[ "${received:-0}" -ge "$5" ] && [ "$disorder" -le "${6:-0}" ]
+	read -r _ ordered < <(grep ^in_order_from "$PAIR_DIR/sink")
+	echo "UDP $*: received $received, out of order $disorder, none from $ordered on"
+	[ "${received:-0}" -ge "$5" ] && [ "$disorder" -le "${6:-0}" ] && [ "$ordered" -le $SETTLED ]
 }
 
 ping_sizes() {
@@ -105,7 +108,7 @@ ping_sizes() {
 	done
 }
 
-# traffic [LATE]: everything both ways, in order but for LATE packets of a flow
+# traffic [LATE]: everything both ways, in order but for LATE of the first packets of a flow
 traffic() {
 	ping_sizes a
 	ping_sizes b

@@ -75,7 +75,7 @@ print(next(r["count"] for r in json.load(sys.stdin) if r["name"] == sys.argv[1])
 }
 
 @test "numbered packets at a steady rate stay in order below the share and above it" {
-	local received disorder rate
+	local received disorder ordered rate
 	nodes_make "$M57" "$M57" routines=1
 	for rate in 1000 20000; do
 		: >"$PAIR_DIR/sink"
@@ -84,10 +84,12 @@ print(next(r["count"] for r in json.load(sys.stdin) if r["name"] == sys.argv[1])
 		in_ns a "$BLAST" send "${OVERLAY[b]}" 5210 --bytes 100 --packets $rate --rate $rate --seconds 10
 		wait $! || true
 		read -r _ received _ _ _ _ _ disorder < <(grep ^packets "$PAIR_DIR/sink")
-		echo "at $rate/s: received $received, out of order $disorder"
+		read -r _ ordered < <(grep ^in_order_from "$PAIR_DIR/sink")
+		echo "at $rate/s: received $received, out of order $disorder, none from $ordered on"
 		[ "$received" -ge $((rate * 9 / 10)) ]
 		# the change of the queue may cost the order of what was on the way, once
 		[ "$disorder" -le $((rate == 1000 ? 0 : 128)) ]
+		[ "$ordered" -le "$SETTLED" ]
 	done
 }
 

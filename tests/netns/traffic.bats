@@ -8,8 +8,8 @@ pair() {
 	node_alive a && node_alive b
 }
 
-# With one routine a flow may overtake itself once, when it leaves the queue of sparse flows:
-# control/system/sparse.h, sparse.bats. Without that queue, and with several routines, never.
+# With one routine a flow may overtake itself once, at its beginning, when it leaves the queue
+# of sparse flows: control/system/sparse.h, sparse.bats. Without that queue, and with several routines, never.
 LATE=0
 LATE_SPARSE=128
 
@@ -40,6 +40,11 @@ LATE_SPARSE=128
 @test "tier 6.1, aes, 1 routine" {
 	NODE_ENV=(M57_TIER=6.1)
 	LATE=$LATE_SPARSE pair cipher=aes routines=1
+}
+
+@test "tier 6.1, aes, 1 routine, no queue for sparse flows" {
+	NODE_ENV=(M57_TIER=6.1)
+	pair cipher=aes routines=1 sparse=false
 }
 
 @test "tier 6.1, chachapoly, 3 routines" {

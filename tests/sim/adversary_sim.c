@@ -118,14 +118,10 @@ static struct pki draw_identity(struct sim_node *node, bool well)
 {
 	struct sim_identity identity = {.not_after =
 						(int64_t)(SIM_WALL_S + 450000000 + draw(1000000))};
-	struct pki kept = node->pki, made;
+	struct pki made = sim_identity_of(node, &identity);
 	char hex[CERT_FINGERPRINT_HEX_MAX];
 	const struct sim_node *blocked = any_node();
 
-	memset(&node->pki, 0, sizeof(node->pki));
-	sim_identify(node, &identity);
-	made = node->pki;
-	node->pki = kept;
 	if (!well && blocked != node && chance(50)) {
 		cert_fingerprint_hex(blocked->pki.v1.cert->fingerprint, hex);
 		cr_assert_eq(blocklist_add(made.blocklist, hex), 0);

@@ -33,15 +33,21 @@ static void network(struct sim *sim)
 	sim->name_count = 1;
 }
 
+/* A starts, and DNS knows no such name. */
+static void start_without_names(struct sim *sim)
+{
+	network(sim);
+	LH->outcome = NAME_NONE;
+	LH->count = 0;
+	sim_start_node(A);
+}
+
 /* A name that is never found is asked for at the cadence, however long that goes on. */
 static void never_found(struct sim *sim)
 {
 	uint64_t asked;
 
-	network(sim);
-	LH->outcome = NAME_NONE;
-	LH->count = 0;
-	sim_start_node(A);
+	start_without_names(sim);
 	sim_run(sim, 10 * CADENCE_NS);
 	asked = A->stats[STAT_NAMES_ASKED];
 	sim_run(sim, 200 * CADENCE_NS);
@@ -398,10 +404,7 @@ static void reloaded_in_trouble(struct sim *sim)
 {
 	uint64_t asked;
 
-	network(sim);
-	LH->outcome = NAME_NONE;
-	LH->count = 0;
-	sim_start_node(A);
+	start_without_names(sim);
 	sim_run(sim, 5 * CADENCE_NS);
 	cr_assert_eq(A->log_lines[OUTSIDE_WARNING], 1);
 	asked = A->stats[STAT_NAMES_ASKED];

@@ -213,6 +213,8 @@ struct sim_identity {
 /* Adds node 10.42.0.<id>, id from 1 in order of calls; not started. */
 struct sim_node *sim_add(struct sim *sim);
 void sim_identify(struct sim_node *node, const struct sim_identity *identity);
+/* Such an identity of node's, made and not taken up; the caller frees it. */
+struct pki sim_identity_of(struct sim_node *node, const struct sim_identity *identity);
 /* static_host_map of node: host id is at endpoint. */
 void sim_static(struct sim_node *node, uint32_t host, const struct endpoint *endpoint);
 /* The lighthouse is one, and node is its client, with a static entry for it. */

@@ -90,6 +90,17 @@ void sim_identify(struct sim_node *node, const struct sim_identity *identity)
 	cert_unref(ca);
 }
 
+struct pki sim_identity_of(struct sim_node *node, const struct sim_identity *identity)
+{
+	struct pki kept = node->pki, made;
+
+	memset(&node->pki, 0, sizeof(node->pki));
+	sim_identify(node, identity);
+	made = node->pki;
+	node->pki = kept;
+	return made;
+}
+
 /* --- outside -----------------------------------------------------------------------------------
  */
 

@@ -328,6 +328,23 @@ Test(io_send, a_failed_poll_of_a_full_socket)
 	full_socket(-EIO);
 }
 
+/* Datagrams that come back when the end has begun are dropped, and none waits for a full socket. */
+Test(io_send, the_end_gives_up_what_a_full_socket_has, .timeout = 10)
+{
+	struct engine e;
+	uint32_t number = 0;
+
+	begin(&e, IO_TIER_6_1);
+	fault(&e, OP_SEND, 1, 1, -EAGAIN);
+	for (uint32_t count = 2; count < 5; count++)
+		train(&e, &e.peer_name, &number, count, 100);
+	io_turn(e.io, false); /* what came of it has not been looked at */
+	end(&e);
+	cr_expect_eq(e.hits, 1);
+	cr_expect_eq(drops(&e, DROP_SEND_ERROR), 3 + 4);
+	expect_numbers(&e, 0, 2, UINT32_MAX, 100);
+}
+
 /* The buffer that a send borrows from comes back when both are done with it: the kernel last. */
 Test(io_send, from_a_receive_buffer)
 {

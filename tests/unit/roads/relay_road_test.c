@@ -207,11 +207,13 @@ Test(relay_road, a_train_for_several_is_split)
 	}
 	cr_expect_eq(rig_drops(rig, DROP_RELAY_NO_PATH), 4);
 	cr_expect_eq(rig_all_drops(rig), 4);
-	/* a relay that has no direct way itself forwards nothing */
+	/* a relay that has no direct way itself forwards nothing, before a hole or behind it */
 	out->remote = NULL;
-	add_frame(rig, 0, inner, sizeof(inner));
+	for (uint32_t k = 0; k < 4; k++)
+		add_frame(rig, 0, inner, sizeof(inner))[40] ^= k == 1;
 	rig_receive(rig);
-	cr_expect_eq(rig_drops(rig, DROP_RELAY_NO_PATH), 5);
+	cr_expect_eq(rig_drops(rig, DROP_RELAY_NO_PATH), 4 + 3);
+	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 1);
 	rig_destroy(rig);
 }
 
@@ -373,7 +375,13 @@ Test(relay_road, frames_that_lead_nowhere)
 	add_frame(rig, 0, inner, sizeof(inner));
 	rig_receive(rig);
 	cr_expect_eq(rig_drops(rig, DROP_INDEX_PENDING), 1);
-	cr_expect_eq(rig_all_drops(rig), 3);
+	/* the index of a tunnel is none of a relay, but means something: no recv_error either */
+	wire_write(inner, WIRE_RELAY, RIG_INDEX, 9);
+	rig_add_raw(rig, inner, sizeof(inner));
+	rig_receive(rig);
+	cr_expect_eq(rig_drops(rig, DROP_RELAY_UNKNOWN), 1);
+	cr_expect_eq(rig_all_drops(rig), 4);
+	cr_expect_eq(rig->io.sent_count, 1);
 	rig_destroy(rig);
 }
 

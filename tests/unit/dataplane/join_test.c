@@ -278,6 +278,20 @@ Test(join, bytes_after_the_ip_length_keep_a_packet_alone)
 	}
 }
 
+/* An IPv6 packet may be longer than a super-packet. */
+Test(join, longer_than_the_kernel_takes_keeps_a_packet_alone)
+{
+	for (uint32_t over = 0; over < 2; over++) {
+		struct packet p = data(6, IPPROTO_TCP);
+		struct inner inner;
+
+		p.payload_bytes = JOIN_BYTES_MAX - 60 + over;
+		uint32_t length = packet_build(scratch, &p);
+		cr_assert_eq(length, JOIN_BYTES_MAX + over);
+		cr_expect_eq(classify(scratch, length, &inner), over ? JOIN_ALONE : JOIN_DATA);
+	}
+}
+
 /* --- what must be equal ------------------------------------------------------------------------
  */
 
@@ -490,6 +504,12 @@ Test(join, same_flow_compares_addresses_protocol_and_ports)
 		change(&q, what);
 		classify(scratch, packet_build(scratch, &q), &inner);
 		cr_assert_eq(join_same_flow(&chain, scratch, &inner), !other, "change %d", what);
+		uint32_t first = p.version == 4 ? 12 : 8, end = p.version == 4 ? 20 : 40;
+		for (uint32_t at = first; at < end && !other; at++) {
+			scratch[at] ^= 0x80;
+			cr_assert_not(join_same_flow(&chain, scratch, &inner), "byte %u", at);
+			scratch[at] ^= 0x80;
+		}
 		q = p;
 		q.protocol = p.protocol == IPPROTO_TCP ? IPPROTO_UDP : IPPROTO_TCP;
 		classify(scratch, packet_build(scratch, &q), &inner);

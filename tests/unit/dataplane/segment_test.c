@@ -206,6 +206,35 @@ Test(segment, routing_header_keeps_the_kernels_pseudo_sum)
 	}
 }
 
+/* Who joined it had looked at its checksums, and says nothing of where they stand. */
+Test(segment, without_needs_csum_the_checksums_are_made_all_the_same)
+{
+	static const uint8_t nothing[4] = {1, 1, 1, 1};
+
+	for (int i = 0; i < 8; i++) {
+		struct packet p = {.version = i & 1 ? 4 : 6,
+				   .protocol = i & 2 ? IPPROTO_TCP : IPPROTO_UDP,
+				   .ip_options = nothing,
+				   .ip_options_bytes = i & 4 ? 4 : 0,
+				   .tcp_flags = TCP_ACK,
+				   .payload_bytes = 2501};
+		uint32_t length = packet_build(super, &p), bytes;
+		struct virtio_net_hdr vnet = packet_vnet(super, 1000), bare = vnet;
+		struct segmenter s;
+
+		memcpy(copy, super, length);
+		bare.flags = 0;
+		bare.csum_start = bare.csum_offset = 0;
+		cr_assert_eq(begin(&s, length, &bare), DROP_NONE);
+		cr_assert_eq(s.count, 3);
+		for (uint32_t k = 0; k < s.count; k++) {
+			const uint8_t *segment = segment_next(&s, &bytes);
+			cr_assert_eq(packet_cut(copy, length, &vnet, k, expected), bytes);
+			cr_expect_arr_eq(segment, expected, bytes, "case %d, segment %u", i, k);
+		}
+	}
+}
+
 Test(segment, without_gso_the_packet_passes_as_it_is)
 {
 	struct packet p = {.version = 4, .protocol = IPPROTO_UDP, .payload_bytes = 77};
@@ -335,6 +364,10 @@ Test(segment, short_and_long_headers_are_refused)
 	cr_expect_eq(begin(&s, length, &vnet), DROP_INNER_GSO, "data offset beyond the packet");
 	super[3] = 36;
 	cr_expect_eq(begin(&s, 36, &vnet), DROP_INNER_GSO, "no whole TCP header");
+	packet_udp(super, 1, 5000, 10);
+	vnet = packet_vnet(super, 4);
+	super[3] = 27;
+	cr_expect_eq(begin(&s, 27, &vnet), DROP_INNER_GSO, "no whole UDP header");
 
 	p = (struct packet){.version = 6,
 			    .protocol = IPPROTO_TCP,

@@ -150,7 +150,6 @@ enum drop segment_begin(struct segmenter *s, uint8_t *packet, uint32_t length,
 	s->count = 1;
 	s->next = 0;
 	s->header_bytes = 0;
-	s->protocol = 0;
 	if (vnet->flags & VIRTIO_NET_HDR_F_RSC_INFO)
 		return DROP_INNER_GSO;
 	if (vnet->gso_type == VIRTIO_NET_HDR_GSO_NONE) {

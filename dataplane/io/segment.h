@@ -24,7 +24,7 @@ struct segmenter {
 	uint32_t next;          /* of the next call */
 	uint8_t l3_bytes;
 	uint8_t version;  /* 4 or 6 */
-	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP; 0: a single packet */
+	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 	uint8_t tcp_flags;
 	uint16_t ip_id;        /* host order */
 	uint32_t tcp_sequence; /* host order */

@@ -39,7 +39,12 @@ static bool next_is(struct reader *r, uint8_t tag)
 /* A message within is the rest of the one around it. */
 static bool enter(struct reader *r, uint8_t tag)
 {
-	return next_is(r, tag) && read_varint(r) == (uint64_t)(r->end - r->at) && !r->failed;
+	uint64_t length;
+
+	if (!next_is(r, tag))
+		return false;
+	length = read_varint(r);
+	return !r->failed && length == (uint64_t)(r->end - r->at);
 }
 
 static void put_word(uint8_t *to, uint64_t word)

@@ -227,6 +227,49 @@ Test(io, a_tun_that_fails_for_good)
 	dead(OP_TUN_READ, NOTE_TUN_DEAD);
 }
 
+/* The next read of the operation that brings something ends with an error instead. */
+static void spoil_read(void *operation, struct io_uring_cqe *cqe)
+{
+	enum operation *spoiled = operation;
+
+	if (TAG_OP(cqe->user_data) != *spoiled || cqe->res <= 0)
+		return;
+	cqe->res = -EIO;
+	*spoiled = OP_NONE;
+}
+
+static void nothing_spoiled(void *operation, struct io_uring *ring)
+{
+}
+
+/* As often as there are buffers: one that is not given back is missed at the end. */
+FOR_TIERS(reads_that_fail_with_a_buffer_give_it_back)
+{
+	enum operation spoiled;
+	struct io_faults faults = {&spoiled, nothing_spoiled, spoil_read};
+	struct io_event event;
+	struct engine e;
+
+	begin(&e, tier);
+	e.io->faults = &faults;
+	for (int i = 0; i < 2 * UDP_SLOTS; i++) {
+		spoiled = i % 2 ? OP_UDP_RECEIVE : OP_TUN_READ;
+		if (i % 2)
+			from_peer(&e, "lost", 4);
+		else
+			into_tun("lost", 4);
+		while (spoiled != OP_NONE) {
+			io_turn(e.io, true);
+			cr_assert_not(io_next(e.io, &event));
+		}
+	}
+	from_peer(&e, "next", 4);
+	expect_train(&e, "next");
+	into_tun("next", 4);
+	expect_run(&e, "next");
+	end(&e);
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* A joined UDP packet of count datagrams to the tun's own address, in a slot of its own. */
@@ -317,6 +360,22 @@ Test(io, no_slot_for_the_singles)
 	cr_expect_eq(drops(&e, DROP_WRITE_ERROR), 5);
 	for (int i = 0; i < WRITE_SLOTS - 1; i++)
 		io_write_slot_done(e.io, held[i]);
+	end(&e);
+}
+
+Test(io, a_joined_packet_that_cannot_be_cut_is_counted_by_its_packets)
+{
+	const size_t csum_start = offsetof(struct virtio_net_hdr, csum_start);
+	struct engine e;
+
+	begin(&e, IO_TIER_6_1);
+	fault(&e, OP_WRITE, 0, 1, -EINVAL);
+	write_joined(&e, 9, 5);
+	e.io->write_slots[0].bytes[WRITE_HEADROOM - VNET_BYTES + csum_start] += 4;
+	settle_writes(&e);
+	cr_expect_eq(e.hits, 1);
+	cr_expect_eq(drops(&e, DROP_WRITE_ERROR), 5);
+	cr_expect_eq(stat_of(&e, STAT_TUN_WRITES), 1);
 	end(&e);
 }
 

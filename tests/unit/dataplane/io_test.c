@@ -363,6 +363,22 @@ Test(io, no_slot_for_the_singles)
 	end(&e);
 }
 
+Test(io, a_slot_that_is_held_stays_when_all_is_written)
+{
+	static const struct virtio_net_hdr plain;
+	struct engine e;
+
+	begin(&e, IO_TIER_6_1);
+	struct write_slot *slot = io_write_slot(e.io);
+	uint8_t *packet = slot->bytes + WRITE_HEADROOM;
+	io_write(e.io, slot, packet, packet_udp(packet, 1, 9, 10), &plain);
+	settle_writes(&e);
+	cr_expect_eq(slot->in_flight, 0);
+	cr_expect_eq(e.io->free_write_count, WRITE_SLOTS - 1);
+	io_write_slot_done(e.io, slot);
+	end(&e);
+}
+
 Test(io, a_joined_packet_that_cannot_be_cut_is_counted_by_its_packets)
 {
 	const size_t csum_start = offsetof(struct virtio_net_hdr, csum_start);

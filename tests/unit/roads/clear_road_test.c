@@ -41,6 +41,12 @@ Test(clear_road, an_unknown_index_is_answered_four_times_then_once_a_run)
 	cr_expect_eq(recv_errors_for(rig, 0xbead), 4, "another");
 	rig->snapshot.send_recv_error = RECV_ERROR_NEVER;
 	cr_expect_eq(recv_errors_for(rig, 0xfeed), 0);
+	rig->snapshot.send_recv_error = RECV_ERROR_ALWAYS;
+	rig_forget(rig);
+	wire_write(packet, WIRE_MESSAGE, 0xbeef, 7);
+	rig_add_raw(rig, packet, WIRE_HEADER_BYTES);
+	rig_receive(rig);
+	cr_expect_eq(rig->io.sent_count, 4, "a bare header, too (PROTOCOL.md 4.6)");
 	rig_destroy(rig);
 }
 

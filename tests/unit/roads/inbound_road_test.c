@@ -345,8 +345,11 @@ Test(inbound_road, an_underlay_source_inside_the_overlay_is_a_loop)
 	rig_add_tcp(rig, 5000, 0, 60);
 	rig_add_tcp(rig, 5000, 1, 60);
 	rig_receive_from(rig, &loop);
+	chains_flush(&rig->w);
 	cr_expect_eq(rig_drops(rig, DROP_UDP_FROM_OVERLAY), 2);
 	cr_expect_eq(rig_all_drops(rig), 2);
+	cr_expect_eq(rig->io.written_count, 0);
+	cr_expect_eq(rig->io.punt_count, 0, "nor does it move the tunnel");
 	rig_destroy(rig);
 }
 

@@ -215,6 +215,19 @@ static inline struct io_event next(struct engine *e, enum io_event_type type)
 	}
 }
 
+/* Enough turns for what was written, refused, and written again; events are released. */
+static inline void settle_writes(struct engine *e)
+{
+	struct io_event event;
+
+	for (int i = 0; i < 4; i++) {
+		io_turn(e->io, false);
+		while (io_next(e->io, &event))
+			if (event.type != IO_NOTE)
+				io_release(e->io, &event);
+	}
+}
+
 static inline void from_peer(struct engine *e, const void *bytes, size_t length)
 {
 	cr_assert_eq(sendto(e->peer, bytes, length, 0, (struct sockaddr *)&e->udp_name,

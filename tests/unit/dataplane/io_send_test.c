@@ -122,8 +122,8 @@ Test(io_send, a_send_that_must_wait_ends_the_sleep, .timeout = 10)
 
 Test(io_send, a_send_that_fails_does_not_take_the_others_along)
 {
-	static const int errors[] = {-EPERM,  -ENETUNREACH, -ENOBUFS,
-				     -ENOMEM, -EINTR,       -ECONNREFUSED};
+	static const int errors[] = {-EPERM,        -ENETUNREACH, -ENOBUFS, -ENOMEM, -EINTR,
+				     -ECONNREFUSED, -EMSGSIZE,    -EINVAL,  -EIO};
 	struct engine e;
 
 	begin(&e, IO_TIER_6_1);
@@ -254,8 +254,17 @@ Test(io_send, a_train_that_is_refused_goes_as_singles)
 	/* other remotes may take them */
 	struct send_slot *slot = io_send_slot(e.io);
 	cr_expect_not(slot->singles);
+	cr_expect(slot->length == 0 && slot->count == 0, "emptied");
 	io_send_slot_back(e.io, slot);
 	cr_expect_eq(drops(&e, DROP_SEND_ERROR), 0);
+	/* singles that are refused, too, are not tried for ever: three, two, the last */
+	uint32_t number = 0;
+	fault(&e, OP_SEND, 0, 1 + 3 + 2 + 1, -EMSGSIZE);
+	train(&e, &e.peer_name, &number, 3, 500);
+	flush(&e);
+	cr_expect_eq(e.hits, 1 + 3);
+	cr_expect_eq(drops(&e, DROP_SEND_ERROR), 3);
+	expect_numbers(&e, 3, 3, UINT32_MAX, 500);
 	end(&e);
 }
 

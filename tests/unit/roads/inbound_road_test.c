@@ -388,6 +388,7 @@ Test(inbound_road, flows_are_joined_apart_and_each_keeps_its_order)
 	chains_flush(&rig->w);
 	cr_expect_eq(rig_all_drops(rig), 0);
 	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 60);
+	cr_expect_eq(rig_stat(rig, STAT_COPIED_BYTES), 59 * 340, "each was opened at another's");
 	for (uint32_t i = 0; i < rig->io.written_count; i++) {
 		const struct rig_written *run = &rig->io.written[i];
 		uint32_t flow = (uint32_t)(run->bytes[20] << 8 | run->bytes[21]) - 5000;
@@ -509,6 +510,16 @@ Test(inbound_road, write_slots_run_out)
 	cr_expect_eq(rig_drops(rig, DROP_WRITE_ERROR), 2);
 	cr_expect_eq(rig_all_drops(rig), 2);
 	cr_expect_eq(rig->tunnel->replay.current, COUNTER_FIRST - 1, "nothing was spent");
+	/* what does not continue the only chain has no place, the chain goes on */
+	rig->io.free_write_count = 1;
+	rig_add_tcp(rig, 5000, 0, 60);
+	rig_add_tcp(rig, 6000, 0, 60);
+	rig_add_tcp(rig, 5000, 1, 60);
+	rig_receive(rig);
+	chains_flush(&rig->w);
+	cr_expect_eq(rig_drops(rig, DROP_WRITE_ERROR), 3);
+	cr_assert_eq(rig->io.written_count, 1);
+	cr_expect_eq(rig->io.written[0].length, 40 + 2 * 60);
 	rig->io.free_write_count = WRITE_SLOTS;
 	rig_destroy(rig);
 }

@@ -363,7 +363,6 @@ static bool train_refused(struct io *io, struct send_slot *slot, int error)
 	if (error != -EIO && error != -EMSGSIZE && error != -EINVAL)
 		return false;
 	slot->singles = true;
-	slot->done = 0;
 	count_stat(io->counters, STAT_GSO_REFUSED, 1);
 	uring_note(io, &(struct io_event){.type = IO_NOTE,
 					  .note = error == -EIO ? NOTE_GSO_OFF : NOTE_GSO_REMOTE,

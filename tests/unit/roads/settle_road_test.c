@@ -64,16 +64,38 @@ static struct rig *race(uint32_t stolen, uint32_t at, uint32_t other_flow_at)
 	return rig;
 }
 
+/* One in the middle, and the last. */
 Test(settle_road, a_joined_packet_that_another_worker_had_is_taken_back)
 {
-	struct rig *rig = race(5, 6, 99);
+	for (uint32_t stolen = 5; stolen < 8; stolen += 2) {
+		struct rig *rig = race(stolen, stolen, 99);
 
-	/* the first stands alone settled; the other seven were one growth, all of it goes */
-	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 1);
-	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 7);
-	cr_expect_eq(rig_all_drops(rig), 7);
+		/* the first stands alone settled; the other seven were one growth, all of it goes
+		 */
+		cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 1);
+		cr_expect_eq(rig_drops(rig, DROP_REPLAY), 7);
+		cr_expect_eq(rig_all_drops(rig), 7);
+		cr_assert_eq(rig->io.written_count, 1);
+		cr_expect_eq(rig->io.written[0].length, 340);
+		rig_destroy(rig);
+	}
+}
+
+Test(settle_road, what_an_earlier_train_has_left_stays)
+{
+	struct rig *rig = rig_create(true);
+
+	thief_begin(rig, 6, 0, 6);
+	for (uint32_t k = 0; k < 8; k++) {
+		rig_add_tcp(rig, 5000, k, 300);
+		if (k == 3)
+			rig_receive(rig);
+	}
+	rig_receive(rig);
+	chains_flush(&rig->w);
+	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 4);
 	cr_assert_eq(rig->io.written_count, 1);
-	cr_expect_eq(rig->io.written[0].length, 340);
+	cr_expect_eq(rig->io.written[0].length, 40 + 4 * 300);
 	rig_destroy(rig);
 }
 
@@ -96,6 +118,27 @@ Test(settle_road, what_was_settled_before_stays)
 	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN) + rig_drops(rig, DROP_REPLAY), 8);
 	cr_expect_geq(rig_stat(rig, STAT_TUN_WRITTEN), 5);
 	cr_expect_geq(rig_drops(rig, DROP_REPLAY), 1);
+	rig_destroy(rig);
+}
+
+/* What is dropped behind its settling begins no chain, but the one that grew is settled, too. */
+Test(settle_road, what_was_settled_with_a_packet_that_is_dropped_stays)
+{
+	static const uint8_t nonsense[340];
+	struct rig *rig = rig_create(true);
+
+	thief_begin(rig, 6, 0, 7);
+	for (uint32_t k = 0; k < 4; k++)
+		rig_add_tcp(rig, 5000, k, 300);
+	rig_add(rig, RIG_INDEX, rig->counter++, nonsense, sizeof(nonsense));
+	for (uint32_t k = 4; k < 7; k++)
+		rig_add_tcp(rig, 5000, k, 300);
+	rig_receive(rig);
+	chains_flush(&rig->w);
+	cr_expect_eq(rig_drops(rig, DROP_INNER_PARSE), 1);
+	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 3, "the last three were one growth");
+	cr_assert_eq(rig->io.written_count, 1);
+	cr_expect_eq(rig->io.written[0].length, 40 + 4 * 300);
 	rig_destroy(rig);
 }
 

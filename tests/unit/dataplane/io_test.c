@@ -234,42 +234,51 @@ Test(io, a_tun_that_fails_for_good)
 	dead(OP_TUN_READ, NOTE_TUN_DEAD);
 }
 
-/* The next read of the operation that brings something ends with an error instead. */
-static void spoil_read(void *operation, struct io_uring_cqe *cqe)
-{
-	enum operation *spoiled = operation;
+/* The next read of the operation that brings something has this result instead. */
+struct spoil {
+	enum operation operation;
+	int result;
+};
 
-	if (TAG_OP(cqe->user_data) != *spoiled || cqe->res <= 0)
+static void spoil_read(void *context, struct io_uring_cqe *cqe)
+{
+	struct spoil *spoil = context;
+
+	if (TAG_OP(cqe->user_data) != spoil->operation || cqe->res <= 0)
 		return;
-	cqe->res = -EIO;
-	*spoiled = OP_NONE;
+	cqe->res = spoil->result;
+	spoil->operation = OP_NONE;
 }
 
-static void nothing_spoiled(void *operation, struct io_uring *ring)
+static void nothing_spoiled(void *context, struct io_uring *ring)
 {
 }
 
-/* As often as there are buffers: one that is not given back is missed at the end. */
-FOR_TIERS(reads_that_fail_with_a_buffer_give_it_back)
+/* An error, or less than a header: as often as there are buffers, so that one that is not given
+ * back is missed. */
+FOR_TIERS(reads_that_bring_nothing_give_their_buffer_back)
 {
-	enum operation spoiled;
-	struct io_faults faults = {&spoiled, nothing_spoiled, spoil_read};
+	struct spoil spoil = {OP_NONE, 0};
+	struct io_faults faults = {&spoil, nothing_spoiled, spoil_read};
 	struct io_event event;
 	struct engine e;
 
 	begin(&e, tier);
 	e.io->faults = &faults;
-	for (int i = 0; i < 2 * UDP_SLOTS; i++) {
-		spoiled = i % 2 ? OP_UDP_RECEIVE : OP_TUN_READ;
-		if (i % 2)
+	for (int i = 0; i < 4 * UDP_SLOTS; i++) {
+		spoil.result = i & 2 ? 8 : -EIO;
+		spoil.operation = i & 1 ? OP_UDP_RECEIVE : OP_TUN_READ;
+		if (i & 1)
 			from_peer(&e, "lost", 4);
 		else
 			into_tun("lost", 4);
-		while (spoiled != OP_NONE) {
+		while (spoil.operation != OP_NONE) {
 			io_turn(e.io, true);
 			cr_assert_not(io_next(e.io, &event));
 		}
 	}
+	cr_expect_eq(drops(&e, DROP_UDP_TRUNCATED), UDP_SLOTS);
+	cr_expect_eq(drops(&e, DROP_TUN_SHORT), UDP_SLOTS);
 	from_peer(&e, "next", 4);
 	expect_train(&e, "next");
 	into_tun("next", 4);

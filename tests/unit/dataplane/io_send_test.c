@@ -97,6 +97,7 @@ Test(io_send, a_chain_leaves_within_its_turn)
 	for (int i = 0; i < 8; i++)
 		train(&e, &e.peer_name, &number, 2, 100);
 	io_turn(e.io, false);
+	cr_expect_eq(io_uring_cq_ready(&e.io->ring), 8, "the chain's end does not show");
 	expect_numbers(&e, 0, 16, UINT32_MAX, 100);
 	end(&e);
 }

@@ -44,6 +44,25 @@ FOR_TIERS(an_empty_datagram_ends_nothing)
 	end(&e);
 }
 
+FOR_TIERS(a_train_says_where_its_datagrams_end)
+{
+	static uint8_t datagrams[350];
+	struct engine e;
+
+	begin(&e, tier);
+	setsockopt(e.peer, IPPROTO_UDP, 103 /* UDP_SEGMENT */, &(int){100}, sizeof(int));
+	from_peer(&e, datagrams, sizeof(datagrams));
+	struct io_event event = next(&e, IO_UDP_TRAIN);
+	cr_expect_eq(event.length, 350);
+	cr_expect_eq(event.segment_bytes, 100);
+	io_release(e.io, &event);
+	from_peer(&e, datagrams, 99);
+	event = next(&e, IO_UDP_TRAIN);
+	cr_expect_eq(event.segment_bytes, 99, "one alone");
+	io_release(e.io, &event);
+	end(&e);
+}
+
 static void *send_some(void *engine)
 {
 	for (int i = 0; i < 20; i++) {
@@ -254,8 +273,8 @@ static void nothing_spoiled(void *context, struct io_uring *ring)
 {
 }
 
-/* An error, or less than a header: as often as there are buffers, so that one that is not given
- * back is missed. */
+/* An error, or a header at most: as often as there are buffers, so that one that is not given back
+ * is missed. */
 FOR_TIERS(reads_that_bring_nothing_give_their_buffer_back)
 {
 	struct spoil spoil = {OP_NONE, 0};
@@ -266,7 +285,7 @@ FOR_TIERS(reads_that_bring_nothing_give_their_buffer_back)
 	begin(&e, tier);
 	e.io->faults = &faults;
 	for (int i = 0; i < 4 * UDP_SLOTS; i++) {
-		spoil.result = i & 2 ? 8 : -EIO;
+		spoil.result = i & 2 ? (int)VNET_BYTES : -EIO;
 		spoil.operation = i & 1 ? OP_UDP_RECEIVE : OP_TUN_READ;
 		if (i & 1)
 			from_peer(&e, "lost", 4);

@@ -355,6 +355,16 @@ Test(relay_road, what_is_inside_of_a_frame)
 	cr_expect_eq(rig->io.punts[0]->via, RELAY_INDEX);
 	cr_expect_eq(rig->io.punts[0]->source.port, 0);
 	cr_expect_eq(rig->io.punts[0]->length, 150);
+	/* so does what is opened for it */
+	rig->as_peer.remote_index = RIG_INDEX;
+	seal_packet(&rig->as_peer, WIRE_TEST_REQUEST, WIRE_LABEL_NONE, rig->counter++, inner, 8,
+		    frame);
+	add_frame(rig, 0, frame, 8 + WIRE_OVERHEAD);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 2);
+	cr_expect_eq(rig->io.punts[1]->type, PUNT_OPENED);
+	cr_expect_eq(rig->io.punts[1]->via, RELAY_INDEX);
+	cr_expect_eq(rig->io.punts[1]->source.port, 0);
 	rig_destroy(rig);
 }
 

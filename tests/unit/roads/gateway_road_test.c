@@ -188,6 +188,31 @@ Test(gateway_road, without_any_tunnel_a_run_waits_for_the_chosen_one)
 	finish(&g);
 }
 
+/* With its gateways a run may be too long for a small place. */
+Test(gateway_road, a_run_that_waits_has_room_for_its_gateways)
+{
+	struct gateways g = setup_gateways();
+	uint32_t fits = WAITING_SMALL_BYTES - GATEWAYS * (uint32_t)sizeof(struct addr);
+	uint8_t bytes[WAITING_SMALL_BYTES];
+
+	gateway_gone(&g, 0);
+	for (uint32_t over = 0; over < 2; over++) {
+		const struct pool *pool = &g.rig->w.pools[POOL_CLASS_WAITING_SMALL + over];
+		struct packet packet = {.version = 4,
+					.protocol = IPPROTO_UDP,
+					.source = 2,
+					.destination = 70,
+					.payload_bytes = fits + over - 28};
+
+		outbound_run(&g.rig->w, bytes, packet_build(bytes, &packet), &plain);
+		const struct punt *punt = g.rig->io.punts[g.rig->io.punt_count - 1];
+		cr_assert_eq(punt->type, PUNT_WAITING);
+		cr_expect_eq(punt->length, fits + over);
+		cr_expect_eq((const uint8_t *)punt, pool->memory, "%u bytes", fits + over);
+	}
+	finish(&g);
+}
+
 Test(gateway_road, a_single_gateway_is_not_asked_for_beside_the_run_that_waits)
 {
 	struct gateways g = setup_gateways();

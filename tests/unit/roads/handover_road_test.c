@@ -203,6 +203,16 @@ Test(handover_road, one_hand_over_holds_one_source_and_one_size)
 	for (uint32_t n = 0; n < 3; n++)
 		take(rig, n);
 	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 6);
+	rig_forget(rig);
+	/* whole trains of different sizes; and what was mixed stays so */
+	for (uint32_t n = 0; n < 3; n++)
+		cr_assert(handover_add(&rig->w, 1 - rig->w.queue, &rig->peer, packet, 200,
+				       n < 2 ? 100 : 50, n == 0));
+	flush(rig);
+	cr_assert_eq(rig->io.handed_count, 2);
+	cr_expect_eq(rig->io.handed[0]->length, 400);
+	cr_expect(rig->io.handed[0]->mixed);
+	cr_expect_eq(rig->io.handed[1]->segment_bytes, 50);
 	cr_expect_eq(rig_all_drops(rig), 0);
 	rig_destroy(rig);
 }

@@ -121,12 +121,12 @@ Test(outbound_road, a_train_is_bounded_in_datagrams_and_bytes)
 	cr_expect_eq(rig->io.sent[1].count, 64);
 	cr_expect_eq(rig->io.sent[2].count, 2);
 	rig_forget(rig);
-	for (int i = 0; i < 10; i++)
-		send_udp(rig, 1, 99, 8900);
+	for (int i = 0; i < 14; i++)
+		send_udp(rig, 1, 99, 5039 - WIRE_OVERHEAD - 28);
 	train_close(&rig->w);
 	cr_assert_eq(rig->io.sent_count, 2);
-	cr_expect_eq(rig->io.sent[0].count, 7);
-	cr_expect_eq(rig->io.sent[1].count, 3);
+	cr_expect_eq(rig->io.sent[0].length, GSO_BYTES_MAX, "13 of 5039");
+	cr_expect_eq(rig->io.sent[1].count, 1);
 	rig_destroy(rig);
 }
 
@@ -465,6 +465,8 @@ Test(outbound_road, what_control_orders)
 	cr_expect_eq(last_punt(rig)->result, -ENOENT);
 	cr_expect_eq(rig->io.sent_count, 2);
 	cr_expect_eq(rig_stat(rig, STAT_ORDERS), 4);
+	cr_expect_eq(rig_drops(rig, DROP_SEND_ERROR), 1);
+	cr_expect_eq(rig_drops(rig, DROP_NO_TUNNEL), 1);
 	free(o);
 	rig_destroy(rig);
 }

@@ -487,7 +487,13 @@ Test(relay_road, messages_of_control)
 	cr_expect_eq(wire_remote_index(sent_frame(rig, 2, 0)), 77);
 	cr_expect_arr_eq(sent_frame(rig, 2, 0) + 16, bytes, sizeof(bytes));
 	cr_expect_neq(relay_send(&rig->w, via, 77, rig->opened, DATAGRAM_MAX - 31), 0);
-	cr_expect_neq(relay_send(&rig->w, rig->tunnel, 77, bytes, sizeof(bytes)), 0, "no hop more");
+	struct order *order = rig_order(ORDER_SEND_VIA_RELAY, bytes, sizeof(bytes));
+	order->tunnel = rig->tunnel->id;
+	inbox_order(&rig->w, order);
+	inbox_work(&rig->w);
+	cr_expect_eq(rig->io.sent_count, 3);
+	cr_expect_eq(rig_drops(rig, DROP_NO_REMOTE), 1, "no hop more");
+	free(order);
 	rig_destroy(rig);
 }
 

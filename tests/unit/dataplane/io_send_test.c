@@ -99,6 +99,14 @@ Test(io_send, a_chain_leaves_within_its_turn)
 	io_turn(e.io, false);
 	cr_expect_eq(io_uring_cq_ready(&e.io->ring), 8, "the chain's end does not show");
 	expect_numbers(&e, 0, 16, UINT32_MAX, 100);
+	flush(&e);
+	cr_expect_not(io_sending(e.io));
+	cr_expect_eq(stat_of(&e, STAT_UDP_SENDS), 8);
+	cr_expect_eq(stat_of(&e, STAT_UDP_SENT), 16);
+	train(&e, &e.peer_name, &number, 1, 100);
+	io_turn(e.io, false);
+	cr_expect(io_sending(e.io), "nobody has looked");
+	flush(&e);
 	end(&e);
 }
 

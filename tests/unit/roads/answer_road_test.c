@@ -78,6 +78,7 @@ Test(answer_road, a_question_is_answered_and_its_target_told)
 	cr_assert_eq(rig_open(rig, 1, 0), 40);
 	cr_assert_eq(memcmp(rig->opened, "ap1", 3), 0, "the asker's card, to the target");
 	cr_assert_eq(memcmp(&rig->io.sent[1].to, &other->remote->sockaddr, 8), 0);
+	cr_expect_eq(rig->tunnel->last_out_ns, rig->w.now_ns, "traffic, as any");
 	cr_assert_eq(rig_stat(rig, STAT_LIGHTHOUSE_QUERIES), 1);
 	cr_assert_eq(rig_stat(rig, STAT_LIGHTHOUSE_REPLIES), 1);
 	cr_assert_eq(rig_stat(rig, STAT_LIGHTHOUSE_PUNCHES), 1);

@@ -568,8 +568,10 @@ Test(outbound_road, a_route_that_takes_no_trains)
 
 	events[0] = (struct io_event){
 		.type = IO_NOTE, .note = NOTE_GSO_OFF, .tunnel = rig->tunnel->id, .bytes = 1};
-	events[1] = (struct io_event){.type = IO_ORDER, .order = stop};
-	rig->io.event_count = 2;
+	events[1] = events[0];
+	events[1].tunnel.generation++; /* one that has gone meanwhile */
+	events[2] = (struct io_event){.type = IO_ORDER, .order = stop};
+	rig->io.event_count = 3;
 	worker_main(&rig->w);
 	cr_expect_not(remote_takes_gso(rig->tunnel->remote, 100, now_s));
 	cr_expect_not(remote_takes_gso(rig->tunnel->remote, 100, now_s + GSO_RETRY_S - 1));

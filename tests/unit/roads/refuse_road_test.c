@@ -411,3 +411,38 @@ Test(refuse_road, without_room_or_remote_the_answer_is_counted_as_not_sent)
 	rig->io.free_send_count = SEND_SLOTS;
 	finish(rig);
 }
+
+/* The last verdicts are those of a turn: in the next one the rules may be others. */
+Test(refuse_road, each_turn_judges_anew)
+{
+	struct rig *rig = rig_create(true);
+	struct order *stop = rig_order(ORDER_STOP, NULL, 0);
+	struct io_event *events = rig->io.events;
+	uint8_t packet[100], trains[3][100];
+
+	rig->rule = (struct rule){.port_first = 80, .port_last = 80};
+	rig->snapshot.reject[INBOUND] = true;
+	for (uint32_t i = 0; i < 3; i++) {
+		uint32_t length = syn(packet, 1, 2, 6000);
+
+		packet[23] = i < 2 ? 81 : 80;
+		rig_add(rig, RIG_INDEX, rig->counter++, packet, length);
+		memcpy(trains[i], rig->datagrams, rig->datagram_bytes);
+		events[i] = (struct io_event){.type = IO_UDP_TRAIN,
+					      .packet = trains[i],
+					      .length = rig->datagram_bytes,
+					      .segment_bytes = rig->datagram_bytes,
+					      .source = rig->peer};
+		rig->datagram_bytes = 0;
+	}
+	events[3] = (struct io_event){.type = IO_ORDER, .order = stop};
+	rig->io.event_count = 4;
+	rig->io.per_turn = 1;
+	worker_main(&rig->w);
+	cr_expect_eq(rig_drops(rig, DROP_FIREWALL_NO_RULE), 2);
+	cr_expect_eq(rig->io.written_count, 1);
+	expect_answers(rig, 2, 0);
+	cr_expect(!rig->w.judged.tunnel && !rig->w.refused.tunnel);
+	free(stop);
+	finish(rig);
+}

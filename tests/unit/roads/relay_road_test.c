@@ -482,6 +482,7 @@ Test(relay_road, messages_of_control)
 	cr_assert_eq(
 		outbound_message(&rig->w, rig->tunnel, WIRE_TEST_REQUEST, &rig->peer, bytes, 5), 0);
 	cr_expect_eq(rig->io.sent[1].length, 5 + WIRE_OVERHEAD);
+	cr_expect_eq(rig->tunnel->last_out_ns, 0, "a test is no traffic");
 	/* a whole datagram, wrapped */
 	cr_assert_eq(relay_send(&rig->w, via, 77, bytes, sizeof(bytes)), 0);
 	cr_expect_eq(wire_remote_index(sent_frame(rig, 2, 0)), 77);
@@ -494,6 +495,8 @@ Test(relay_road, messages_of_control)
 	cr_expect_eq(rig->io.sent_count, 3);
 	cr_expect_eq(rig_drops(rig, DROP_NO_REMOTE), 1, "no hop more");
 	free(order);
+	cr_assert_eq(outbound_message(&rig->w, rig->tunnel, WIRE_LIGHTHOUSE, NULL, bytes, 5), 0);
+	cr_expect_eq(rig->tunnel->last_out_ns, rig->w.now_ns);
 	rig_destroy(rig);
 }
 

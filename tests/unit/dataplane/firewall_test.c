@@ -105,6 +105,8 @@ Test(firewall, remote_address_belongs_to_the_certificate, .init = setup, .fini =
 		{{PEER}, 1, V4(192, 168, 9, 0), V4(192, 168, 10, 5), false},
 		{{PEER, V4(10, 42, 7, 7)}, 2, 0, V4(10, 42, 7, 7), true},
 		{{PEER, V4(10, 42, 7, 7)}, 2, 0, V4(10, 42, 7, 8), false},
+		/* the only one decides alone, wherever it lies */
+		{{V4(172, 16, 0, 2)}, 1, 0, V4(172, 16, 0, 2), true},
 		/* an address outside our networks is the longest match, and refused */
 		{{V4(172, 16, 0, 2), PEER}, 2, 0, PEER, true},
 		{{V4(172, 16, 0, 2), PEER}, 2, 0, V4(172, 16, 0, 2), false},
@@ -126,6 +128,8 @@ Test(firewall, remote_address_belongs_to_the_certificate, .init = setup, .fini =
 		tunnel.prefix_count = cases[i].unsafe ? 1 : 0;
 		cr_expect_eq(check(&flow, INBOUND, 1), expected, "case %zu", i);
 		cr_expect_eq(check(&flow, OUTBOUND, 1), expected, "case %zu outbound", i);
+		cr_expect_eq(firewall_judge(&snapshot, &tunnel, &bits, &flow, INBOUND, NULL),
+			     expected, "case %zu, who asks why", i);
 	}
 }
 
@@ -158,10 +162,11 @@ Test(firewall, local_address_is_ours_or_routed_by_us, .init = setup, .fini = tea
 	add_rule(INBOUND, allow_all);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct flow flow = flow_of(PEER, cases[i].local, IPPROTO_UDP, 1, 2);
+		enum drop expected = cases[i].allowed ? DROP_NONE : DROP_FIREWALL_LOCAL_ADDR;
 
-		cr_expect_eq(check(&flow, INBOUND, 1),
-			     cases[i].allowed ? DROP_NONE : DROP_FIREWALL_LOCAL_ADDR, "case %zu",
-			     i);
+		cr_expect_eq(check(&flow, INBOUND, 1), expected, "case %zu", i);
+		cr_expect_eq(firewall_judge(&snapshot, &tunnel, &bits, &flow, INBOUND, NULL),
+			     expected, "case %zu, who asks why", i);
 	}
 }
 
@@ -438,6 +443,20 @@ Test(firewall, bits_of_other_rules_judge_nothing, .init = setup, .fini = teardow
 	cr_expect_eq(firewall_check(ct, &snapshot, &tunnel, NULL, &new, INBOUND, 100, &counters),
 		     DROP_FIREWALL_NO_RULE);
 	cr_expect_eq(check(&old, OUTBOUND, 181), DROP_FIREWALL_NO_RULE, "not refreshed meanwhile");
+}
+
+/* More flows than there is room for: the others go on, and it is counted. */
+Test(firewall, new_and_evicted_flows_are_counted, .init = setup, .fini = teardown)
+{
+	const uint32_t flows = CONNTRACK_BUCKETS * CONNTRACK_WAYS + 1;
+
+	add_rule(INBOUND, allow_all);
+	for (uint32_t i = 0; i < flows; i++) {
+		struct flow flow = flow_of(PEER, OWN, IPPROTO_UDP, (uint16_t)i, i >> 16);
+		cr_assert_eq(check(&flow, INBOUND, 1), DROP_NONE);
+	}
+	cr_expect_eq(counters.stats[STAT_CONNTRACK_NEW], flows);
+	cr_expect_eq(counters.stats[STAT_CONNTRACK_EVICTED], flows - conntrack_count(ct, 1));
 }
 
 /* Trap 70: errors about a tracked flow are not related to it; they need a rule for ICMP. */

@@ -496,6 +496,26 @@ Test(handover_road, what_was_handed_over_goes_before_the_workers_own_and_is_give
 	rig_destroy(rig);
 }
 
+Test(handover_road, what_is_anothers_leaves_with_the_turn)
+{
+	struct rig *rig = rig_of(2);
+	struct order *stop = rig_order(ORDER_STOP, NULL, 0);
+
+	add(rig, 1, 6000, 0);
+	rig->io.events[0] = (struct io_event){.type = IO_UDP_TRAIN,
+					      .packet = rig->datagrams,
+					      .length = rig->datagram_bytes,
+					      .segment_bytes = rig->segment_bytes,
+					      .source = rig->peer};
+	rig->io.events[1] = (struct io_event){.type = IO_ORDER, .order = stop};
+	rig->io.event_count = 2;
+	worker_main(&rig->w);
+	cr_assert_eq(rig->io.handed_count, 1);
+	cr_expect_eq(rig->io.handed_to[0], 1 - rig->w.queue);
+	free(stop);
+	rig_destroy(rig);
+}
+
 Test(handover_road, a_worker_of_several_seals_no_more_than_its_share_in_one_turn)
 {
 	struct rig *rig = rig_create(true);

@@ -544,3 +544,29 @@ Test(relay_road, no_send_slots)
 	cr_expect_eq(rig_all_drops(rig), 64 - SEND_SLOTS);
 	rig_destroy(rig);
 }
+
+/* Each frame may have to leave on its own: a turn takes them while half of the slots are free. */
+Test(relay_road, frames_wait_for_send_slots)
+{
+	for (uint32_t missing = 0; missing < 2; missing++) {
+		struct rig *rig = rig_create(true);
+		struct order *stop = rig_order(ORDER_STOP, NULL, 0);
+		uint8_t inner[100] = {0};
+
+		entry(rig, 0, rig->tunnel, true, second_tunnel(rig));
+		add_frame(rig, 0, inner, sizeof(inner));
+		rig->io.events[0] = (struct io_event){.type = IO_UDP_TRAIN,
+						      .packet = rig->datagrams,
+						      .length = rig->datagram_bytes,
+						      .segment_bytes = rig->segment_bytes,
+						      .source = rig->peer};
+		rig->io.events[1] = (struct io_event){.type = IO_ORDER, .order = stop};
+		rig->io.event_count = 2;
+		rig->io.free_send_count = SEND_SLOTS / 2 - missing;
+		worker_main(&rig->w);
+		cr_expect_eq(rig->io.sent_count, 1 - missing);
+		cr_expect_eq(rig_all_drops(rig), 0);
+		free(stop);
+		rig_destroy(rig);
+	}
+}

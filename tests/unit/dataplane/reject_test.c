@@ -97,6 +97,7 @@ Test(reject, tcp_gets_a_rst_that_its_stack_accepts)
 		{"SYN with an ack field that does not count", S, 1000, 77, 0, 0, 1001},
 		{"SYN with data", S, 1000, 0, 50, 0, 1051},
 		{"SYN, ECN", S | TCP_ECE | TCP_CWR, 5, 0, 0, 0, 6},
+		{"SYN of a large number", S, 0x89abcdee, 0, 0, 0, 0x89abcdef},
 		{"SYN at the end of numbers", S, 0xffffffff, 0, 0, 0, 0},
 		{"FIN without ACK", F, 10, 9, 20, 0, 31},
 		{"both", F | S, 10, 9, 20, 0, 32},

@@ -188,5 +188,4 @@ void chains_flush(struct worker *w)
 	close_all(w);
 	while (c->scratch_count > 0)
 		io_write_slot_done(w->io, c->scratch[--c->scratch_count]);
-	c->last = NULL;
 }

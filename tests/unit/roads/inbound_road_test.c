@@ -375,34 +375,6 @@ Test(inbound_road, roaming_is_told_once)
 	rig_destroy(rig);
 }
 
-Test(inbound_road, flows_are_joined_apart_and_each_keeps_its_order)
-{
-	struct rig *rig = rig_create(true);
-	uint32_t next[20] = {0};
-
-	/* more flows than chains, in turn: chains give way to each other */
-	for (uint32_t round = 0; round < 3; round++)
-		for (uint32_t flow = 0; flow < 20; flow++)
-			rig_add_tcp(rig, (uint16_t)(5000 + flow), round, 300);
-	rig_receive(rig);
-	chains_flush(&rig->w);
-	cr_expect_eq(rig_all_drops(rig), 0);
-	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 60);
-	cr_expect_eq(rig_stat(rig, STAT_COPIED_BYTES), 59 * 340, "each was opened at another's");
-	for (uint32_t i = 0; i < rig->io.written_count; i++) {
-		const struct rig_written *run = &rig->io.written[i];
-		uint32_t flow = (uint32_t)(run->bytes[20] << 8 | run->bytes[21]) - 5000;
-		uint32_t sequence = (uint32_t)(run->bytes[26] << 8 | run->bytes[27]);
-		cr_assert_lt(flow, 20);
-		cr_expect_eq(sequence, 1000 + next[flow] * 300, "flow %u", flow);
-		next[flow] += (run->length - 40) / 300;
-	}
-	for (uint32_t flow = 0; flow < 20; flow++)
-		cr_expect_eq(next[flow], 3, "flow %u", flow);
-	cr_expect(rig_slots_are_back(rig));
-	rig_destroy(rig);
-}
-
 Test(inbound_road, what_is_not_a_message_goes_to_control)
 {
 	struct rig *rig = rig_create(true);

@@ -494,6 +494,12 @@ Test(relay_road, messages_of_control)
 	inbox_work(&rig->w);
 	cr_expect_eq(rig->io.sent_count, 3);
 	cr_expect_eq(rig_drops(rig, DROP_NO_REMOTE), 1, "no hop more");
+	order->tunnel = via->id;
+	uint64_t counter = atomic_exchange(&via->counter, COUNTER_REFUSE_AT);
+	inbox_order(&rig->w, order);
+	inbox_work(&rig->w);
+	cr_expect_eq(rig_drops(rig, DROP_COUNTER_LIMIT), 1);
+	atomic_store(&via->counter, counter);
 	free(order);
 	cr_assert_eq(outbound_message(&rig->w, rig->tunnel, WIRE_LIGHTHOUSE, NULL, bytes, 5), 0);
 	cr_expect_eq(rig->tunnel->last_out_ns, rig->w.now_ns);

@@ -449,14 +449,18 @@ Test(firewall, bits_of_other_rules_judge_nothing, .init = setup, .fini = teardow
 Test(firewall, new_and_evicted_flows_are_counted, .init = setup, .fini = teardown)
 {
 	const uint32_t flows = CONNTRACK_BUCKETS * CONNTRACK_WAYS + 1;
+	struct flow again = flow_of(PEER, OWN, IPPROTO_UDP, 0, 0);
 
 	add_rule(INBOUND, allow_all);
+	cr_assert_eq(check(&again, INBOUND, 1), DROP_NONE);
 	for (uint32_t i = 0; i < flows; i++) {
 		struct flow flow = flow_of(PEER, OWN, IPPROTO_UDP, (uint16_t)i, i >> 16);
-		cr_assert_eq(check(&flow, INBOUND, 1), DROP_NONE);
+		cr_assert_eq(check(&flow, INBOUND, 1000), DROP_NONE);
+		if (i == 0)
+			cr_expect_eq(counters.stats[STAT_CONNTRACK_EVICTED], 0, "it had expired");
 	}
-	cr_expect_eq(counters.stats[STAT_CONNTRACK_NEW], flows);
-	cr_expect_eq(counters.stats[STAT_CONNTRACK_EVICTED], flows - conntrack_count(ct, 1));
+	cr_expect_eq(counters.stats[STAT_CONNTRACK_NEW], flows + 1);
+	cr_expect_eq(counters.stats[STAT_CONNTRACK_EVICTED], flows - conntrack_count(ct, 1000));
 }
 
 /* Trap 70: errors about a tracked flow are not related to it; they need a rule for ICMP. */

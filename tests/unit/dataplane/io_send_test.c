@@ -400,11 +400,13 @@ Test(io_send, from_a_receive_buffer)
 	 * memory again */
 	from_peer(&e, numbers, sizeof(numbers));
 	event = next(&e, IO_UDP_TRAIN);
-	struct send_slot *slot = io_send_slot(e.io);
-	uint8_t *own = slot->bytes;
-	io_send_borrow(e.io, slot, event.buffer, event.packet);
-	io_send_slot_back(e.io, slot);
-	cr_expect_eq(slot->bytes, own);
+	struct send_slot *slots[] = {io_send_slot(e.io), io_send_slot(e.io)};
+	for (int i = 0; i < 2; i++) {
+		uint8_t *own = slots[i]->bytes;
+		io_send_borrow(e.io, slots[i], event.buffer, event.packet);
+		io_send_slot_back(e.io, slots[i]);
+		cr_expect_eq(slots[i]->bytes, own);
+	}
 	io_release(e.io, &event);
 	train(&e, &e.peer_name, &number, 3, 100);
 	flush(&e);

@@ -59,6 +59,7 @@ FOR_TIERS(a_train_says_where_its_datagrams_end)
 	from_peer(&e, datagrams, 99);
 	event = next(&e, IO_UDP_TRAIN);
 	cr_expect_eq(event.segment_bytes, 99, "one alone");
+	cr_expect_eq(stat_of(&e, STAT_REARM_UDP), 0, "one request serves for many");
 	io_release(e.io, &event);
 	end(&e);
 }

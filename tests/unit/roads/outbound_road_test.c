@@ -467,6 +467,8 @@ Test(outbound_road, what_control_orders)
 	cr_expect_eq(rig_stat(rig, STAT_ORDERS), 4);
 	cr_expect_eq(rig_drops(rig, DROP_SEND_ERROR), 1);
 	cr_expect_eq(rig_drops(rig, DROP_NO_TUNNEL), 1);
+	cr_expect_eq(rig_all_drops(rig), 2);
+	cr_expect_eq(rig_stat(rig, STAT_PUNTS), 4);
 	free(o);
 	rig_destroy(rig);
 }

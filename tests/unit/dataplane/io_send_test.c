@@ -407,6 +407,7 @@ Test(io_send, from_a_receive_buffer)
 		io_send_slot_back(e.io, slots[i]);
 		cr_expect_eq(slots[i]->bytes, own);
 	}
+	cr_expect_neq(slots[0]->bytes, slots[1]->bytes);
 	io_release(e.io, &event);
 	train(&e, &e.peer_name, &number, 3, 100);
 	flush(&e);

@@ -92,21 +92,20 @@ void punt_send(struct worker *w, struct punt *punt)
 	io_punt(w->io, punt);
 }
 
-bool punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_event_bit bit,
+void punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_event_bit bit,
 		       enum punt_type type, const struct endpoint *source, uint64_t value)
 {
 	if (atomic_fetch_or(&tunnel->event_in_flight, bit) & bit)
-		return false;
+		return;
 	struct punt *punt = punt_take(w, POOL_CLASS_EVENT, type);
 	if (!punt) {
 		atomic_fetch_and(&tunnel->event_in_flight, ~(uint32_t)bit);
-		return false;
+		return;
 	}
 	punt->tunnel = tunnel->id;
 	punt->source = source ? *source : (struct endpoint){0};
 	punt->value = value;
 	punt_send(w, punt);
-	return true;
 }
 
 void punt_active(struct worker *w, struct tunnel *tunnel)

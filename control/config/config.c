@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <sodium.h>
 
 #include "config/keys.h"
@@ -131,6 +132,16 @@ static enum recv_error_policy read_recv_error(struct config_reader *r, const cha
 	return truth ? RECV_ERROR_ALWAYS : RECV_ERROR_NEVER;
 }
 
+/* A name cannot hold a colon, and an address of IPv6 holds two; it may name an interface. */
+static bool is_listen_host(const char *host)
+{
+	const char *colon = strchr(host, ':');
+
+	if (host[0] == '\0' || strpbrk(host, " /[]") != NULL || strlen(host) > HOSTNAME_MAX)
+		return false;
+	return colon == NULL || strchr(colon + 1, ':') != NULL;
+}
+
 static void read_listen(struct config_reader *r)
 {
 	struct config *config = r->config;
@@ -139,11 +150,11 @@ static void read_listen(struct config_reader *r)
 
 	if (strcmp(host, "[::]") == 0)
 		host = "::"; /* what old guides say */
-	if (host[0] == '\0' || strpbrk(host, " /[]") != NULL || strlen(host) > 253)
+	if (!is_listen_host(host))
 		finding_error(
 			r->findings, read_where(r, "listen.host"),
 			"listen.host is neither an address nor a host name; write 0.0.0.0 for "
-			"all of IPv4, or :: for IPv4 and IPv6");
+			"all of IPv4, or :: for IPv4 and IPv6; its port is listen.port");
 	config->listen.host = host;
 	config->listen.host_where = read_where(r, "listen.host");
 	config->listen.port = (uint16_t)read_int(r, "listen.port", 0, UINT16_MAX);
@@ -244,6 +255,21 @@ static void read_pinning(struct config_reader *r)
 	config->tun.pin_threads = pin && config->routines > 1;
 }
 
+/*
+ * What the kernel takes as one; "" and a %d in it leave the name, or its number, to the kernel. To
+ * it 0xa0 is a space.
+ */
+static bool is_device_name(const char *name)
+{
+	const char *percent = strchr(name, '%');
+
+	if (strlen(name) >= IFNAMSIZ || strpbrk(name, "/: \t\n\v\f\r\xa0") != NULL)
+		return false;
+	if (percent != NULL && (percent[1] != 'd' || strchr(percent + 1, '%') != NULL))
+		return false;
+	return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
 static void read_tun(struct config_reader *r)
 {
 	struct config *config = r->config;
@@ -253,7 +279,7 @@ static void read_tun(struct config_reader *r)
 	config->tun.disabled = read_bool(r, "tun.disabled");
 	config->tun.dev = read_text(r, "tun.dev");
 	config->tun.dev_where = read_where(r, "tun.dev");
-	if (strlen(config->tun.dev) >= IFNAMSIZ || strpbrk(config->tun.dev, "/: \t") != NULL)
+	if (!is_device_name(config->tun.dev))
 		finding_error(r->findings, config->tun.dev_where,
 			      "tun.dev is no name for a device; use at most %d letters and digits",
 			      IFNAMSIZ - 1);
@@ -389,6 +415,8 @@ static void read_logging(struct config_reader *r)
 	logging->disable_timestamp = read_bool(r, "logging.disable_timestamp");
 }
 
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+
 /* Absent: the default. "", false, off and no switch it off. */
 static void read_ctl(struct config_reader *r)
 {
@@ -407,6 +435,12 @@ static void read_ctl(struct config_reader *r)
 	}
 	config->ctl.path = yaml_text(node, r->arena);
 	config->ctl.off = !on || config->ctl.path == NULL || config->ctl.path[0] == '\0';
+	if (!config->ctl.off && strlen(config->ctl.path) > SOCKET_PATH_MAX)
+		finding_warning(
+			r->findings, node->where,
+			"m57.ctl: the path is longer than %zu bytes, so no socket can be made "
+			"there; shorten it",
+			SOCKET_PATH_MAX);
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */

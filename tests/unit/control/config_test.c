@@ -282,10 +282,17 @@ Test(config, values_that_stop, .fini = fini)
 		{"tun: {mtu: 8938}", SEVERITY_ERROR, 2, "9001 bytes"},
 		{"tun: {mtu: 40}", SEVERITY_ERROR, 2, "below 68"},
 		{"tun: {dev: a-name-that-is-too-long}", SEVERITY_ERROR, 2, "no name for a device"},
+		{"tun: {dev: ..}", SEVERITY_ERROR, 2, "no name for a device"},
+		{"tun: {dev: 'n%s'}", SEVERITY_ERROR, 2, "no name for a device"},
+		{"tun: {dev: 'n%d%d'}", SEVERITY_ERROR, 2, "no name for a device"},
+		{"tun: {dev: \"a\\rb\"}", SEVERITY_ERROR, 2, "no name for a device"},
+		{"tun: {dev: n\xc3\xa0}", SEVERITY_ERROR, 2, "no name for a device"},
 		{"listen: {port: 70000}", SEVERITY_ERROR, 2, "not between 0 and 65535"},
 		{"listen: {port: -1}", SEVERITY_ERROR, 2, "not between 0 and 65535"},
 		{"listen: {so_mark: 4294967296}", SEVERITY_ERROR, 2, "not between"},
 		{"listen: {host: 'a b'}", SEVERITY_ERROR, 2, "listen.host"},
+		{"listen: {host: '0.0.0.0:4242'}", SEVERITY_ERROR, 2, "its port is listen.port"},
+		{"listen: {host: 'a:b'}", SEVERITY_ERROR, 2, "listen.host"},
 		{"static_host_map: {x: ['192.0.2.1:1']}", SEVERITY_ERROR, 2, "\"x\" is no address"},
 		{"static_host_map:\n  10.0.0.2:\n  - 192.0.2.1", SEVERITY_ERROR, 4,
 		 "not ADDRESS:PORT"},
@@ -662,7 +669,10 @@ Test(config, example_has_every_key, .fini = fini)
 	arena_free(&arena);
 }
 
-/* m57.ctl: a path, the default when absent, or none. */
+#define NAME_20  "abcdefghijklmnopqrst"
+#define NAME_100 NAME_20 NAME_20 NAME_20 NAME_20 NAME_20
+
+/* m57.ctl: a path, which has to fit into a socket's address, the default when absent, or none. */
 Test(config, control_socket, .fini = fini)
 {
 	static const struct {
@@ -676,6 +686,8 @@ Test(config, control_socket, .fini = fini)
 		{"m57: {ctl: \"\"}\n", NULL, true, 0},
 		{"m57: {ctl: true}\n", NULL, false, 1},
 		{"m57: {ctl: [a]}\n", NULL, false, 1},
+		{"m57: {ctl: /" NAME_100 "1234567}\n", "/" NAME_100 "1234567", false, 1},
+		{"m57: {ctl: /" NAME_100 "123456}\n", "/" NAME_100 "123456", false, 0},
 		{"sshd: {enabled: true, listen: \"127.0.0.1:2222\", host_key: x}\n", NULL, false,
 		 1},
 	};

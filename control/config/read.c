@@ -111,8 +111,8 @@ uint64_t read_duration(const struct config_reader *r, const char *path, uint64_t
 	nearest = value < (int64_t)least ? least : value > (int64_t)most ? most : (uint64_t)value;
 	if (nearest != (uint64_t)value)
 		finding_warning(r->findings, node->where,
-				"%s: too %s; %g seconds are used: write a duration between %g and "
-				"%g seconds",
+				"%s: too %s; %.9g seconds are used: write a duration between %.9g "
+				"and %.9g seconds",
 				path, nearest == least ? "short" : "long",
 				(double)nearest / SECOND_NS, (double)least / SECOND_NS,
 				(double)most / SECOND_NS);

@@ -42,10 +42,11 @@ says() {
 }
 
 @test "the example is accepted apart from the files it names" {
-	cp "$EXAMPLE" c.yml
-	says 1 "c.yml:$(grep -n '^  ca:' c.yml | cut -d: -f1): error: pki.ca: cannot read /etc/nebula/ca.crt"
+	grep -q ': /etc/nebula/ca.crt' "$EXAMPLE"
+	sed 's|/etc/nebula/|nowhere/|' "$EXAMPLE" >c.yml # this machine may have such files
+	says 1 "c.yml:$(grep -n '^  ca:' c.yml | cut -d: -f1): error: pki.ca: cannot read nowhere/ca.crt"
 	[ "$(grep -vc 'error: pki\.' <<<"$output")" = 0 ]
-	sed -i 's|/etc/nebula/||; s|192.168.100.1"|10.42.0.9"|' c.yml
+	sed -i 's|nowhere/||; s|192.168.100.1"|10.42.0.9"|' c.yml
 	says 0
 	[ -z "$output" ]
 }

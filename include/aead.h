@@ -69,7 +69,7 @@ void aead_select(void);
  * there, and AES-GCM by libcrypto). */
 const struct aead_backend *aead_chosen(enum aead_cipher cipher);
 
-/* Row i of the table, usable or not, or NULL past the end: for tests and `m57 -version`. */
+/* Row i of the table, usable or not, or NULL past the end: for tests. */
 struct aead_backend *aead_row(size_t i);
 
 /* Measured speed of the chosen backend in bytes per microsecond; 0 before aead_select(). */

@@ -321,10 +321,10 @@ void tunnels_remove(struct tunnels *tunnels, struct tunnel_record *record)
 	tunnels_leave_hosts(tunnels, record);
 	hostmap_index_remove(tunnels->map, tunnel->local_index);
 	atomic_store(&tunnel->state, TUNNEL_CLOSED);
-	hostmap_defer(tunnels->map, release_tunnel, tunnel);
+	tunnels->by_slot[tunnel->id.slot] = NULL;
+	hostmap_defer(tunnels->map, release_tunnel, tunnel); /* without memory it is freed here */
 
 	timer_arm(&tunnels->timers, &record->timer, TIMER_NEVER);
-	tunnels->by_slot[tunnel->id.slot] = NULL;
 	table_remove(&tunnels->by_remote_index, &record->by_remote_index);
 	if (record->has_stage1)
 		table_remove(&tunnels->by_stage1, &record->by_stage1);

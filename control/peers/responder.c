@@ -128,13 +128,12 @@ static int install(struct node *node, const struct machine_peer *peer, struct tu
 		   const uint8_t *stage2, size_t length)
 {
 	struct tunnels *tunnels = &node->tunnels;
-	struct tunnel_record *record;
-	int err = node_peer_rules(node, peer, &facts->rules);
+	struct tunnel_record *record = NULL;
 
-	if (err)
-		return err;
-	tunnels_evict_unconfirmed(tunnels, &peer->cert->networks[0].addr);
-	record = tunnels_add(tunnels, facts);
+	if (node_peer_rules(node, peer, &facts->rules) == 0) {
+		tunnels_evict_unconfirmed(tunnels, &peer->cert->networks[0].addr);
+		record = tunnels_add(tunnels, facts);
+	}
 	if (!record) {
 		free(facts->rules);
 		hostmap_index_remove(tunnels->map, facts->local_index);

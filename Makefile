@@ -135,9 +135,11 @@ UNIT_CONTROL_WRAP := $(addprefix -Xlinker --wrap=,dataplane_forget_flows datapla
 $(B)/tests/unit-control: $(UNIT_CONTROL_OBJ) $(CONTROL_OBJ) $(filter-out %/main.o,$(CERT_TOOL_OBJ) $(CTL_OBJ)) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) $(UNIT_CONTROL_WRAP) -o $@ $^ $(PKG_LIBS) -lcriterion
+# sim_bound.c stands between control and these
+SIM_WRAP := $(addprefix -Xlinker --wrap=,tunnel_allocate tunnel_free hostmap_defer)
 $(B)/tests/sim: $(SIM_OBJ) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
+	$(Q)mkdir -p $(@D) && $(LINK) $(SIM_WRAP) -o $@ $^ $(PKG_LIBS) -lcriterion
 $(B)/tests/kernel/%: tests/kernel/%.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(LDFLAGS) $(INC_dataplane) -o $@ $< -luring

@@ -7,6 +7,10 @@
  * sends them to, cut and changed. What it may cost others is time. sim_check() looks after every
  * event; when the adversaries have become honest and configurations are as they were, every pair
  * must hear each other within RECONNECT_NS, and nothing pending may be left at rest.
+ *
+ * DNS is no better: names of static hosts change their addresses, fail, have too many, are not
+ * answered, or are when nobody wants to know any more. And in some cases nodes have room for a few
+ * tunnels only, or no memory to put off the freeing of what has gone.
  */
 #include <stdlib.h>
 
@@ -22,7 +26,10 @@ TestSuite(sim_adversary, .timeout = 600);
 #define LIGHTHOUSES 2
 #define HOSTS       4
 #define NODES       (LIGHTHOUSES + HOSTS)
-#define NOBODIES    6 /* overlay addresses that nobody has, from 50 on */
+#define NOBODIES    6           /* overlay addresses that nobody has, from 50 on */
+#define NAMES       (NODES + 2) /* the last ones are nobody's */
+#define NAMES_NODE  24          /* of one configuration */
+#define NAME_BYTES  sizeof("host0.example")
 
 /* A lie that is believed goes when whoever told it says something else: updates come each 10 s. */
 #define RECONNECT_NS  (30 * SIM_S)
@@ -40,12 +47,16 @@ TestSuite(sim_adversary, .timeout = 600);
 struct lists {
 	struct node_static_host hosts[NODES];
 	struct addr lighthouses[NODES], relays[NODES];
+	struct name_entry names[NAMES_NODE];
+	char texts[NAMES_NODE][NAME_BYTES];
+	uint16_t rules_version;
 };
 
 static struct world {
 	struct sim *sim;
 	struct lists *lists[NODES];
-	uint32_t liars; /* bit i: node i is one */
+	uint32_t liars;    /* bit i: node i is one */
+	uint32_t no_rules; /* so often, per cent, there is no memory for a peer's rules */
 	uint64_t number;
 } world;
 
@@ -77,7 +88,20 @@ static void add_static(struct sim_node *node, struct lists *lists, const struct 
 		right ? host->endpoint : sim_endpoint(1 + (uint32_t)draw(20), 4242);
 }
 
-/* Everybody knows both lighthouses, which relay. */
+/* Of DNS: name `which` is where the host is; zero: where we are. */
+static void add_name(struct sim_node *node, struct lists *lists, const struct addr *host,
+		     uint32_t which)
+{
+	uint32_t at = node->options.names.count;
+
+	if (at == NAMES_NODE)
+		return;
+	strcpy(lists->texts[at], world.sim->names[which].text);
+	lists->names[at] = (struct name_entry){lists->texts[at], 4242, *host};
+	node->options.names.count++;
+}
+
+/* Everybody knows both lighthouses, by address or by name. They relay. */
 static void configure_well(struct sim_node *node, struct lists *lists)
 {
 	struct node_options *options = &node->options;
@@ -88,7 +112,10 @@ static void configure_well(struct sim_node *node, struct lists *lists)
 	for (uint32_t i = 0; i < LIGHTHOUSES && node->id > LIGHTHOUSES; i++) {
 		lists->lighthouses[options->lighthouse.host_count++] = sim_overlay(i + 1);
 		lists->relays[options->relay.relay_count++] = sim_overlay(i + 1);
-		add_static(node, lists, &world.sim->nodes[i], true);
+		if (chance(50))
+			add_static(node, lists, &world.sim->nodes[i], true);
+		else
+			add_name(node, lists, &world.sim->nodes[i].addr, i);
 	}
 }
 
@@ -110,7 +137,12 @@ static void configure_anyhow(struct sim_node *node, struct lists *lists)
 			lists->relays[options->relay.relay_count++] = sim_overlay(i + 1);
 		if (chance(50))
 			add_static(node, lists, &world.sim->nodes[i], chance(80));
+		for (uint64_t names = chance(50) ? draw(4) : 0; names > 0; names--)
+			add_name(node, lists, &world.sim->nodes[i].addr,
+				 chance(60) ? i : (uint32_t)draw(NAMES));
 	}
+	for (uint64_t names = draw(3); names > 0; names--)
+		add_name(node, lists, &(struct addr){0}, (uint32_t)draw(NAMES));
 }
 
 /* A new identity, and whom it blocks. */
@@ -129,6 +161,69 @@ static struct pki draw_identity(struct sim_node *node, bool well)
 	return made;
 }
 
+static struct peer_rules *make_rules(void *context, const struct cert *peer, const struct cert *ca)
+{
+	const struct lists *lists = context;
+	struct peer_rules *rules = chance(world.no_rules) ? NULL : calloc(1, sizeof(*rules));
+
+	if (!rules)
+		return NULL;
+	rules->version = lists->rules_version;
+	return rules;
+}
+
+/* As a reload does: bits of the next rules beside those in use, and then those go. */
+static void change_rules(struct sim_node *node, const struct lists *before, struct lists *lists)
+{
+	lists->rules_version = before ? before->rules_version : 1;
+	if (!before || !node->node || chance(50))
+		return;
+	lists->rules_version++;
+	if (node_rules_prepare(node->node, &node->options, &node->pki, lists->rules_version) == 0)
+		node_rules_retire(node->node, before->rules_version);
+	else
+		lists->rules_version--;
+}
+
+static void check_rules(const struct sim_node *node, const struct lists *lists)
+{
+	const struct tunnel_record *record = node->node->tunnels.all;
+
+	for (; record; record = record->next)
+		for (int i = 0; i < 2; i++) {
+			const struct peer_rules *rules = record->tunnel->rules[i];
+
+			SIM_ASSERT(world.sim,
+				   i == (lists->rules_version & 1)
+					   ? rules && rules->version == lists->rules_version
+					   : !rules,
+				   "node %u: a tunnel has other rules", node->id);
+		}
+}
+
+static void configure(struct sim_node *node, struct lists *lists, bool well)
+{
+	struct node_options *options = &node->options;
+
+	options->static_hosts = lists->hosts;
+	options->lighthouse.hosts = lists->lighthouses;
+	options->relay.relays = lists->relays;
+	options->lighthouse.host_count = options->relay.relay_count = 0;
+	options->static_host_count = 0;
+	options->rules_for_peer = make_rules;
+	options->rules_context = lists;
+	options->names = (struct name_options){
+		.cadence_ns = SIM_S * (1 + draw(20)),
+		.timeout_ns = SIM_MS * (50 + draw(1000)),
+		.network = well ? NAME_IP : (enum name_network)draw(NAME_IP + 1),
+		.list = lists->names,
+	};
+	if (well)
+		configure_well(node, lists);
+	else
+		configure_anyhow(node, lists);
+}
+
 static void take_up(struct sim_node *node, bool well)
 {
 	struct lists *before = world.lists[node->id - 1], *lists = calloc(1, sizeof(*lists));
@@ -136,15 +231,8 @@ static void take_up(struct sim_node *node, bool well)
 	struct pki old = node->pki, next;
 
 	cr_assert(lists);
-	options->static_hosts = lists->hosts;
-	options->lighthouse.hosts = lists->lighthouses;
-	options->relay.relays = lists->relays;
-	options->lighthouse.host_count = options->relay.relay_count = 0;
-	options->static_host_count = 0;
-	if (well)
-		configure_well(node, lists);
-	else
-		configure_anyhow(node, lists);
+	configure(node, lists, well);
+	change_rules(node, before, lists);
 	world.lists[node->id - 1] = lists;
 	if (well || chance(30)) {
 		next = draw_identity(node, well);
@@ -156,14 +244,63 @@ static void take_up(struct sim_node *node, bool well)
 	if (node->node) {
 		node_reconfigure(node->node, options, &node->pki);
 		sim_check(node);
+		check_rules(node, lists);
 		sim_node_reap(node);
 	}
 	free(before);
 }
 
+/* --- DNS ---------------------------------------------------------------------------------------
+ */
+
+static const char name_texts[NAMES][NAME_BYTES] = {
+	"host1.example", "host2.example", "host3.example", "host4.example",
+	"host5.example", "host6.example", "host7.example", "host8.example",
+};
+
+static void answer_well(uint32_t which)
+{
+	world.sim->names[which] = (struct sim_name){
+		.text = name_texts[which],
+		.delay_ns = 5 * SIM_MS,
+		.outcome = which < NODES ? NAME_FOUND : NAME_NONE,
+		.count = 1,
+		.addrs = {sim_endpoint(which + 1, 4242).addr},
+	};
+}
+
+static struct addr any_answer(uint32_t which)
+{
+	struct addr addr = sim_endpoint(1 + (uint32_t)draw(40), 1).addr;
+
+	if (chance(40))
+		return world.sim->nodes[which % NODES].endpoint.addr;
+	if (chance(20))
+		addr = (struct addr){{0x20, 1, 0x0d, 0xb8, [15] = (uint8_t)draw(40)}};
+	if (chance(10))
+		addr = sim_overlay((uint32_t)draw(60)); /* inside of the network */
+	return addr;
+}
+
+static void answer_anyhow(uint32_t which)
+{
+	struct sim_name *name = &world.sim->names[which];
+
+	name->silent = chance(10);
+	name->delay_ns = SIM_MS * draw(chance(20) ? 5000 : 200);
+	name->outcome = chance(60) ? NAME_FOUND : (enum name_outcome)draw(NAME_FAILED + 1);
+	name->one_family = chance(20);
+	name->told = (enum name_network)draw(NAME_IP);
+	name->count = chance(10) ? 64 : 1 + (uint32_t)draw(4);
+	for (uint32_t i = 0; i < name->count; i++)
+		name->addrs[i] = any_answer(which);
+}
+
 static void make_world(struct sim *sim)
 {
 	world = (struct world){.sim = sim, .number = 1};
+	for (sim->name_count = 0; sim->name_count < NAMES; sim->name_count++)
+		answer_well(sim->name_count);
 	for (uint32_t i = 0; i < NODES; i++) {
 		struct sim_node *node = sim_add(sim);
 
@@ -184,6 +321,10 @@ static void make_world(struct sim *sim)
 	sim->once = true;
 	world.liars = 1u << draw(NODES) | 1u << draw(NODES);
 	sim_run(sim, 2 * SIM_S);
+	sim->tunnels_max = chance(30) ? 1 + (uint32_t)draw(12) : 0;
+	sim->frees_at_once = chance(20);
+	sim->late_answers = chance(50);
+	world.no_rules = chance(20) ? 10 : 0;
 }
 
 /* --- lies --------------------------------------------------------------------------------------
@@ -457,6 +598,8 @@ static void lies(void)
 		}
 		if (chance(50))
 			mishap();
+		for (uint64_t i = draw(3); i > 0; i--)
+			answer_anyhow((uint32_t)draw(NAMES));
 		sim_run(world.sim, draw(chance(10) ? 20 * SIM_S : SIM_S));
 	}
 }
@@ -466,6 +609,9 @@ static void lies(void)
 
 static void calm_down(void)
 {
+	world.sim->tunnels_max = world.no_rules = 0;
+	for (uint32_t i = 0; i < NAMES; i++)
+		answer_well(i);
 	for (uint32_t i = 0; i < NODES; i++) {
 		struct sim_node *node = &world.sim->nodes[i];
 

@@ -31,6 +31,7 @@ void sim_start(struct sim *sim, uint64_t seed)
 	sim->now_ns = 1000 * SIM_S;
 	sim->weather = (struct sim_weather){.delay_min_ns = SIM_MS, .delay_max_ns = SIM_MS};
 	sim->verbose = getenv("M57_VERBOSE") != NULL;
+	sim_bound_begin(sim);
 }
 
 static bool earlier(const struct sim_event *a, const struct sim_event *b)
@@ -217,8 +218,10 @@ static void carry_out(struct sim *sim, struct sim_event *event)
 		free(event->order);
 		break;
 	case SIM_NAME:
-		if (alive)
+		if (alive) {
 			sim_node_name(event->node, event);
+			check(event->node);
+		}
 		break;
 	case SIM_SLOW:
 		if (alive)

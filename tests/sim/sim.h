@@ -96,12 +96,13 @@ struct sim_node {
 	struct pki pki;
 	struct outside outside;
 	struct hostmap *map;
-	struct node *node; /* NULL: not running */
-	uint32_t life;     /* how often it was started: messages of an earlier life are lost */
+	struct node *node;                      /* NULL: not running */
+	uint32_t tunnel_slots, tunnels_refused; /* in use now; by the bound on them */
+	uint32_t life; /* how often it was started: messages of an earlier life are lost */
 	uint64_t waiting_sent[4], waiting_taken[4]; /* by queue */
 	uint64_t to_control_ns[4], to_worker_ns[4]; /* of the last message: the queues keep order */
 	uint64_t drops[DROPS], stats[STATS];
-	uint32_t lookups[SIM_NAMES];     /* begun or ended, by id */
+	uint32_t lookups[SIM_NAMES];     /* begun or ended, by id modulo SIM_NAMES */
 	enum name_network asked_network; /* of the last look-up */
 	uint64_t asked_timeout_ns;
 	uint64_t log_lines[4]; /* by level */
@@ -160,6 +161,9 @@ struct sim {
 	struct sim_node nodes[SIM_NODES];
 	uint32_t node_count;
 	uint32_t check_every, unchecked; /* events between looks at all tunnels; 0: after each */
+	uint32_t tunnels_max;            /* of each node; 0: TUNNELS_MAX */
+	bool frees_at_once;              /* nodes have no memory to put it off */
+	bool late_answers;               /* look-ups that were cancelled are answered, too */
 	uint32_t name_count;
 	struct sim_name names[SIM_NAMES];
 	struct sim_event **events; /* heap */
@@ -314,6 +318,11 @@ void sim_slow_put(struct sim_node *node, struct punt *punt);
 void sim_slow_turn(struct sim_node *node);
 void sim_node_order(struct sim_node *node, struct order *order);
 void sim_node_reap(struct sim_node *node);
+
+/* --- less than a real node has, sim_bound.c --- */
+
+/* The nodes of sim from now on: one simulation runs at a time. */
+void sim_bound_begin(struct sim *sim);
 
 /* --- running cases over seeds --- */
 

@@ -231,8 +231,7 @@ static int out_resolve(void *context, uint32_t id, const char *text, enum name_n
 	const struct sim_name *name = find_name(node->sim, text);
 	struct sim_event *event;
 
-	cr_assert_lt(id, SIM_NAMES);
-	node->lookups[id]++;
+	node->lookups[id % SIM_NAMES]++;
 	node->asked_network = network;
 	node->asked_timeout_ns = timeout_ns;
 	if (!name || name->silent)
@@ -245,14 +244,14 @@ static int out_resolve(void *context, uint32_t id, const char *text, enum name_n
 				    .life = node->life,
 				    .name = name,
 				    .name_id = id,
-				    .lookup = node->lookups[id]};
+				    .lookup = node->lookups[id % SIM_NAMES]};
 	sim_schedule(node->sim, event);
 	return 0;
 }
 
 static void out_resolve_cancel(void *context, uint32_t id)
 {
-	((struct sim_node *)context)->lookups[id]++;
+	((struct sim_node *)context)->lookups[id % SIM_NAMES]++;
 }
 
 void sim_node_name(struct sim_node *node, const struct sim_event *event)
@@ -261,7 +260,7 @@ void sim_node_name(struct sim_node *node, const struct sim_event *event)
 	struct name_answer answer = {name->outcome, name->one_family ? name->told : NAME_IP,
 				     name->outcome == NAME_FOUND ? name->count : 0, name->addrs};
 
-	if (node->lookups[event->name_id] == event->lookup)
+	if (node->lookups[event->name_id % SIM_NAMES] == event->lookup || node->sim->late_answers)
 		node_on_name(node->node, event->name_id, &answer);
 	sim_node_reap(node);
 }
@@ -435,7 +434,9 @@ void sim_kill_node(struct sim_node *node)
 		return;
 	node_destroy(node->node);
 	sim_node_reap(node);
+	cr_assert_eq(node->tunnel_slots, 0, "%u tunnels were never freed", node->tunnel_slots);
 	hostmap_destroy(node->map);
+	node->map = NULL;
 	node->node = NULL;
 }
 

@@ -80,23 +80,42 @@ static void fire_holes(void *context, struct timer *timer)
 			node->outside->send_udp(node->outside->context, &to, &byte, 1);
 }
 
+/* Says at to report, whose lists are these, unless it is said or they are full. */
+static void say_at(struct remotes_report *report, struct endpoint v4[REPORTED_MAX],
+		   struct endpoint v6[REPORTED_MAX], const struct endpoint *at)
+{
+	bool is_v4 = addr_is_v4(&at->addr);
+	uint32_t *count = is_v4 ? &report->v4_count : &report->v6_count;
+	struct endpoint *list = is_v4 ? v4 : v6;
+
+	for (uint32_t i = 0; i < *count; i++)
+		if (endpoint_equal(&list[i], at))
+			return;
+	if (*count < REPORTED_MAX)
+		list[(*count)++] = *at;
+}
+
+/*
+ * The order is the lighthouse's newest word, but not a whole one: what it has replied to a question
+ * of ours, or ordered before, counts behind it, relays too.
+ */
 static void respond(struct node *node, struct peer_host *host, const struct punch_caller *caller)
 {
 	struct remotes *remotes = initiator_remotes(node, host);
-	struct endpoint v4[PUNCH_CALLER_ADDRS_MAX], v6[PUNCH_CALLER_ADDRS_MAX];
-	struct remotes_report report = {.v4 = v4, .v6 = v6};
+	const struct remotes_owner *before = remotes_of(remotes, &caller->lighthouse);
+	struct endpoint v4[REPORTED_MAX], v6[REPORTED_MAX];
+	struct addr relays[REPORTED_MAX];
+	struct remotes_report report = {.v4 = v4, .v6 = v6, .relays = relays};
 
-	for (uint32_t i = 0; i < caller->count; i++) {
-		if (addr_is_v4(&caller->at[i].addr))
-			v4[report.v4_count++] = caller->at[i];
-		else
-			v6[report.v6_count++] = caller->at[i];
-	}
 	if (!remotes || caller->count == 0)
 		return;
-	/* What it has replied to a question of ours says more: relays too. */
-	if (remotes_of(remotes, &caller->lighthouse) ||
-	    remotes_report(remotes, &caller->lighthouse, &report) == 0)
+	for (uint32_t i = 0; i < caller->count; i++)
+		say_at(&report, v4, v6, &caller->at[i]);
+	for (uint32_t i = 0; before && i < before->v4_count + before->v6_count; i++)
+		say_at(&report, v4, v6, &before->entries[i]);
+	for (; before && report.relay_count < before->relay_count; report.relay_count++)
+		relays[report.relay_count] = before->relays[report.relay_count];
+	if (remotes_report(remotes, &caller->lighthouse, &report) == 0)
 		initiator_respond(node, host);
 }
 

@@ -1,37 +1,8 @@
 /* names_sim.c - hosts that are known by a DNS name: names.c and a fake DNS. */
 #include <stdlib.h>
 
-#include "peers/names.h"
+#include "named.h"
 #include "peers/node_query.h"
-#include "sim.h"
-
-#define L  (&sim->nodes[0]) /* lighthouse */
-#define A  (&sim->nodes[1])
-#define B  (&sim->nodes[2])
-#define LH (&sim->names[0]) /* lh.example, where L is */
-
-#define CADENCE_NS (30 * SIM_S)
-
-static struct name_entry entries[SIM_NAMES];
-
-/* A knows L by the name lh.example alone, and has nobody else. */
-static void network(struct sim *sim)
-{
-	for (int i = 0; i < 3; i++)
-		sim_add(sim);
-	sim_client(A, L);
-	sim_client(B, L);
-	A->options.static_host_count = 0;
-	entries[0] = (struct name_entry){"lh.example", 4242, L->addr};
-	A->options.names = (struct name_options){
-		.cadence_ns = CADENCE_NS, .timeout_ns = 250 * SIM_MS, .count = 1, .list = entries};
-	*LH = (struct sim_name){.text = "lh.example",
-				.delay_ns = 5 * SIM_MS,
-				.outcome = NAME_FOUND,
-				.count = 1,
-				.addrs = {L->endpoint.addr}};
-	sim->name_count = 1;
-}
 
 /* A starts, and DNS knows no such name. */
 static void start_without_names(struct sim *sim)

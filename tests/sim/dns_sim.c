@@ -1,5 +1,7 @@
 /* dns_sim.c - what a lighthouse answers to DNS questions about the hosts it has met. */
 #include "dns.h"
+#include "identity/cert.h"
+#include "peers/node_state.h"
 #include "sim.h"
 
 #define L (&sim->nodes[0])
@@ -56,7 +58,10 @@ static void answers(struct sim *sim)
 	cr_assert_not(answer.found);
 	cr_assert_eq(asked(sim, &stranger, "nobody", DNS_A, 1, &answer), DNS_NO_NAME);
 	cr_assert_eq(asked(sim, &stranger, "", DNS_A, 1, &answer), DNS_NO_NAME);
+	cr_assert_eq(asked(sim, &stranger, "sim host", DNS_A, 255, &answer), DNS_NO_ERROR);
+	cr_assert(answer.found, "class ANY");
 	cr_assert_eq(asked(sim, &stranger, "sim host", DNS_A, 3, &answer), DNS_REFUSED);
+	cr_assert_not(answer.found);
 
 	/* certificates are for this host alone (trap 86) */
 	cr_assert_eq(asked(sim, &stranger, "10.42.0.2", DNS_TXT, 1, &answer), DNS_NO_NAME);
@@ -66,6 +71,7 @@ static void answers(struct sim *sim)
 	cr_assert(has(&answer, "Ips: [10.42.0.2/16]", 19));
 	cr_assert_eq(asked(sim, &L->addr, "10.42.0.2", DNS_TXT, 1, &answer), DNS_NO_ERROR);
 	cr_assert_eq(asked(sim, &loopback, "10.42.0.77", DNS_TXT, 1, &answer), DNS_NO_NAME);
+	cr_assert_eq(asked(sim, &loopback, "10.42.0.2", DNS_A, 1, &answer), DNS_NO_NAME);
 	cr_assert_eq(asked(sim, &loopback, "sim host", DNS_TXT, 1, &answer), DNS_NO_ERROR);
 	cr_assert_not(answer.found);
 
@@ -79,4 +85,86 @@ static void answers(struct sim *sim)
 Test(sim_dns, answers)
 {
 	sim_seeds(2, answers);
+}
+
+/* The character-string that begins at rest, as a text; rest goes on to the next. */
+static const char *next_text(const uint8_t **rest, char text[256])
+{
+	memcpy(text, *rest + 1, **rest);
+	text[**rest] = '\0';
+	*rest += 1 + **rest;
+	return text;
+}
+
+static const char *hex_of(const char *head, const uint8_t bytes[32], char text[256])
+{
+	size_t at = strlen(head);
+
+	memcpy(text, head, at);
+	for (int i = 0; i < 32; i++)
+		at += (size_t)sprintf(text + at, "%02x", bytes[i]);
+	return text;
+}
+
+/* All strings of a certificate, in the order of release 1.6.1. */
+static void certificate(struct sim *sim)
+{
+	struct addr loopback = {{[15] = 1}};
+	struct answer answer;
+	const struct cert *cert;
+	const uint8_t *rest;
+	char text[256], wanted[256];
+
+	sim_add(sim);
+	sim_add(sim);
+	sim_client(A, L);
+	sim_start_node(L);
+	sim_start_node(A);
+	sim_run(sim, SIM_S);
+	cert = A->pki.v1.cert;
+	cr_assert_eq(asked(sim, &loopback, "10.42.0.2", DNS_TXT, 1, &answer), DNS_NO_ERROR);
+	rest = answer.bytes + DNS_HEADER_BYTES + strlen("-10-42-0-2-") + 4 + 12;
+	cr_assert_str_eq(next_text(&rest, text), "Name: sim host");
+	cr_assert_str_eq(next_text(&rest, text), "Ips: [10.42.0.2/16]");
+	cr_assert_str_eq(next_text(&rest, text), "Subnets []");
+	cr_assert_str_eq(next_text(&rest, text), "Groups []");
+	cr_assert_str_eq(next_text(&rest, text), "NotBefore 2024-03-09 16:00:00 +0000 UTC");
+	cr_assert_str_eq(next_text(&rest, text), "NotAFter 2042-11-19 08:53:20 +0000 UTC");
+	cr_assert_str_eq(next_text(&rest, text), hex_of("PublicKey ", cert->public_key, wanted));
+	cr_assert_str_eq(next_text(&rest, text), "IsCA false");
+	cr_assert_str_eq(next_text(&rest, text), hex_of("Issuer ", cert->issuer, wanted));
+	cr_assert_eq(rest, answer.bytes + answer.length);
+}
+
+Test(sim_dns, certificate)
+{
+	sim_seeds(1, certificate);
+}
+
+/* A name has an address of each family, or of one. */
+static void families(struct sim *sim)
+{
+	struct prefix networks[] = {{{{0xfd, [15] = 7}}, 64}, {addr_from_v4(0x0a2a0007), 112}};
+	struct cert cert = {.name = "both", .networks = networks, .network_count = 2};
+	struct addr stranger = addr_from_v4(0xc0000263);
+	struct answer answer;
+
+	sim_add(sim)->options.lighthouse.am_lighthouse = true;
+	sim_start_node(L);
+	dns_names_learn(&L->node->dns_names, &cert);
+	for (int v4 = 0; v4 < 2; v4++) {
+		asked(sim, &stranger, "both", DNS_A, 1, &answer);
+		cr_assert_eq(answer.found, cert.network_count == 2);
+		asked(sim, &stranger, "both", DNS_AAAA, 1, &answer);
+		cr_assert(answer.found && has(&answer, networks[0].addr.bytes, 16));
+		asked(sim, &stranger, "both", DNS_TXT, 1, &answer);
+		cr_assert(!answer.found && answer.length == DNS_HEADER_BYTES + 6 + 4);
+		cert.network_count = 1;
+		dns_names_learn(&L->node->dns_names, &cert);
+	}
+}
+
+Test(sim_dns, families)
+{
+	sim_seeds(1, families);
 }

@@ -80,6 +80,7 @@ Test(dns_responder, what_is_refused)
 		{"two questions", 5, 2, DNS_BROKEN, DNS_FORMAT_ERROR},
 		{"thousands", 4, 0xff, DNS_BROKEN, DNS_FORMAT_ERROR},
 		{"an answer in it", 7, 1, DNS_BROKEN, DNS_FORMAT_ERROR},
+		{"an authority in it", 9, 1, DNS_BROKEN, DNS_FORMAT_ERROR},
 		{"a pointer to itself", 12, 0xc0, DNS_BROKEN, DNS_FORMAT_ERROR},
 		{"a label of 64", 12, 64, DNS_BROKEN, DNS_FORMAT_ERROR},
 		{"a label beyond the end", 12, 60, DNS_BROKEN, DNS_FORMAT_ERROR},
@@ -158,6 +159,69 @@ Test(dns_responder, too_long)
 	dns_record(&out, &query, data, used);
 	cr_assert_eq(dns_end(&out, DNS_NO_ERROR), length);
 	cr_assert(reply[2] & 2);
+}
+
+/* Header, question as asked, one record of its name. */
+Test(dns_responder, byte_by_byte)
+{
+	static const uint8_t reply_bytes[] = {
+		0x12, 0x34, 0x81, 0x05, 0, 1, 0, 1,   0, 0, 0, 0, /* header */
+		1,    'A',  1,    'b',  0, 0, 1, 0,   1,          /* question */
+		0xc0, 12,   0,    1,    0, 1, 0, 0,   0x0e, 0x10, /* name, type, class, TTL */
+		0,    6,    1,    'x',  3, 'y', 'e', 's'};
+	uint8_t bytes[64], reply[DNS_REPLY_MAX], data[8];
+	struct dns_query query;
+	struct dns_reply out;
+	enum dns_code code;
+	size_t used = 0;
+
+	memset(reply, 0xee, sizeof(reply));
+	dns_text(data, sizeof(data), &used, "x");
+	dns_text(data, sizeof(data), &used, "yes");
+	cr_assert_eq(used, 6);
+	cr_assert_eq(read_exact(bytes, ask(bytes, "A.b", DNS_A, 0x100), &query, &code), DNS_READ);
+	dns_begin(&out, reply, &query);
+	dns_record(&out, &query, data, used);
+	cr_assert_eq(dns_end(&out, DNS_REFUSED), sizeof(reply_bytes));
+	cr_assert_arr_eq(reply, reply_bytes, sizeof(reply_bytes));
+
+	/* what does not fit takes what comes behind it along */
+	dns_text(data, sizeof(data), &used, "xx");
+	dns_text(data, sizeof(data), &used, "");
+	cr_assert_gt(used, sizeof(data));
+}
+
+/* The asker's size counts where OPT is the first record behind the question, and is no less than
+ * 512. */
+Test(dns_responder, edns)
+{
+	static const struct {
+		const char *name;
+		uint8_t additional;
+		uint8_t record[11];
+		size_t bytes;
+		uint16_t size;
+	} rows[] = {
+		{"OPT", 1, {0, 0, 41, 3, 0xe8}, 11, 1000},
+		{"small", 1, {0, 0, 41, 1, 0xff}, 11, DNS_PLAIN_MAX},
+		{"not announced", 0, {0, 0, 41, 3, 0xe8}, 11, DNS_PLAIN_MAX},
+		{"cut", 1, {0, 0, 41, 3, 0xe8}, 10, DNS_PLAIN_MAX},
+		{"announced alone", 1, {0}, 0, DNS_PLAIN_MAX},
+		{"of a name", 1, {1, 0, 41, 3, 0xe8}, 11, DNS_PLAIN_MAX},
+		{"another type", 1, {0, 0, 42, 3, 0xe8}, 11, DNS_PLAIN_MAX},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t bytes[64];
+		size_t length = ask(bytes, "a.b", DNS_A, 0);
+		struct dns_query query;
+		enum dns_code code;
+
+		bytes[11] = rows[i].additional;
+		memcpy(bytes + length, rows[i].record, rows[i].bytes);
+		cr_assert_eq(read_exact(bytes, length + rows[i].bytes, &query, &code), DNS_READ);
+		cr_assert_eq(query.size, rows[i].size, "%s: %u", rows[i].name, query.size);
+	}
 }
 
 static void learn(struct dns_names *names, const char *text, uint32_t v4, uint8_t v6)

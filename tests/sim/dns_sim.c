@@ -1,4 +1,8 @@
 /* dns_sim.c - what a lighthouse answers to DNS questions about the hosts it has met. */
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "dns.h"
 #include "identity/cert.h"
 #include "peers/node_state.h"
@@ -13,12 +17,11 @@ struct answer {
 	bool found;
 };
 
-static unsigned asked(struct sim *sim, const struct addr *asker, const char *name, uint8_t type,
-		      uint8_t class, struct answer *answer)
+static size_t question(uint8_t query[300], const char *name, uint8_t type, uint8_t class)
 {
-	uint8_t query[300] = {0, 1, 1, 0, 0, 1};
 	size_t at = DNS_HEADER_BYTES;
 
+	memcpy(query, (uint8_t[DNS_HEADER_BYTES]){0, 1, 1, 0, 0, 1}, DNS_HEADER_BYTES);
 	for (size_t label; *name; name += label + (name[label] == '.')) {
 		label = strcspn(name, ".");
 		query[at++] = (uint8_t)label;
@@ -27,7 +30,17 @@ static unsigned asked(struct sim *sim, const struct addr *asker, const char *nam
 	}
 	query[at++] = 0;
 	memcpy(query + at, (uint8_t[]){0, type, 0, class}, 4);
-	answer->length = dns_answer(L->node, asker, query, at + 4, answer->bytes, &answer->found);
+	return at + 4;
+}
+
+static unsigned asked(struct sim *sim, const struct addr *asker, const char *name, uint8_t type,
+		      uint8_t class, struct answer *answer)
+{
+	uint8_t query[300];
+	size_t length = question(query, name, type, class);
+
+	answer->length =
+		dns_answer(L->node, asker, query, length, answer->bytes, &answer->found);
 	cr_assert_geq(answer->length, DNS_HEADER_BYTES);
 	return answer->bytes[3] & 15;
 }
@@ -167,4 +180,90 @@ static void families(struct sim *sim)
 Test(sim_dns, families)
 {
 	sim_seeds(1, families);
+}
+
+/* A socket of a client that hears only who answers from this address of loopback, and its port. */
+static int client_of(uint32_t v4, uint16_t port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	to.sin_addr.s_addr = htonl(v4);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* A responder of L's at every address, and the port that it has. */
+static struct dns *responder(uint16_t *port)
+{
+	struct dns *dns = dns_create(NULL);
+	struct dns_options options = {.serve = true, .any = true};
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	int probe = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char error[ERROR_LINE_MAX] = "";
+	socklen_t size = sizeof(at);
+
+	cr_assert_eq(bind(probe, (struct sockaddr *)&at, size), 0);
+	getsockname(probe, (struct sockaddr *)&at, &size);
+	close(probe);
+	*port = options.port = ntohs(at.sin_port);
+	cr_assert_eq(dns_reconfigure(dns, &options, error), 0, "%s", error);
+	return dns;
+}
+
+/* Sends the bytes so often, has them answered in turns, and says how many answers came. */
+static uint32_t asked_at(struct sim *sim, struct dns *dns, int client, const uint8_t *bytes,
+			 size_t length, uint32_t times, uint32_t turns)
+{
+	uint8_t reply[DNS_REPLY_MAX];
+	uint32_t answers = 0;
+
+	for (uint32_t i = 0; i < times; i++)
+		cr_assert_eq(send(client, bytes, length, 0), (ssize_t)length);
+	while (turns-- > 0)
+		dns_turn(dns, L->node, &L->outside);
+	while (recv(client, reply, sizeof(reply), 0) >= DNS_HEADER_BYTES) {
+		cr_assert(reply[1] == bytes[1] && reply[2] & 0x80);
+		answers++;
+	}
+	return answers;
+}
+
+/* Over a socket: answers come from the address that was asked, so many in a turn, at a rate. */
+static void over_a_socket(struct sim *sim)
+{
+	uint8_t query[300];
+	size_t length = question(query, "sim host", DNS_A, 1), unknown;
+	struct dns *dns;
+	uint16_t port;
+	int client;
+
+	sim_add(sim)->options.lighthouse.am_lighthouse = true;
+	sim_start_node(L);
+	dns = responder(&port);
+	client = client_of(0x7f000002, port);
+	cr_assert_eq(asked_at(sim, dns, client, query, length, 1, 1), 1);
+	cr_assert_eq(asked_at(sim, dns, client, query, length, DNS_TURN_MAX + 1, 1), DNS_TURN_MAX);
+	cr_assert_eq(asked_at(sim, dns, client, query, length, 0, 1), 1);
+	cr_assert_eq(L->stats[STAT_DNS_ANSWERS], DNS_TURN_MAX + 2);
+	unknown = question(query, "nobody", DNS_A, 1);
+	cr_assert_eq(asked_at(sim, dns, client, query, unknown, 1, 1), 1);
+	cr_assert_eq(L->stats[STAT_DNS_ANSWERS], DNS_TURN_MAX + 2);
+	cr_assert_eq(L->stats[STAT_DNS_QUERIES], DNS_TURN_MAX + 3);
+	cr_assert_eq(asked_at(sim, dns, client, query, 5, 1, 1), 0);
+	cr_assert_eq(L->drops[DROP_DNS_INVALID], 1);
+
+	for (int i = 0; i < DNS_QUERIES_BURST / 50; i++)
+		asked_at(sim, dns, client, query, unknown, 50, 1);
+	cr_assert_eq(L->stats[STAT_DNS_QUERIES], DNS_QUERIES_BURST);
+	cr_assert_eq(L->drops[DROP_DNS_LIMITED], DNS_TURN_MAX + 4);
+	sim_run(sim, SIM_S / 10);
+	cr_assert_eq(asked_at(sim, dns, client, query, unknown, 50, 1), 50);
+	close(client);
+	dns_destroy(dns);
+}
+
+Test(sim_dns, over_a_socket)
+{
+	sim_seeds(1, over_a_socket);
 }

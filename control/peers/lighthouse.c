@@ -327,14 +327,19 @@ void lighthouse_refuse(struct node *node)
 	node_drop(node, DROP_LIGHTHOUSE_INVALID, 1);
 }
 
-/* Only for hosts that we look for or talk to: who asks for nothing stores nothing. */
+/* Only hosts that we look for, ask for or talk to: who asks for nothing stores nothing. */
+static bool is_wanted(const struct node *node, const struct peer_host *host)
+{
+	return host->pending || host->links || host->asked_until_ns > node_now_ns(node);
+}
+
 static void on_reply(struct node *node, const struct tunnel_record *record,
 		     const struct lighthouse_message *message)
 {
 	struct peer_host *host = tunnels_find_host(&node->tunnels, &message->addr);
 	uint32_t before;
 
-	if (!host || (!host->pending && !host->links))
+	if (!host || !is_wanted(node, host))
 		return;
 	before = host->remotes ? host->remotes->changes : 0;
 	if (lighthouse_keep(node, host, record, &record->links[0].host->addr, message) != 0 ||

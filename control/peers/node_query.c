@@ -5,6 +5,9 @@
 
 #include "peers/node_state.h"
 
+/* Lighthouses are far away, and all of them may answer; then what they say is unasked again. */
+#define QUERY_OPEN_NS 10000000000ull
+
 static const char *const state_names[] = {
 	[RECORD_UNCONFIRMED] = "unconfirmed",
 	[RECORD_LIVE] = "live",
@@ -233,6 +236,7 @@ int node_order_query(struct node *node, const struct addr *addr)
 
 	if (!host)
 		return -ENOENT;
+	host->asked_until_ns = node_now_ns(node) + QUERY_OPEN_NS;
 	if (!node->shut_down)
 		lighthouse_ask(node, host);
 	return 0;

@@ -76,6 +76,7 @@ struct peer_host {
 	struct remotes *remotes;       /* where it may be; owned; may be NULL */
 	struct host_pending *pending;  /* our handshake with it; NULL: none */
 	uint64_t recv_error_free_ns;   /* before this time recv_errors start no handshake */
+	uint64_t asked_until_ns;       /* lighthouses may answer node_order_query() */
 	/* A stage 1 that was too old came from there. So many of ours may still go there. */
 	struct endpoint called_from;
 	uint32_t call_backs;

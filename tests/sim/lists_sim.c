@@ -5,6 +5,7 @@
  */
 
 #include "hub.h"
+#include "peers/node_query.h"
 #include "wire.h"
 
 /* --- what is reported --------------------------------------------------------------------------
@@ -254,6 +255,45 @@ Test(sim_lists, what_is_no_move_troubles_nobody)
 	sim_seeds(4, not_moved);
 }
 
+static uint32_t more; /* addresses of another interface */
+
+static size_t addrs_of_two_interfaces(void *context, struct local_addr *list, size_t most)
+{
+	const struct sim_node *node = context;
+	size_t count = 0;
+
+	list[count++] = (struct local_addr){"eth0", node->endpoint.addr};
+	for (uint32_t i = 0; i < more; i++)
+		list[count++] = (struct local_addr){"wlan0", sim_endpoint(90 + i, 0).addr};
+	return count;
+}
+
+/* One more address is a change, and so is one less. */
+static void one_more_one_less(struct sim *sim)
+{
+	static const uint32_t steps[] = {1, 2, 1, 0};
+	struct endpoint other = sim_endpoint(90, 4242);
+
+	more = 0;
+	hub_add(sim);
+	A->options.local_addrs = addrs_of_two_interfaces;
+	A->options.lighthouse.interval_ns = 0;
+	hub_start(sim);
+	sim_run(sim, 3 * SIM_S);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++, sim_run(sim, 3 * SIM_S)) {
+		more = steps[i];
+		node_on_local_addrs(A->node);
+		sim_run(sim, 100 * SIM_MS);
+		cr_assert_eq(reported(sim, &other), more > 0, "%zu", i);
+		cr_assert_eq(reports(sim), 1 + more, "%zu", i);
+	}
+}
+
+Test(sim_lists, one_more_one_less)
+{
+	sim_seeds(1, one_more_one_less);
+}
+
 /* A NAT gives A another port and nobody tells it: the lighthouse sees it by A's next packet. */
 static void seen(struct sim *sim)
 {
@@ -463,6 +503,36 @@ static void unasked(struct sim *sim)
 Test(sim_lists, unasked)
 {
 	sim_seeds(1, unasked);
+}
+
+/* For m57ctl's query-lighthouse a static host is asked for, though nobody calls it: the answer is
+ * kept, and what comes unasked later is not. */
+static void asked_by_hand(struct sim *sim)
+{
+	struct lighthouse_message reply = hub_message(LIGHTHOUSE_REPLY, 3);
+	struct endpoint home = sim_endpoint(55, 4242);
+	const struct remotes *remotes;
+
+	hub_add(sim);
+	sim_static(A, 3, &home);
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	remotes = hub_host(A, 3)->remotes;
+	cr_assert_eq(remotes->count, 1);
+	cr_assert_eq(node_order_query(A->node, &B->addr), 0);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(remotes->count, 2);
+	cr_assert_null(hub_host(A, 3)->pending);
+	sim_run(sim, 20 * SIM_S);
+	reply.v4[reply.v4_count++] = sim_endpoint(150, 1);
+	reply.v4[reply.v4_count++] = sim_endpoint(151, 1);
+	hub_say(A, L, &reply);
+	cr_assert_eq(remotes->count, 2);
+}
+
+Test(sim_lists, asked_by_hand)
+{
+	sim_seeds(2, asked_by_hand);
 }
 
 /* What a lighthouse's own configuration says of a host is nobody else's: no answer to A. */

@@ -163,12 +163,13 @@ json_t *admin_run_print_relays(struct admin_world *world, const struct admin_arg
 json_t *admin_run_print_tunnel(struct admin_world *world, const struct admin_arguments *arguments,
 			       char error[ERROR_LINE_MAX])
 {
+	struct node *node = world->control->node;
 	struct addr addr;
 	json_t *host;
 
 	if (!addr_read(arguments->positional[0], &addr, error))
 		return NULL;
-	host = admin_host(world->control->node, &addr, 0);
+	host = admin_host(node, &addr, node_query_primary(node, &addr));
 	return host ? host : no_tunnel(arguments->positional[0], error);
 }
 
@@ -194,13 +195,14 @@ json_t *admin_run_print_cert(struct admin_world *world, const struct admin_argum
 			     char error[ERROR_LINE_MAX])
 {
 	const struct cert *cert = pki_own_cert(world->pki);
+	struct node *node = world->control->node;
 	struct node_tunnel_view view;
 	struct addr addr;
 
 	if (arguments->count > 0) {
 		if (!addr_read(arguments->positional[0], &addr, error))
 			return NULL;
-		if (!node_query_tunnel(world->control->node, &addr, 0, &view))
+		if (!node_query_tunnel(node, &addr, node_query_primary(node, &addr), &view))
 			return no_tunnel(arguments->positional[0], error);
 		cert = view.cert;
 	}

@@ -120,7 +120,8 @@ static bool by_addr(struct node *node, struct dns_reply *reply, const struct dns
 	struct addr addr;
 
 	if (query->type != DNS_TXT || addr_parse(query->name, &addr) != 0 ||
-	    !is_local(node, asker) || !node_query_tunnel(node, &addr, 0, &tunnel))
+	    !is_local(node, asker) ||
+	    !node_query_tunnel(node, &addr, node_query_primary(node, &addr), &tunnel))
 		return false;
 	certificate(reply, query, tunnel.cert);
 	return true;

@@ -115,6 +115,17 @@ bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
 	return true;
 }
 
+uint32_t node_query_primary(struct node *node, const struct addr *addr)
+{
+	const struct peer_host *host = tunnels_find_host(&node->tunnels, addr);
+	const struct host_link *link = host && host->primary ? host->links : NULL;
+	uint32_t i = 0;
+
+	for (; link && link->record != host->primary; link = link->next)
+		i++;
+	return i;
+}
+
 bool node_query_relay(struct node *node, const struct addr *addr, uint32_t i,
 		      struct node_relay_view *view)
 {

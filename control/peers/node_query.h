@@ -62,6 +62,9 @@ bool node_query_host(struct node *node, const struct addr *addr, struct node_hos
 /* Tunnel i of the host, from 0, the one that became primary last first. False: no such. */
 bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
 		       struct node_tunnel_view *view);
+/* Which of the host's tunnels carries its traffic; 0 when none does. A new one that the peer has
+ * not used yet, or a copy of an old stage 1, stands before it. */
+uint32_t node_query_primary(struct node *node, const struct addr *addr);
 /* One relay entry (PROTOCOL.md 7). */
 struct node_relay_view {
 	struct addr neighbour, peer; /* who we have a tunnel with, and the far end */

@@ -1,5 +1,7 @@
 /* peers_sim.c - tunnels that exist: restart, recv_error, roaming, closing, certificates' end. */
 #include "pair.h"
+#include "peers/node_query.h"
+#include "peers/node_state.h"
 
 /* Two nodes with a confirmed tunnel that A began; B does not know where A is but from it. */
 static void connected(struct sim *sim)
@@ -404,4 +406,28 @@ static void soak(struct sim *sim)
 Test(sim_peers, soak)
 {
 	sim_seeds(10, soak);
+}
+
+/* A new tunnel that is not proved stands before the one in use, which is what is shown. */
+static void shown(struct sim *sim)
+{
+	struct node_tunnel_view view;
+
+	connected(sim);
+	cr_assert_eq(node_query_primary(B->node, &A->addr), 0);
+	sim->cut[0] = B->endpoint;
+	sim->cut[1] = A->endpoint;
+	sim->cut_one_way = true; /* the answer is lost */
+	initiator_begin(A->node, tunnels_find_host(&A->node->tunnels, &B->addr), 0);
+	sim_run(sim, 200 * SIM_MS);
+	cr_assert(node_query_tunnel(B->node, &A->addr, 0, &view) && !view.primary);
+	cr_assert(node_query_tunnel(B->node, &A->addr, node_query_primary(B->node, &A->addr),
+				    &view));
+	cr_assert(view.primary && strcmp(view.state, "live") == 0);
+	cr_assert_eq(node_query_primary(B->node, &B->addr), 0, "nothing is known of that one");
+}
+
+Test(sim_peers, the_tunnel_in_use_is_shown)
+{
+	sim_seeds(2, shown);
 }

@@ -122,7 +122,8 @@ void initiator_add_remote(struct node *node, struct peer_host *host, const struc
 
 void initiator_learn(struct node *node, struct peer_host *host, const struct endpoint *remote)
 {
-	if (initiator_remotes(node, host))
+	/* A tunnel lives on where a reload has forbidden it, but nothing else is to go there. */
+	if (lighthouse_permits(node, &host->addr, remote) && initiator_remotes(node, host))
 		remotes_learn(host->remotes, &host->addr, remote);
 }
 

@@ -244,7 +244,9 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 	crypto_hash_sha256(hash, bytes + WIRE_HEADER_BYTES, length - WIRE_HEADER_BYTES);
 	record = tunnels_by_stage1(&node->tunnels, hash);
 	if (record && wire_remote_index(bytes) == 0) {
-		if (record->state != RECORD_CLOSING)
+		if (!relay && !lighthouse_permits_record(node, record, source))
+			node_drop(node, DROP_REMOTE_DENIED, 1);
+		else if (record->state != RECORD_CLOSING)
 			answer_again(node, record, source, relay);
 		return;
 	}

@@ -459,6 +459,38 @@ Test(sim_lists, call_denied)
 	sim_seeds(2, call_denied);
 }
 
+/* A stage 1 of A's, sent again from a place that the list of A's range forbids, gets no answer. */
+static void repeat_denied(struct sim *sim)
+{
+	struct allow_rule rule;
+	struct allow_list list = hub_forbidding(&rule);
+	struct remote_allow_range range = {{addr_from_v4(0x0a2a0002), 128}, &list};
+	struct endpoint forbidden = hub_at(HUB_FORBIDDEN, 1);
+	const struct sim_datagram *call;
+
+	hub_add(sim);
+	B->options.lighthouse.remote_allow =
+		(struct remote_allow){.range_count = 1, .ranges = &range};
+	sim_static(A, 3, &B->endpoint);
+	sim->cut[0] = B->endpoint; /* its answer is lost, so it would be given again */
+	sim->cut[1] = A->endpoint;
+	sim->cut_one_way = true;
+	hub_start(sim);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 50 * SIM_MS);
+	call = sim_find(sim, &A->endpoint, &B->endpoint, WIRE_HANDSHAKE, 1, 0);
+	cr_assert_not_null(call);
+	sim_inject(sim, &forbidden, &B->endpoint, call->bytes, call->length, 0);
+	sim_run(sim, 50 * SIM_MS);
+	cr_assert_eq(hub_sent_to(sim, &forbidden), 0);
+	cr_assert_eq(B->drops[DROP_REMOTE_DENIED], 1);
+}
+
+Test(sim_lists, repeat_denied)
+{
+	sim_seeds(2, repeat_denied);
+}
+
 /* A source that is forbidden costs no more than a look at the list: what it sends is not read. */
 static void not_read(struct sim *sim)
 {

@@ -207,6 +207,23 @@ Test(sim_lighthouse, learned_anew)
 	sim_seeds(4, learned_anew);
 }
 
+/* A host that reports to others only is known by where its tunnel comes from. */
+static void never_reports(struct sim *sim)
+{
+	hub_add(sim);
+	B->options.lighthouse.host_count = 0;
+	hub_start(sim);
+	sim_send(B, 0, 1, 1);
+	sim_run(sim, SIM_S);
+	sim_send(A, 0, 3, 1);
+	cr_assert_lt(hub_until_got(sim, B, 2, 1, SIM_S), 300 * SIM_MS);
+}
+
+Test(sim_lighthouse, never_reports)
+{
+	sim_seeds(2, never_reports);
+}
+
 static const struct endpoint *learned_of_b(struct sim *sim)
 {
 	return &remotes_of(hub_host(L, 3)->remotes, &B->addr)->learned[0];

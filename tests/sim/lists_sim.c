@@ -273,6 +273,7 @@ static void one_more_one_less(struct sim *sim)
 {
 	static const uint32_t steps[] = {1, 2, 1, 0};
 	struct endpoint other = sim_endpoint(90, 4242);
+	size_t sent;
 
 	more = 0;
 	hub_add(sim);
@@ -287,6 +288,10 @@ static void one_more_one_less(struct sim *sim)
 		cr_assert_eq(reported(sim, &other), more > 0, "%zu", i);
 		cr_assert_eq(reports(sim), 1 + more, "%zu", i);
 	}
+	sent = sim->sent_count;
+	node_on_local_addrs(A->node);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(sim->sent_count, sent, "what has been told is no change any more");
 }
 
 Test(sim_lists, one_more_one_less)

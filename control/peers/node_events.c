@@ -217,14 +217,20 @@ static void close_received(struct node *node, struct tunnel_record *record,
 
 /*
  * A tunnel without a direct path is asked at one of our addresses whether there is one. The answer
- * goes back there; that it comes is for the peer to see, and its next message will tell us.
+ * goes back there, unless the lists forbid that path; that it comes is for the peer to see, and its
+ * next message will tell us.
  */
 static void answer_test(struct node *node, const struct tunnel_record *record,
 			const struct endpoint *source, const uint8_t *bytes, size_t length)
 {
 	const struct outside *outside = node->outside;
+	bool at_source = !record->tunnel->remote && source->port != 0;
 
-	if (!record->tunnel->remote && source->port != 0)
+	if (at_source && !lighthouse_permits_record(node, record, source)) {
+		node_drop(node, DROP_REMOTE_DENIED, 1);
+		at_source = false;
+	}
+	if (at_source)
 		outside->send_in_tunnel(outside->context, record->queue, record->tunnel->id,
 					WIRE_TEST_REPLY, source, bytes, length);
 	else

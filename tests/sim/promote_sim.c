@@ -91,6 +91,37 @@ Test(promote_sim, a_relayed_tunnel_has_no_preferred_address)
 	sim_seeds(2, promotes_relayed);
 }
 
+/* A host may be reached through relays alone, its list says: who tries its address has no answer
+ * from there, so both ends go on with the relay. */
+static void relays_alone(struct sim *sim)
+{
+	struct allow_rule rule = {.allow = false};
+	struct allow_list list = {.count = 1, .rules = &rule};
+	struct net net = relay_net(sim, 1);
+	bool v4;
+
+	rule.prefix = (struct prefix){net.b->endpoint.addr, 128};
+	cr_assert_eq(allow_list_finish(&list, &v4), 0);
+	net.a->options.lighthouse.remote_allow.all = &list;
+	node_reconfigure(net.a->node, &net.a->options, &net.a->pki);
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	sim->recording = true;
+	sim->cut[0] = sim->cut[1] = (struct endpoint){0};
+	talk(sim, &net, 30 * SIM_S);
+	cr_assert_gt(sim_count(sim, &net.b->endpoint, &net.a->endpoint, WIRE_TEST_REQUEST, 0), 0);
+	for (size_t i = 0; i < sim->sent_count; i++)
+		cr_assert(!endpoint_equal(&sim->sent[i].from, &net.a->endpoint) ||
+				  !endpoint_equal(&sim->sent[i].to, &net.b->endpoint),
+			  "type %d", sim->sent[i].bytes[0]);
+	cr_assert_gt(net.a->drops[DROP_REMOTE_DENIED], 0);
+	cr_assert(is_relayed(net.a, net.b) && is_relayed(net.b, net.a));
+}
+
+Test(promote_sim, relays_alone)
+{
+	sim_seeds(2, relays_alone);
+}
+
 /* A, which knows where B is, calls it; B prefers addresses in range, which must stay. */
 static void a_calls(struct sim *sim, struct prefix *range)
 {

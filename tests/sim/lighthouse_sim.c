@@ -247,6 +247,7 @@ static void learned_at_a_handshake(struct sim *sim)
 	sim_run(sim, 200 * SIM_MS);
 	newer = hub_host(L, 3)->primary;
 	cr_assert_neq(older, newer);
+	cr_assert_eq(L->stats[STAT_HOST_TWINS], 0, "both come from one place");
 	B->endpoint.port = 7777;
 	sim_send(B, 0, 1, 1);
 	sim_run(sim, 50 * SIM_MS);

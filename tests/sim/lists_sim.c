@@ -116,14 +116,14 @@ Test(sim_lists, local_addrs)
 /* relay.relays are reported, but not by a relay: there are no chains. */
 static void relays_reported(struct sim *sim)
 {
-	struct addr relay = B->addr;
+	struct addr relays[] = {{{0xfd, [15] = 9}}, {{0}}}; /* the first has no v1 form */
 	bool am_relay = sim->seed % 2;
 	const struct remotes_owner *words;
 
 	hub_add(sim);
-	relay = B->addr;
-	A->options.relay.relays = &relay;
-	A->options.relay.relay_count = 1;
+	relays[1] = B->addr;
+	A->options.relay.relays = relays;
+	A->options.relay.relay_count = 2;
 	A->options.relay.am_relay = am_relay;
 	hub_start(sim);
 	sim_run(sim, SIM_S);
@@ -292,6 +292,12 @@ static void one_more_one_less(struct sim *sim)
 	node_on_local_addrs(A->node);
 	sim_run(sim, SIM_S);
 	cr_assert_eq(sim->sent_count, sent, "what has been told is no change any more");
+	sent = hub_sealed(sim, A, L);
+	for (more = 3; more > 1; more--, sim_run(sim, 5 * SIM_MS))
+		node_on_local_addrs(A->node);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert_eq(hub_sealed(sim, A, L), sent + 1, "what comes together is told once");
+	cr_assert_eq(reports(sim), 2);
 }
 
 Test(sim_lists, one_more_one_less)

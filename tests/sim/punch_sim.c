@@ -6,6 +6,7 @@ static void ordered(struct sim *sim)
 {
 	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 77);
 	struct endpoint allowed = sim_endpoint(150, 1), forbidden = hub_at(HUB_FORBIDDEN, 1);
+	struct endpoint v6 = {{{0x20, 1, 0xd, 0xb8, [15] = 7}}, 7};
 	struct allow_rule rule;
 	struct allow_list list = hub_forbidding(&rule);
 
@@ -16,11 +17,13 @@ static void ordered(struct sim *sim)
 	sim_run(sim, SIM_S);
 	punch.v4[punch.v4_count++] = forbidden;
 	punch.v4[punch.v4_count++] = allowed;
+	punch.v6[punch.v6_count++] = v6;
 	hub_say(A, L, &punch);
 	sim_run(sim, 290 * SIM_MS);
 	cr_assert_eq(hub_punches(sim, NULL, &allowed), 0);
 	sim_run(sim, 20 * SIM_MS);
 	cr_assert_eq(hub_punches(sim, &A->endpoint, &allowed), 1);
+	cr_assert_eq(hub_punches(sim, &A->endpoint, &v6), 1);
 	sim_run(sim, 10 * SIM_S);
 	cr_assert_eq(hub_punches(sim, NULL, &allowed), 1);
 	cr_assert_eq(hub_sent_to(sim, &forbidden), 0);

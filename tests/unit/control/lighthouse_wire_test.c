@@ -264,6 +264,17 @@ Test(lighthouse_wire, many)
 	cr_assert_eq(m.v4_count, LIGHTHOUSE_ENTRIES_MAX);
 	cr_assert_eq(m.v4[1].port, 2, "the first ones are kept");
 
+	/* relays, by numbers of the v1 form, then by addresses */
+	memcpy(bytes, "\x08\x03\x12\x5c\x2a\x14", 6);
+	for (at = 6; at < 6 + 20; at++)
+		bytes[at] = (uint8_t)at;
+	for (; at < 6 + 20 + 14 * 5; at += 5)
+		memcpy(bytes + at, (uint8_t[]){0x3a, 3, 0x10, 0x81, 1}, 5);
+	bytes[3] = (uint8_t)(at - 4);
+	cr_assert_eq(lighthouse_decode(bytes, at, &m), 0);
+	cr_assert_eq(m.relay_count, LIGHTHOUSE_ENTRIES_MAX);
+	cr_assert(addr_is_v4(&m.relays[LIGHTHOUSE_ENTRIES_MAX - 1]));
+
 	cr_assert_eq(decode_hex("0802120d"
 				"220b"
 				"108280a8d1f0ff3f"

@@ -106,7 +106,7 @@ Test(remotes, bounds)
 	struct endpoint v4[40], v6[40];
 	struct addr relays[40], owner = host;
 	struct remotes_report words = {v4, v6, relays, 40, 40, 40};
-	struct endpoint early = at("192.168.255.254:65535");
+	struct endpoint named = at("192.168.255.253:65535"), early = at("192.168.255.254:65535");
 	struct endpoint fixed = at("192.168.255.255:65535"); /* the last in order */
 
 	for (unsigned i = 0; i < 40; i++) {
@@ -114,9 +114,10 @@ Test(remotes, bounds)
 		v6[i] = (struct endpoint){{{0x20, 1, [15] = (uint8_t)i}}, 1};
 		relays[i] = addr_from_v4(i + 1);
 	}
+	cr_assert_eq(remotes_resolved(remotes, &named, 1), 0);
 	remotes_add(remotes, &early);
 	cr_assert_eq(remotes_report(remotes, &host, &words), 0);
-	cr_assert_eq(remotes->count, 1 + 2 * REPORTED_MAX);
+	cr_assert_eq(remotes->count, 2 + 2 * REPORTED_MAX);
 	cr_assert_eq(remotes_of(remotes, &host)->relay_count, REPORTED_MAX);
 	/* many owners, all different: the list is full, the configuration is still in it */
 	for (unsigned i = 0; i < 10; i++) {
@@ -127,6 +128,7 @@ Test(remotes, bounds)
 	}
 	cr_assert_eq(remotes->count, REMOTES_MAX);
 	cr_assert(endpoint_equal(&remotes->list[REMOTES_MAX - 1].to, &early));
+	cr_assert(endpoint_equal(&remotes->list[REMOTES_MAX - 2].to, &named), "its names, too");
 	remotes_add(remotes, &fixed);
 	cr_assert_eq(remotes->count, REMOTES_MAX);
 	cr_assert(endpoint_equal(&remotes->list[REMOTES_MAX - 1].to, &fixed));

@@ -39,8 +39,7 @@ static unsigned asked(struct sim *sim, const struct addr *asker, const char *nam
 	uint8_t query[300];
 	size_t length = question(query, name, type, class);
 
-	answer->length =
-		dns_answer(L->node, asker, query, length, answer->bytes, &answer->found);
+	answer->length = dns_answer(L->node, asker, query, length, answer->bytes, &answer->found);
 	cr_assert_geq(answer->length, DNS_HEADER_BYTES);
 	return answer->bytes[3] & 15;
 }

@@ -421,8 +421,8 @@ static void shown(struct sim *sim)
 	initiator_begin(A->node, tunnels_find_host(&A->node->tunnels, &B->addr), 0);
 	sim_run(sim, 200 * SIM_MS);
 	cr_assert(node_query_tunnel(B->node, &A->addr, 0, &view) && !view.primary);
-	cr_assert(node_query_tunnel(B->node, &A->addr, node_query_primary(B->node, &A->addr),
-				    &view));
+	cr_assert(
+		node_query_tunnel(B->node, &A->addr, node_query_primary(B->node, &A->addr), &view));
 	cr_assert(view.primary && strcmp(view.state, "live") == 0);
 	cr_assert_eq(node_query_primary(B->node, &B->addr), 0, "nothing is known of that one");
 }

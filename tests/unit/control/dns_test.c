@@ -165,9 +165,9 @@ Test(dns_responder, too_long)
 Test(dns_responder, byte_by_byte)
 {
 	static const uint8_t reply_bytes[] = {
-		0x12, 0x34, 0x81, 0x05, 0, 1, 0, 1,   0, 0, 0, 0, /* header */
-		1,    'A',  1,    'b',  0, 0, 1, 0,   1,          /* question */
-		0xc0, 12,   0,    1,    0, 1, 0, 0,   0x0e, 0x10, /* name, type, class, TTL */
+		0x12, 0x34, 0x81, 0x05, 0, 1,   0,   1,  0,    0,    0, 0, /* header */
+		1,    'A',  1,    'b',  0, 0,   1,   0,  1,                /* question */
+		0xc0, 12,   0,    1,    0, 1,   0,   0,  0x0e, 0x10, /* name, type, class, TTL */
 		0,    6,    1,    'x',  3, 'y', 'e', 's'};
 	uint8_t bytes[64], reply[DNS_REPLY_MAX], data[8];
 	struct dns_query query;

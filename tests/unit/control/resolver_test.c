@@ -29,7 +29,8 @@ static void hear(void *context, uint32_t id, const struct name_answer *answer)
 	heard.addrs = answer->count;
 	heard.v4 = heard.v6 = false;
 	for (uint32_t i = 0; i < answer->count; i++) {
-		heard.v4 |= addr_is_v4(&answer->addrs[i]) && addr_v4(&answer->addrs[i]) >> 24 == 127;
+		heard.v4 |=
+			addr_is_v4(&answer->addrs[i]) && addr_v4(&answer->addrs[i]) >> 24 == 127;
 		heard.v6 |= addr_equal(&answer->addrs[i], &loopback);
 	}
 }

@@ -220,6 +220,14 @@ void relays_attend(struct node *node, struct peer_host *host)
  * something of ours comes directly that is no test request.
  */
 
+/* The last search did no harm: what looked like it may have been an outage of the relay. */
+static void forget_harm(struct peer_host *host, const struct tunnel_record *record, uint64_t now)
+{
+	if (record->promoted_ns && now >= record->promoted_ns + PROMOTE_BLAME_NS &&
+	    host->promote_wait_ns > PROMOTE_NS)
+		host->promote_wait_ns /= 2;
+}
+
 void relays_promote(struct node *node, struct tunnel_record *record, uint64_t now)
 {
 	struct peer_host *host = record->link_count > 0 ? record->links[0].host : NULL;
@@ -229,6 +237,7 @@ void relays_promote(struct node *node, struct tunnel_record *record, uint64_t no
 		return;
 	if (!host->promote_wait_ns)
 		host->promote_wait_ns = PROMOTE_NS;
+	forget_harm(host, record, now);
 	record->promote_ns = now + host->promote_wait_ns;
 	record->promoted_ns = now;
 	for (uint32_t i = 0; remotes && i < remotes->count; i++)

@@ -313,12 +313,13 @@ static void ask_again(struct node *node, struct host_pending *pending)
 		lighthouse_ask(node, pending->host);
 }
 
-/* Unless an answer came that was refused: that is the reason, and stays. */
+/* Unless nobody needed it any more, or an answer came that was refused: that is the reason, and
+ * stays. */
 static void note_timeout(struct node *node, const struct host_pending *pending)
 {
 	const struct node_failure *noted = failures_find(&node->failures, &pending->host->addr);
 
-	if (noted && noted->at_ns > pending->pending.started_ns)
+	if (pending->quiet || (noted && noted->at_ns > pending->pending.started_ns))
 		return;
 	node_note_failure(node, &pending->host->addr, NULL,
 			  remotes_usable(pending->host->remotes)

@@ -1,5 +1,6 @@
 /* handshake_sim.c - handshakes under loss and races, and their ends (PROTOCOL.md 13.2). */
 #include "pair.h"
+#include "peers/node_query.h"
 
 /* --- the plain case ----------------------------------------------------------------------------
  */
@@ -245,4 +246,30 @@ static void unknown_host(struct sim *sim)
 Test(sim_handshake, unknown_host_times_out)
 {
 	sim_seeds(1, unknown_host);
+}
+
+/*
+ * Our first stage 1 is lost, and the peer has come by itself before the second: the handshake ends
+ * without an answer, which is no failure of a host that is connected.
+ */
+static void not_needed_any_more(struct sim *sim)
+{
+	pair_start(sim, true);
+	sim->cut[0] = A->endpoint;
+	sim->cut[1] = B->endpoint;
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, 20 * SIM_MS);
+	sim->cut[0].port = 0;
+	sim_send(B, 0, 1, 1);
+	sim_run(sim, 20 * SIM_MS);
+	cr_assert_eq(node_pending_count(A->node), 1);
+	sim_run(sim, 20 * SIM_S);
+	cr_assert_eq(node_pending_count(A->node), 0);
+	cr_assert(sim_got_number(A, 2, 1) && sim_got_number(B, 1, 1));
+	cr_assert_null(node_query_failure(A->node, &B->addr));
+}
+
+Test(sim_handshake, not_needed_any_more)
+{
+	sim_seeds(5, not_needed_any_more);
 }

@@ -316,7 +316,7 @@ static void act(struct node *node, struct tunnel_record *record, const struct ma
 /*
  * Traffic goes to a tunnel that the peer began and has not used: our answer was lost, and so may be
  * what we send. All its tests are unanswered, so we begin one ourselves. Where the message came
- * from is not proved: it is no address to try.
+ * from is not proved: it is no address to try. Traffic that begins later has it tested once more.
  */
 static void unproved(struct node *node, struct tunnel_record *record)
 {
@@ -373,7 +373,8 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 
 		record->live.since_ns = now;
 		record->live.checked_ns = now + LATE_NS;
-		atomic_store(&record->tunnel->watched, 1);
+		/* one that is unproved has no timer: its first traffic says so */
+		atomic_store(&record->tunnel->watched, record->state != RECORD_UNCONFIRMED);
 		if (record != host->primary) {
 			if (in_ns(record) > record->live.test_ns)
 				test_over(record);
@@ -440,6 +441,11 @@ void manager_active(struct node *node, struct tunnel_record *record)
 {
 	uint64_t now = node_now_ns(node);
 
+	if (record->state == RECORD_UNCONFIRMED) {
+		if (record->next_test_ns == TIMER_NEVER) /* all were in vain: see unproved() */
+			tunnels_start_tests(&node->tunnels, record, true);
+		return;
+	}
 	record->live.since_ns = now;
 	manager_check_at(&node->tunnels, record, now + SILENCE_NS);
 }

@@ -303,6 +303,7 @@ void tunnels_confirm(struct tunnels *tunnels, struct tunnel_record *record)
 		free(record->stage2);
 		record->stage2 = NULL;
 		atomic_store(&record->tunnel->last_out_ns, now + 1);
+		atomic_store(&record->tunnel->watched, 1);
 		tunnels_lead(tunnels, record);
 		return;
 	}

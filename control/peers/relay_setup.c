@@ -438,6 +438,8 @@ static void on_response(struct node *node, struct tunnel_record *record,
 		return;
 	}
 	relays_set_remote(node, relay, answer->responder_index);
+	if (relays_far_is_gone(relay))
+		return; /* who had wanted that went meanwhile, and asks again when it is back */
 	relays_begin(node, relay);
 	relay->form = answer->form;
 	if (relay->type == RELAY_TERMINAL) {

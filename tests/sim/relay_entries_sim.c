@@ -331,6 +331,36 @@ Test(relay_entries, nobody_asks_for_who_is_gone)
 	sim_seeds(10, nobody_asks_for_who_is_gone);
 }
 
+/* The far end has left while its neighbour was asked: the answer makes no entry of it. */
+static void an_answer_comes_too_late(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	struct relay *near;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, SIM_S);
+	near = entry_of(relay, net.a);
+	sim->weather.delay_min_ns = sim->weather.delay_max_ns = 50 * SIM_MS;
+	relays_ask(relay->node, near);
+	sim->weather.delay_min_ns = sim->weather.delay_max_ns = SIM_MS;
+	node_shutdown(net.b->node);
+	sim_run(sim, 20 * SIM_MS);
+	sim_kill_node(net.b);
+	cr_assert_eq(near->state, RELAY_DISESTABLISHED);
+	relay->watched = "Relaying between two hosts";
+	sim_run(sim, 100 * SIM_MS);
+	cr_expect_eq(near->state, RELAY_DISESTABLISHED);
+	cr_expect_eq(relay->watched_lines, 0);
+	sim_start_node(net.b);
+	talk_until_heard(sim, &net, 5 * SIM_S);
+}
+
+Test(relay_entries, an_answer_comes_too_late)
+{
+	sim_seeds(4, an_answer_comes_too_late);
+}
+
 /* A recv_error that names the entry: so many requests and tests have left since. */
 static void unknown_to_relay(struct sim *sim, const struct net *net, const struct relay *entry,
 			     size_t requests, size_t tests)

@@ -136,6 +136,7 @@ static void begun_and_gone(struct sim *sim)
 	A->mute_recv_error = true;
 	sim_start_node(A);
 	sim_run(sim, sim_random(sim, sim->seed % 2 ? 500 * SIM_MS : 7 * SIM_S));
+	SIM_ASSERT(sim, node_pending_count(B->node) == 0, "nothing has to go to A");
 	for (start = sim->now_ns; sim_got(A, 2) == 0; sim_run(sim, STEP_NS)) {
 		sim_send(B, 0, 1, sim->now_ns);
 		SIM_ASSERT(sim, sim->now_ns - start <= WORST_NS, "not yet");

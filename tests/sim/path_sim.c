@@ -178,6 +178,33 @@ Test(sim_path, an_earlier_clock_elsewhere)
 	sim_seeds(20, earlier_clock_elsewhere);
 }
 
+/* A handshake has begun beside a tunnel that does not answer, and then B is heard on it: the
+ * handshake says nothing more, though nothing of A's comes through yet. */
+static void heard_after_all(struct sim *sim)
+{
+	struct peer_host *host;
+
+	start(sim, &B->endpoint, false);
+	talk(sim, SIM_S, true, false);
+	sim->cut[0] = A->endpoint;
+	sim->cut[1] = B->endpoint;
+	talk(sim, 2 * SIM_S + sim_random(sim, 500 * SIM_MS), false, false);
+	host = tunnels_find_host(&A->node->tunnels, &B->addr);
+	SIM_ASSERT(sim, host->pending && !host->pending->quiet, "no handshake");
+	sim->cut_one_way = true;
+	for (int i = 0; i < 60; i++) {
+		sim_send(B, 0, 1, sim->now_ns);
+		sim_run(sim, STEP_NS);
+	}
+	SIM_ASSERT(sim, host->pending && host->pending->quiet, "it goes on");
+	SIM_ASSERT(sim, !host->primary->live.healing, "for ever");
+}
+
+Test(sim_path, heard_after_all)
+{
+	sim_seeds(10, heard_after_all);
+}
+
 /* What is lost is lost on the path: no tunnel goes, few handshakes are begun. */
 static void lossy(struct sim *sim)
 {

@@ -361,6 +361,50 @@ Test(relay_entries, an_answer_comes_too_late)
 	sim_seeds(4, an_answer_comes_too_late);
 }
 
+/*
+ * What is needed on another tunnel of the relay is asked for there, and asked again when that is
+ * lost; in the entry that is there already, if there is one, and not where it is established.
+ */
+static void needed_on_another_tunnel(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct tunnel_record *old, *to;
+	struct relay *from, *there;
+	uint32_t count;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, SIM_S);
+	old = tunnel_with(net.a, net.relay[0]);
+	node_on_counter(net.a->node, old->tunnel->id, COUNTER_REHANDSHAKE_AT);
+	talk(sim, &net, SIM_S);
+	to = tunnel_with(net.a, net.relay[0]);
+	cr_assert_neq(to, old);
+	from = relays_find(old, &net.b->addr);
+	there = relays_find(to, &net.b->addr);
+	cr_assert(from && there && there->state == RELAY_ESTABLISHED);
+	sim->recording = true;
+	relays_move(net.a->node, from, to);
+	sim_run(sim, 100 * SIM_MS);
+	cr_expect_eq(relay_words(sim, net.a, net.relay[0]), 0, "it is there");
+	cr_expect_eq(there->state, RELAY_ESTABLISHED);
+
+	there->state = RELAY_DISESTABLISHED;
+	count = to->relay_count;
+	sim_cut(net.a, net.relay[0], true);
+	relays_move(net.a->node, from, to);
+	sim_run(sim, 100 * SIM_MS);
+	cr_expect_eq(there->state, RELAY_REQUESTED);
+	cr_expect_eq(to->relay_count, count);
+	sim_cut(net.a, net.relay[0], false);
+	sim_run(sim, 300 * SIM_MS);
+	cr_expect_eq(there->state, RELAY_ESTABLISHED);
+}
+
+Test(relay_entries, needed_on_another_tunnel)
+{
+	sim_seeds(4, needed_on_another_tunnel);
+}
+
 /* A recv_error that names the entry: so many requests and tests have left since. */
 static void unknown_to_relay(struct sim *sim, const struct net *net, const struct relay *entry,
 			     size_t requests, size_t tests)

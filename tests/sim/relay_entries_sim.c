@@ -362,42 +362,50 @@ Test(relay_entries, an_answer_comes_too_late)
 }
 
 /*
- * What is needed on another tunnel of the relay is asked for there, and asked again when that is
+ * What is needed on another tunnel of the neighbour is asked for there, and asked again when that is
  * lost; in the entry that is there already, if there is one, and not where it is established.
  */
-static void needed_on_another_tunnel(struct sim *sim)
+static void needed_on(struct sim *sim, const struct net *net, struct sim_node *node,
+		      struct sim_node *neighbour)
 {
-	struct net net = relay_net(sim, 1);
-	struct tunnel_record *old, *to;
+	struct tunnel_record *old = tunnel_with(node, neighbour), *to;
 	struct relay *from, *there;
 	uint32_t count;
 
-	talk_until_heard(sim, &net, 2 * SIM_S);
-	talk(sim, &net, SIM_S);
-	old = tunnel_with(net.a, net.relay[0]);
-	node_on_counter(net.a->node, old->tunnel->id, COUNTER_REHANDSHAKE_AT);
-	talk(sim, &net, SIM_S);
-	to = tunnel_with(net.a, net.relay[0]);
+	node_on_counter(node->node, old->tunnel->id, COUNTER_REHANDSHAKE_AT);
+	talk(sim, net, SIM_S);
+	to = tunnel_with(node, neighbour);
 	cr_assert_neq(to, old);
-	from = relays_find(old, &net.b->addr);
-	there = relays_find(to, &net.b->addr);
+	from = relays_find(old, &net->b->addr);
+	there = relays_find(to, &net->b->addr);
 	cr_assert(from && there && there->state == RELAY_ESTABLISHED);
-	sim->recording = true;
-	relays_move(net.a->node, from, to);
+	sim_forget(sim);
+	relays_move(node->node, from, to);
 	sim_run(sim, 100 * SIM_MS);
-	cr_expect_eq(relay_words(sim, net.a, net.relay[0]), 0, "it is there");
+	cr_expect_eq(relay_words(sim, node, neighbour), 0, "it is there");
 	cr_expect_eq(there->state, RELAY_ESTABLISHED);
 
 	there->state = RELAY_DISESTABLISHED;
 	count = to->relay_count;
-	sim_cut(net.a, net.relay[0], true);
-	relays_move(net.a->node, from, to);
+	sim_cut(node, neighbour, true);
+	relays_move(node->node, from, to);
 	sim_run(sim, 100 * SIM_MS);
 	cr_expect_eq(there->state, RELAY_REQUESTED);
 	cr_expect_eq(to->relay_count, count);
-	sim_cut(net.a, net.relay[0], false);
+	sim_cut(node, neighbour, false);
 	sim_run(sim, 300 * SIM_MS);
 	cr_expect_eq(there->state, RELAY_ESTABLISHED);
+}
+
+static void needed_on_another_tunnel(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	bool relay = sim->seed % 2;
+
+	sim->recording = true;
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	talk(sim, &net, SIM_S);
+	needed_on(sim, &net, relay ? net.relay[0] : net.a, relay ? net.a : net.relay[0]);
 }
 
 Test(relay_entries, needed_on_another_tunnel)

@@ -521,3 +521,54 @@ Test(relay_lies, asked_for_what_is_idle)
 {
 	sim_seeds(2, asked_for_what_is_idle);
 }
+
+/* What all that ask a relay have in common is bounded, too: how often, and how many entries. */
+static void bounds_in_common(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0], *a = net.a, *b = net.b;
+	size_t count;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	relay->node->relays.requests.full_ns = sim->now_ns + 3600 * SIM_S;
+	cr_expect_eq(told(relay, a, RELAY_REQUEST, a->addr, b->addr, 7, 0), DROP_RELAY_REFUSED);
+	relay->node->relays.requests.full_ns = 0;
+	cr_expect_eq(told(relay, a, RELAY_REQUEST, a->addr, b->addr, 7, 0), DROP_NONE);
+
+	count = a->node->relays.count;
+	a->node->relays.count = RELAYS_MAX;
+	cr_expect_eq(told(a, relay, RELAY_REQUEST, host_addr(77), a->addr, 9, 0),
+		     DROP_RELAY_REFUSED);
+	a->node->relays.count = count;
+	cr_expect_eq(told(a, relay, RELAY_REQUEST, host_addr(77), a->addr, 9, 0), DROP_NONE);
+}
+
+Test(relay_lies, bounds_in_common)
+{
+	sim_seeds(2, bounds_in_common);
+}
+
+/* A recv_error that names a relayed tunnel: it has no address to compare, so nobody is believed. */
+static void recv_error_of_a_relayed_tunnel(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+	const struct endpoint from[] = {net.relay[0]->endpoint, net.b->endpoint};
+	uint8_t packet[WIRE_HEADER_BYTES];
+	struct tunnel_record *record;
+	uint64_t ignored;
+
+	talk_until_heard(sim, &net, 2 * SIM_S);
+	record = tunnel_with(net.a, net.b);
+	cr_assert_null(record->tunnel->remote);
+	wire_write(packet, WIRE_RECV_ERROR, record->tunnel->remote_index, 0);
+	ignored = net.a->drops[DROP_RECV_ERROR_IGNORED];
+	for (size_t i = 0; i < 2; i++)
+		node_on_recv_error(net.a->node, &from[i], packet, sizeof(packet));
+	cr_expect_eq(net.a->drops[DROP_RECV_ERROR_IGNORED], ignored + 2);
+	cr_expect_eq(record->state, RECORD_LIVE);
+}
+
+Test(relay_lies, recv_error_of_a_relayed_tunnel)
+{
+	sim_seeds(2, recv_error_of_a_relayed_tunnel);
+}

@@ -205,6 +205,41 @@ Test(sim_path, heard_after_all)
 	sim_seeds(10, heard_after_all);
 }
 
+/* A has lost the one of two tunnels that B sends on, says nothing about it, and goes on sending on
+ * the other: B takes that one, and begins no handshake. */
+static void lives_on_the_other(struct sim *sim)
+{
+	struct tunnel *lost;
+	uint64_t since;
+
+	start(sim, &B->endpoint, true);
+	sim_send(A, 0, 2, 1);
+	sim_run(sim, SIM_S);
+	SIM_ASSERT(sim, node_tunnel_count(A->node) == 2 && node_tunnel_count(B->node) == 2,
+		   "both begin");
+	lost = sim_primary(B, 1);
+	for (struct tunnel_record *record = A->node->tunnels.all; record; record = record->next)
+		if (record->tunnel->local_index == lost->remote_index) {
+			tunnels_remove(&A->node->tunnels, record);
+			break;
+		}
+	A->mute_recv_error = true;
+	sim->recording = true;
+	since = sim->now_ns;
+	for (size_t got = sim_got(A, 2); sim_got(A, 2) == got; sim_run(sim, STEP_NS)) {
+		sim_send(A, 0, 2, sim->now_ns);
+		sim_send(B, 0, 1, sim->now_ns);
+		SIM_ASSERT(sim, sim->now_ns - since <= WORST_NS, "not yet");
+	}
+	SIM_ASSERT(sim, sim_primary(B, 1) != lost, "the old one");
+	SIM_ASSERT(sim, sim_count(sim, NULL, NULL, WIRE_HANDSHAKE, 1) == 0, "a handshake");
+}
+
+Test(sim_path, lives_on_the_other)
+{
+	sim_seeds(5, lives_on_the_other);
+}
+
 /* What is lost is lost on the path: no tunnel goes, few handshakes are begun. */
 static void lossy(struct sim *sim)
 {

@@ -307,3 +307,30 @@ Test(sim_punches, a_quiet_call_is_no_call)
 {
 	sim_seeds(3, a_quiet_call_is_no_call);
 }
+
+/* Traffic of ours goes to who is called back on order: lighthouses are asked about him, too. */
+static void a_call_that_is_needed(struct sim *sim)
+{
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 77);
+	size_t asked;
+
+	hub_add(sim);
+	A->options.lighthouse.punch_respond = true;
+	A->options.lighthouse.respond_delay_ns = 300 * SIM_MS;
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	punch.v4[punch.v4_count++] = sim_endpoint(150, 1);
+	hub_say(A, L, &punch);
+	sim_run(sim, 310 * SIM_MS);
+	cr_assert(hub_host(A, 77)->pending && hub_host(A, 77)->pending->responds);
+	asked = hub_sealed(sim, A, L);
+	sim_send(A, 0, 77, 1);
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert(hub_host(A, 77)->pending && !hub_host(A, 77)->pending->responds);
+	cr_assert_gt(hub_sealed(sim, A, L), asked);
+}
+
+Test(sim_punches, a_call_that_is_needed)
+{
+	sim_seeds(2, a_call_that_is_needed);
+}

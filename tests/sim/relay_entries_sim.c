@@ -362,8 +362,8 @@ Test(relay_entries, an_answer_comes_too_late)
 }
 
 /*
- * What is needed on another tunnel of the neighbour is asked for there, and asked again when that is
- * lost; in the entry that is there already, if there is one, and not where it is established.
+ * What is needed on another tunnel of the neighbour is asked for there, and asked again when that
+ * is lost; in the entry that is there already, if there is one, and not where it is established.
  */
 static void needed_on(struct sim *sim, const struct net *net, struct sim_node *node,
 		      struct sim_node *neighbour)

@@ -112,15 +112,29 @@ static void check_known(struct page *page, const struct node_host_view *host)
 }
 
 /* How the host says it is reached, and how far each of its relays is. */
-static void check_relays(struct page *page)
+/*
+ * Why no relay is asked here. One that the other side has asked serves both ends all the same, and so
+ * does one that was asked before a reload.
+ */
+static const char *unasked(const struct page *page, bool established)
 {
 	const struct relay_options *options = &page->world->config->relay;
+
+	if (established || options->use_relays)
+		return "";
+	return options->am_relay ? " (relays are not used here: relay.am_relay)"
+				 : " (relays are not used here: relay.use_relays)";
+}
+
+static void check_relays(struct page *page)
+{
 	struct addr relay;
 
 	for (uint32_t i = 0; node_query_relay_of(page->node, &page->hop, i, &relay); i++) {
 		struct node_host_view host;
 		struct node_relay_view view;
 		const char *state = "not asked yet";
+		bool established = false;
 		char text[ADDR_TEXT_MAX];
 
 		if (node_query_is_own(page->node, &relay)) {
@@ -132,12 +146,12 @@ static void check_relays(struct page *page)
 		for (uint32_t k = 0; node_query_relay(page->node, &relay, k, &view); k++)
 			if (addr_equal(&view.peer, &page->hop)) {
 				state = view.state;
+				established = strcmp(state, "established") == 0;
 				break;
 			}
 		why_line(page, "-", "relay", "%s, %s; %s%s", addr_format(&relay, text),
 			 host.usable ? "with a tunnel" : "without a tunnel", state,
-			 options->use_relays ? ""
-					     : " (relays are not used here: relay.use_relays)");
+			 unasked(page, established));
 	}
 }
 

@@ -301,6 +301,13 @@ for host in json.load(sys.stdin):
             print(*words["relay"], end="")' "${OVERLAY[$1]}")" = "$2" ]
 }
 
+# relay_is_said PATTERN: what why says on a about the relay of b
+relay_is_said() {
+	ctl a why "${OVERLAY[b]}" >"$PAIR_DIR/why"
+	cat "$PAIR_DIR/why"
+	grep -q "^- *relay .*$1" "$PAIR_DIR/why"
+}
+
 @test "relay.* follow a reload" {
 	hub_start l "$M57" more="relay: {am_relay: false}"
 	hub_start a "$M57" more="relay: {relays: [], use_relays: true}"
@@ -316,9 +323,13 @@ for host in json.load(sys.stdin):
 
 	# relays that others have are not used any more, once the tunnel is closed
 	retold a '{use_relays: false}'
+	relay_is_said 'established$'
 	ctl a close-tunnel "${OVERLAY[b]}"
 	run ! in_ns a ping -c 1 -W 1 -q "${OVERLAY[b]}"
-	ctl a why "${OVERLAY[b]}" | grep -q 'relays are not used here: relay.use_relays'
+	relay_is_said 'relays are not used here: relay.use_relays)$'
+	retold a '{am_relay: true}'
+	run ! in_ns a ping -c 1 -W 1 -q "${OVERLAY[b]}"
+	relay_is_said 'relays are not used here: relay.am_relay)$'
 	retold a '{use_relays: true}'
 	found_within 15000 a b
 

@@ -111,10 +111,9 @@ static void check_known(struct page *page, const struct node_host_view *host)
 			 at ? ": " : "", text);
 }
 
-/* How the host says it is reached, and how far each of its relays is. */
 /*
- * Why no relay is asked here. One that the other side has asked serves both ends all the same, and so
- * does one that was asked before a reload.
+ * Why no relay is asked here. One that the other side has asked serves both ends all the same, and
+ * so does one that was asked before a reload.
  */
 static const char *unasked(const struct page *page, bool established)
 {
@@ -126,6 +125,7 @@ static const char *unasked(const struct page *page, bool established)
 				 : " (relays are not used here: relay.use_relays)";
 }
 
+/* How the host says it is reached, and how far each of its relays is. */
 static void check_relays(struct page *page)
 {
 	struct addr relay;

@@ -87,7 +87,7 @@ static void ask(struct node *node, struct tunnel_record *record, uint64_t now)
 	if (!record->live.test_ns)
 		record->live.test_ns = now;
 	record->live.asked_ns = now;
-	tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+	tunnels_test(&node->tunnels, record);
 }
 
 /*
@@ -204,7 +204,8 @@ static void wait(struct node *node, struct tunnel_record *record, uint64_t now)
 		return;
 	}
 	ask(node, record, now);
-	manager_check_at(&node->tunnels, record, live->test_ns + manager_answer_wait_ns(live));
+	manager_check_at(&node->tunnels, record,
+			 live->test_ns + manager_answer_wait_ns(&record->round_trip));
 }
 
 static void test(struct node *node, struct tunnel_record *record, uint64_t now)
@@ -213,7 +214,7 @@ static void test(struct node *node, struct tunnel_record *record, uint64_t now)
 	if (node->options.punch_all)
 		punch(node, record, now);
 	manager_check_at(&node->tunnels, record,
-			 now + manager_answer_wait_ns(&record->live) * 2 / 5);
+			 now + manager_answer_wait_ns(&record->round_trip) * 2 / 5);
 }
 
 static void log_end(struct node *node, const struct tunnel_record *record,
@@ -364,9 +365,10 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 	if (host->primary && host->primary->state == RECORD_LIVE)
 		failures_forget(&node->failures, &host->addr);
 	for (struct host_link *link = host->links; link; link = link->next) {
-		answer = later_ns(answer, link->record->live.answer_ns);
-		slow = link->record->live.slow_answers > slow ? link->record->live.slow_answers
-							      : slow;
+		const struct round_trip *trip = &link->record->round_trip;
+
+		answer = later_ns(answer, trip->answer_ns);
+		slow = trip->slow_answers > slow ? trip->slow_answers : slow;
 	}
 	for (struct host_link *link = host->links; link; link = link->next) {
 		struct tunnel_record *record = link->record;
@@ -386,8 +388,8 @@ static void attend(struct tunnels *tunnels, struct peer_host *host)
 		record->live.test_ns = 0;
 		record->live.ask =
 			host->links->next != NULL || atomic_load(&record->tunnel->unanswered);
-		record->live.answer_ns = answer; /* the same path, most likely */
-		record->live.slow_answers = slow;
+		record->round_trip.answer_ns = answer; /* the same path, most likely */
+		record->round_trip.slow_answers = slow;
 		record->live.healing = false;
 		manager_check_at(tunnels, record, now + SILENCE_NS);
 	}
@@ -410,31 +412,28 @@ void manager_init(struct node *node)
 		node->options.deletion_interval_ns = DELETION_INTERVAL_NS;
 }
 
-/* Which of the requests is answered is not known: soon the first, later the last. */
-static void measure(struct liveness *live, uint64_t now)
+void manager_heard(struct node *node, struct tunnel_record *record)
 {
-	uint64_t asked = now < live->test_ns + NEAR_NS ? live->test_ns : live->asked_ns;
-	uint64_t old = live->answer_ns - live->answer_ns / 4;
-
-	live->answer_ns = later_ns(now - asked, old);
-	if (now - asked < SLOW_NS)
-		live->slow_answers = 0;
-	else if (live->slow_answers < SLOW_ANSWERS)
-		live->slow_answers++;
+	record->live.heard_ns = node_now_ns(node);
+	if (record->live.test_ns && record->state == RECORD_LIVE)
+		answered(node, record);
 }
 
-void manager_heard(struct node *node, struct tunnel_record *record, enum wire_type wire)
+void manager_measure(struct tunnel_record *record, uint64_t now, size_t bytes)
 {
-	struct liveness *live = &record->live;
-	uint64_t now = node_now_ns(node);
+	struct round_trip *trip = &record->round_trip;
+	uint64_t *requested_ns, took, old = trip->answer_ns - trip->answer_ns / 4;
 
-	live->heard_ns = now;
-	if (!live->test_ns)
+	if (bytes == 0 || bytes > TEST_REQUESTS || !trip->requested_ns[bytes - 1])
 		return;
-	if (wire == WIRE_TEST_REPLY && live->asked_ns >= live->test_ns)
-		measure(live, now);
-	if (record->state == RECORD_LIVE)
-		answered(node, record);
+	requested_ns = &trip->requested_ns[bytes - 1];
+	took = now - *requested_ns;
+	*requested_ns = 0;
+	trip->answer_ns = later_ns(took, old);
+	if (took < SLOW_NS)
+		trip->slow_answers = 0;
+	else if (trip->slow_answers < SLOW_ANSWERS)
+		trip->slow_answers++;
 }
 
 void manager_active(struct node *node, struct tunnel_record *record)
@@ -459,7 +458,7 @@ void manager_doubt(struct node *node, struct tunnel_record *record)
 	if (asked)
 		return;
 	manager_check_at(&node->tunnels, record,
-			 now + manager_answer_wait_ns(&record->live) * 2 / 5);
+			 now + manager_answer_wait_ns(&record->round_trip) * 2 / 5);
 }
 
 /*

@@ -55,7 +55,9 @@ const struct manager_row *manager_decide(uint32_t facts);
 void manager_init(struct node *node);
 
 /* A message of the tunnel has come to control. */
-void manager_heard(struct node *node, struct tunnel_record *record, enum wire_type wire);
+void manager_heard(struct node *node, struct tunnel_record *record);
+/* It was a test reply of so many bytes. */
+void manager_measure(struct tunnel_record *record, uint64_t now, size_t bytes);
 /* Traffic leaves on a tunnel that rested. */
 void manager_active(struct node *node, struct tunnel_record *record);
 /* Somebody says the tunnel is dead, without proof: ask it now. */

@@ -36,7 +36,7 @@ static inline bool is_primary(const struct tunnel_record *record)
 }
 
 /* How long the answer to a test request is waited for. */
-uint64_t manager_answer_wait_ns(const struct liveness *live);
+uint64_t manager_answer_wait_ns(const struct round_trip *trip);
 
 /* FACT_BLOCKED, FACT_INVALID, or 0; *error says what is wrong with the certificate. */
 uint32_t manager_certificate_facts(const struct node *node, const struct tunnel_record *record,

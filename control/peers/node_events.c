@@ -266,7 +266,9 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 	prove(node, record);
 	if (wire != WIRE_TEST_REQUEST || record->tunnel->remote)
 		roam(node, record, source);
-	manager_heard(node, record, wire);
+	manager_heard(node, record);
+	if (wire == WIRE_TEST_REPLY)
+		manager_measure(record, node_now_ns(node), length);
 	switch (wire) {
 	case WIRE_TEST_REQUEST:
 		if (length > TEST_PAYLOAD_MAX)
@@ -278,7 +280,7 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 		else
 			node_drop(node, DROP_TEST_RATE, 1);
 		break;
-	case WIRE_TEST_REPLY: /* that it came is all */
+	case WIRE_TEST_REPLY: /* when it came is all */
 		break;
 	case WIRE_LIGHTHOUSE:
 		if (within_rate(node, record))
@@ -376,7 +378,7 @@ void node_on_recv_error(struct node *node, const struct endpoint *source, const 
 	tunnels_suspect(&node->tunnels, record);
 	if (!record->links[0].host->primary)
 		node_rehandshake(node, record, "recv_error");
-	tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+	tunnels_test(&node->tunnels, record);
 }
 
 void node_on_active(struct node *node, struct tunnel_id id)

@@ -132,7 +132,7 @@ static void fire_tests(void *context, struct timer *timer)
 		if (!host)
 			continue;
 		if (host->primary && !node->shut_down)
-			tunnels_send(&node->tunnels, host->primary, WIRE_TEST_REQUEST, NULL, 0);
+			tunnels_test(&node->tunnels, host->primary);
 		else if (!host->pending)
 			respond(node, host, &punches->callers[at]);
 		tunnels_put_host(&node->tunnels, host);

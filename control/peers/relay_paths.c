@@ -128,7 +128,7 @@ void relays_established(struct node *node, struct relay *relay)
 			continue;
 		relays_set_path(node, record, relay);
 		if (!path && record->path) /* is it still there, at the other end? */
-			tunnels_send(&node->tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+			tunnels_test(&node->tunnels, record);
 	}
 	if (host && host->pending)
 		initiator_send_through(node, host->pending, relay);

@@ -263,13 +263,23 @@ void tunnels_send(struct tunnels *tunnels, const struct tunnel_record *record, e
 				payload, length);
 }
 
+void tunnels_test(struct tunnels *tunnels, struct tunnel_record *record)
+{
+	static const uint8_t payload[TEST_REQUESTS];
+	struct round_trip *trip = &record->round_trip;
+	uint32_t place = trip->requests++ % TEST_REQUESTS;
+
+	trip->requested_ns[place] = now_ns(tunnels);
+	tunnels_send(tunnels, record, WIRE_TEST_REQUEST, payload, place + 1);
+}
+
 static void send_due_tests(struct tunnels *tunnels, struct tunnel_record *record, uint64_t start_ns)
 {
 	uint64_t now = now_ns(tunnels);
 
 	while (record->tests_sent < TESTS && start_ns + test_after_ns[record->tests_sent] <= now) {
 		record->tests_sent++;
-		tunnels_send(tunnels, record, WIRE_TEST_REQUEST, NULL, 0);
+		tunnels_test(tunnels, record);
 	}
 	record->next_test_ns = record->tests_sent < TESTS
 				       ? start_ns + test_after_ns[record->tests_sent]

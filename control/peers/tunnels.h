@@ -36,6 +36,13 @@
  */
 #define SILENCE_NS 800000000ull
 
+/*
+ * A test request has 1 to TEST_REQUESTS bytes of payload, all zero. A reply has as many bytes as
+ * its request, by which it is known which one that was; what the bytes are 1.6.1 to 1.10.3 spoil
+ * (PROTOCOL.md 1.6).
+ */
+#define TEST_REQUESTS 8
+
 #define STAGE1_HASH_BYTES 32 /* SHA-256 of stage 1 without its header */
 
 enum record_state { RECORD_UNCONFIRMED, RECORD_LIVE, RECORD_SUSPECT, RECORD_CLOSING };
@@ -49,15 +56,21 @@ struct tunnel_record;
 struct liveness {
 	uint64_t due_ns;   /* next check; TIMER_NEVER: it rests */
 	uint64_t since_ns; /* silence counts from here, or from the last packet if that is later */
-	uint64_t checked_ns;   /* not primary: the last check */
-	uint64_t heard_ns;     /* control's own last_in_ns: messages it was handed */
-	uint64_t test_ns;      /* of the first test request that is not answered yet; 0: none */
-	uint64_t asked_ns;     /* of the last test request */
-	uint64_t answer_ns;    /* a round trip, as measured by tests; 0: not known */
-	uint32_t slow_answers; /* so many of the last ones, in a row, took long */
-	uint64_t punch_ns;     /* no keep-alive punch before this time */
-	bool ask;              /* primary beside others: the next check tests it in any case */
-	bool healing;          /* a handshake was begun because the tunnel does not answer */
+	uint64_t checked_ns; /* not primary: the last check */
+	uint64_t heard_ns;   /* control's own last_in_ns: messages it was handed */
+	uint64_t test_ns;    /* of the first test request that is not answered yet; 0: none */
+	uint64_t asked_ns;   /* of the last test request of such a test */
+	uint64_t punch_ns;   /* no keep-alive punch before this time */
+	bool ask;            /* primary beside others: the next check tests it in any case */
+	bool healing;        /* a handshake was begun because the tunnel does not answer */
+};
+
+/* How long peer and path take to answer, measured by test requests, whoever had them sent. */
+struct round_trip {
+	uint64_t requested_ns[TEST_REQUESTS]; /* by bytes - 1; 0: not sent, or answered */
+	uint32_t requests;                    /* sent */
+	uint32_t slow_answers;                /* so many of the last ones, in a row, took long */
+	uint64_t answer_ns;                   /* one of the longest of late; 0: not known */
 };
 
 /* A record's place in one host's list. */
@@ -125,6 +138,7 @@ struct tunnel_record {
 	uint32_t tests_sent;
 
 	struct liveness live;
+	struct round_trip round_trip;
 
 	/* relays (7) */
 	struct relay *relays; /* entries on this tunnel, whose peer is the relay, or an end */
@@ -253,6 +267,8 @@ int tunnels_set_remote(struct tunnels *tunnels, struct tunnel_record *record,
 bool tunnels_roam(struct tunnels *tunnels, struct tunnel_record *record,
 		  const struct endpoint *source);
 
+/* A test request, whose reply will be measured. */
+void tunnels_test(struct tunnels *tunnels, struct tunnel_record *record);
 /* Has the record's worker seal payload as wire and send it where the tunnel leads. */
 void tunnels_send(struct tunnels *tunnels, const struct tunnel_record *record, enum wire_type wire,
 		  const uint8_t *payload, size_t length);

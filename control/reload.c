@@ -143,9 +143,10 @@ static bool same_rules(const struct config *a, const struct snapshot *was, const
 {
 	char hash_a[RULES_HASH_TEXT_MAX], hash_b[RULES_HASH_TEXT_MAX];
 
-	if (strcmp(rules_hash(a->firewall.rules, hash_a), rules_hash(b->firewall.rules, hash_b)) !=
-	    0)
-		return false;
+	rules_hash(a->firewall.rules, hash_a);
+	rules_hash(b->firewall.rules, hash_b);
+	if (hash_a[0] == '\0' || strcmp(hash_a, hash_b) != 0)
+		return false; /* or no memory to tell */
 	for (int direction = 0; direction < 2; direction++)
 		if (!same_peers(&a->firewall.rules[direction], &b->firewall.rules[direction]))
 			return false;

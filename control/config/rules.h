@@ -60,7 +60,7 @@ int rules_compile(const struct firewall_rules *rules, bool own_unsafe_networks,
 #define RULES_HASH_TEXT_MAX 96 /* "SHA:<64 hex>,FNV:<number>" */
 
 /* The hashes that "Firewall started" logs (PROTOCOL.md 5.4). Two rule sets that are equal have
- * equal ones. */
+ * equal ones. "": no memory. */
 const char *rules_hash(const struct firewall_rules rules[2], char buf[RULES_HASH_TEXT_MAX]);
 
 #endif

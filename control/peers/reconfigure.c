@@ -82,7 +82,7 @@ static bool permitted(const void *context, const struct endpoint *at)
 	return lighthouse_permits(permission->node, &permission->host->addr, at);
 }
 
-/* visit may free the host, and no other. */
+/* visit may free the host, and no other; when it adds one, some may not be visited. */
 static void each_host(struct node *node, void (*visit)(struct node *node, struct peer_host *host))
 {
 	struct table *table = &node->tunnels.by_addr;

@@ -115,7 +115,7 @@ static int tables_make(struct daemon *daemon)
 {
 	struct control *control = &daemon->control;
 	char error[ERROR_LINE_MAX] = "";
-	bool locked = false;
+	bool locked = false, failed;
 	int fd;
 
 	aead_select();
@@ -127,7 +127,10 @@ static int tables_make(struct daemon *daemon)
 		return fail_errno("Cannot receive signals", -fd);
 	control->signal_fd = fd;
 	daemon->has_signals = true;
-	if (sparse_choose(daemon) != 0)
+	signals_end_at_once(true); /* a device that another has is waited for */
+	failed = sparse_choose(daemon) != 0;
+	signals_end_at_once(false);
+	if (failed)
 		return -EIO;
 	if (control_init(control, config_of(daemon)->routines + (daemon->sparse_program >= 0),
 			 error) != 0)
@@ -186,6 +189,18 @@ static int tun_make(struct daemon *daemon)
 	if (tun_open(&daemon->tun, &options, error) != 0)
 		return fail_at(error, config->tun.dev_where);
 	return 0;
+}
+
+/* Both ends of the packet's road. A dead name server, or a device that another has, takes
+ * seconds: whoever ends the start meanwhile does not wait for it. */
+static int ends_make(struct daemon *daemon)
+{
+	bool made;
+
+	signals_end_at_once(true);
+	made = sockets_make(daemon) == 0 && tun_make(daemon) == 0;
+	signals_end_at_once(false);
+	return made ? 0 : -EIO;
 }
 
 /* Addresses and routes of the device. */
@@ -545,8 +560,8 @@ int daemon_run(struct generation *generation, const char *path, bool strict)
 	daemon->control.addrs_fd = -1;
 	daemon->sparse_program = -1;
 
-	if (tables_make(daemon) == 0 && sockets_make(daemon) == 0 && tun_make(daemon) == 0 &&
-	    routes_make(daemon) == 0 && node_make(daemon) == 0 && dataplane_make(daemon) == 0) {
+	if (tables_make(daemon) == 0 && ends_make(daemon) == 0 && routes_make(daemon) == 0 &&
+	    node_make(daemon) == 0 && dataplane_make(daemon) == 0) {
 		started_log(daemon);
 		admin_make(daemon);
 		dns_make(daemon);

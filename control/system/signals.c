@@ -39,6 +39,16 @@ int signals_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
+void signals_end_at_once(bool at_once)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	(void)pthread_sigmask(at_once ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
+}
+
 int signals_next(int fd)
 {
 	struct signalfd_siginfo info;

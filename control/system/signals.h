@@ -2,6 +2,8 @@
 #ifndef M57_SIGNALS_H
 #define M57_SIGNALS_H
 
+#include <stdbool.h>
+
 /*
  * Blocks SIGHUP and SIGUSR1, by which a process ends unless it says otherwise, until signals_open()
  * takes them: whoever reloads a node that has only just been started must not end it. For the first
@@ -15,6 +17,13 @@ void signals_hold(void);
  * before any thread runs.
  */
 int signals_open(void);
+
+/*
+ * Whether SIGTERM and SIGINT end the process at once, as they do in one that knows nothing of them:
+ * for what may wait long in a start, where there is nothing to undo. Call on the thread that called
+ * signals_open(), and end with false before another thread is started.
+ */
+void signals_end_at_once(bool at_once);
 
 /* The next signal that has arrived, or 0. Never blocks. */
 int signals_next(int fd);

@@ -184,6 +184,29 @@ busy_start() {
 	[ "$once" -gt 1 ] && [ "$WAITS" = "$once" ]
 }
 
+# ends_at_once: a node that waits for tun-a, which another has, ends by SIGTERM
+ends_at_once() {
+	local pid status=0
+	ip netns exec "${NS[a]}" "$M57" -config "$PAIR_DIR/a2.yml" 2>"$PAIR_DIR/a2.log" &
+	pid=$!
+	wait_for 5 grep -q nanosleep "/proc/$pid/wchan"
+	kill "$pid"
+	wait "$pid" || status=$?
+	[ "$status" = $((128 + 15)) ] && ! grep busy "$PAIR_DIR/a2.log"
+}
+
+@test "a start that waits for a busy tun device ends by SIGTERM" {
+	local sparse
+	config_write a routines=1
+	node_start a
+	wait_for 5 grep -q 'interface is active' "$PAIR_DIR/a.log"
+	for sparse in true false; do
+		config_write a routines=1 sparse=$sparse ctl="$PAIR_DIR/a2.sock"
+		sed 's/port: 4242$/port: 4343/' "$PAIR_DIR/a.yml" >"$PAIR_DIR/a2.yml"
+		ends_at_once
+	done
+}
+
 @test "tun.disabled: no device, and the handshake still works" {
 	config_write a tun_extra="  disabled: true"
 	config_write b

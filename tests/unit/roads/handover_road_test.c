@@ -502,13 +502,7 @@ Test(handover_road, what_is_anothers_leaves_with_the_turn)
 	struct order *stop = rig_order(ORDER_STOP, NULL, 0);
 
 	add(rig, 1, 6000, 0);
-	rig->io.events[0] = (struct io_event){.type = IO_UDP_TRAIN,
-					      .packet = rig->datagrams,
-					      .length = rig->datagram_bytes,
-					      .segment_bytes = rig->segment_bytes,
-					      .source = rig->peer};
-	rig->io.events[1] = (struct io_event){.type = IO_ORDER, .order = stop};
-	rig->io.event_count = 2;
+	rig_train_then_stop(rig, stop);
 	worker_main(&rig->w);
 	cr_assert_eq(rig->io.handed_count, 1);
 	cr_expect_eq(rig->io.handed_to[0], 1 - rig->w.queue);

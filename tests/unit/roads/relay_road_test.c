@@ -561,13 +561,7 @@ Test(relay_road, frames_wait_for_send_slots)
 
 		entry(rig, 0, rig->tunnel, true, second_tunnel(rig));
 		add_frame(rig, 0, inner, sizeof(inner));
-		rig->io.events[0] = (struct io_event){.type = IO_UDP_TRAIN,
-						      .packet = rig->datagrams,
-						      .length = rig->datagram_bytes,
-						      .segment_bytes = rig->segment_bytes,
-						      .source = rig->peer};
-		rig->io.events[1] = (struct io_event){.type = IO_ORDER, .order = stop};
-		rig->io.event_count = 2;
+		rig_train_then_stop(rig, stop);
 		rig->io.free_send_count = SEND_SLOTS / 2 - missing;
 		worker_main(&rig->w);
 		cr_expect_eq(rig->io.sent_count, 1 - missing);

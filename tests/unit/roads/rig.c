@@ -450,3 +450,14 @@ struct order *rig_order(enum order_type type, const void *bytes, uint32_t length
 		memcpy(o->bytes, bytes, length);
 	return o;
 }
+
+void rig_train_then_stop(struct rig *rig, struct order *stop)
+{
+	rig->io.events[0] = (struct io_event){.type = IO_UDP_TRAIN,
+					      .packet = rig->datagrams,
+					      .length = rig->datagram_bytes,
+					      .segment_bytes = rig->segment_bytes,
+					      .source = rig->peer};
+	rig->io.events[1] = (struct io_event){.type = IO_ORDER, .order = stop};
+	rig->io.event_count = 2;
+}

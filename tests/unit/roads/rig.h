@@ -112,4 +112,7 @@ bool rig_slots_are_back(const struct rig *rig);
 /* An order as control makes it, with these bytes, none where length is 0. The caller frees it. */
 struct order *rig_order(enum order_type type, const void *bytes, uint32_t length);
 
+/* What worker_main() finds: the datagrams that were added, as a train of the peer, and stop. */
+void rig_train_then_stop(struct rig *rig, struct order *stop);
+
 #endif

@@ -6,26 +6,15 @@
 
 #include "config/config.h"
 #include "config/keys.h"
-#include "unit/control/config_helpers.h"
+#include "unit/control/config_fixture.h"
 
 TestSuite(config_example);
 
-static struct findings findings;
-static struct config *config;
-
-static void fini(void)
-{
-	config_free(config);
-	config = NULL;
-	findings_free(&findings);
-}
-
 static void accepted(const char *text)
 {
-	fini();
-	config = config_of_text(text, &findings);
+	load_text(text);
 	cr_assert_not_null(config);
-	cr_assert_eq(findings.count, 0, "%s", first_finding(&findings));
+	cr_assert_eq(findings.count, 0, "%s", first());
 }
 
 #define EXAMPLE "scripts/dist/example-config.yml"
@@ -122,8 +111,7 @@ Test(config_example, has_every_key, .fini = fini)
 	const struct yaml_node *root = yaml_parse(EXAMPLE, text, strlen(text), &arena, &findings);
 	bool *seen = calloc(keys_count, sizeof(*seen));
 
-	cr_assert_not_null(root, "%s line %u", first_finding(&findings),
-			   findings.count ? findings.list[0].line : 0);
+	cr_assert_not_null(root, "%s line %u", first(), findings.count ? findings.list[0].line : 0);
 	mark_map(root, "", seen);
 	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++)
 		seen[keys_find(old[i]) - keys] = true;

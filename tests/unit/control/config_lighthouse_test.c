@@ -5,17 +5,7 @@
 #include <unistd.h>
 
 #include "addr_text.h"
-#include "unit/control/config_helpers.h"
-
-static struct findings findings;
-static struct config *config;
-
-static void fini(void)
-{
-	config_free(config);
-	config = NULL;
-	findings_free(&findings);
-}
+#include "unit/control/config_fixture.h"
 
 TestSuite(config_lighthouse, .fini = fini);
 
@@ -24,16 +14,10 @@ static const struct lighthouse_options *load(const char *text)
 {
 	char whole[4096];
 
-	fini();
 	snprintf(whole, sizeof(whole), PKI_LINE "%s\n", text);
-	config = config_of_text(whole, &findings);
+	load_text(whole);
 	cr_assert_not_null(config, "%s", text);
 	return &config->lighthouse;
-}
-
-static const char *first(void)
-{
-	return first_finding(&findings);
 }
 
 static struct addr addr_of(const char *text)

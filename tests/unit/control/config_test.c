@@ -9,27 +9,11 @@
 #include "config/config.h"
 #include "config/keys.h"
 #include "system/cpu_topology.h"
-#include "unit/control/config_helpers.h"
+#include "unit/control/config_fixture.h"
 
 TestSuite(config);
 
 #define SECOND_NS 1000000000ull
-
-static struct findings findings;
-static struct config *config;
-
-static void fini(void)
-{
-	config_free(config);
-	config = NULL;
-	findings_free(&findings);
-}
-
-static void load_text(const char *text)
-{
-	fini();
-	config = config_of_text(text, &findings);
-}
 
 /* PKI_LINE stands in line 1, text from line 2. */
 static void load(const char *text)
@@ -44,11 +28,6 @@ static void load(const char *text)
 static bool found(enum severity severity, uint32_t line, const char *says)
 {
 	return is_found(&findings, severity, line, says);
-}
-
-static const char *first(void)
-{
-	return first_finding(&findings);
 }
 
 Test(config, defaults, .fini = fini)

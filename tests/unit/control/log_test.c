@@ -109,7 +109,7 @@ Test(log, time_stamp)
 	log_line(&options, LOG_LEVEL_ERROR, (struct timespec){.tv_sec = 1700000000}, "m",
 		 FIELDS(LOG_U64("k", 1)), buf, sizeof(buf));
 	cr_assert_str_eq(buf, "time=\"2023-11-14T22:13:20Z\" level=error msg=m k=1\n");
-	setenv("TZ", "XXX-5:30", 1);
+	setenv("TZ", "IST-5:30", 1);
 	tzset();
 	options.format = LOG_FORMAT_JSON;
 	log_line(&options, LOG_LEVEL_ERROR, (struct timespec){.tv_sec = 1700000000}, "m",

@@ -1,7 +1,7 @@
 /*
  * admin_commands.c - the table of commands, and from a request to the answer of its row; see
  * admin_commands.h. What the rows do: admin_status.c (the node), admin_hosts.c (hosts and tunnels),
- * admin_why.c and admin_why_host.c ("why").
+ * admin_refused.c ("list-refused"), admin_why.c and admin_why_host.c ("why").
  */
 #include "admin_commands.h"
 

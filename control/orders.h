@@ -30,8 +30,8 @@ struct order *order_create(enum order_type type, const uint8_t *bytes, uint32_t 
 
 /*
  * Posts order to worker queue, behind all that is kept for it. Takes it over in any case: 0, or it
- * has been freed and -ENOBUFS (ORDERS_QUEUED_MAX are kept, and this one may be lost: an
- * ORDER_SEND_IN_TUNNEL), -ENXIO (the worker has stopped) or -ENOMEM.
+ * has been freed and -ENOBUFS (ORDERS_QUEUED_MAX are kept, and this one may be lost: a message in a
+ * tunnel or through a relay), -ENXIO (the worker has stopped) or -ENOMEM.
  */
 int orders_send(struct orders *orders, uint32_t queue, struct order *order);
 

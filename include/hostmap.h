@@ -92,8 +92,8 @@ void hostmap_destroy(struct hostmap *map);
  * counter is 2, so the first packet has COUNTER_FIRST. NULL when TUNNELS_MAX are in use.
  */
 struct tunnel *tunnel_allocate(struct hostmap *map);
-/* Wipes the keys, frees addrs, remote, rules and prefixes (each one block of malloc; the bit arrays
- * of rules lie in its block), gives the slot back. Only after a grace period behind the last
+/* Wipes the keys, frees addrs, remote, path, rules and prefixes (each one block of malloc; the bit
+ * arrays of rules lie in its block), gives the slot back. Only after a grace period behind the last
  * unpublish, or when it was never published. */
 void tunnel_free(struct hostmap *map, struct tunnel *tunnel);
 

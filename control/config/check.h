@@ -13,7 +13,7 @@
  * CA, certificate, key, static hosts and routes against our networks. now: unix seconds.
  *
  * On return findings holds all errors and warnings. Returns 0 when there is no error: *config and
- * *pki are complete and the caller's (config_free, pki_free). Otherwise -EINVAL or -ENOMEM, *config
+ * *pki are complete and the caller's (config_free, pki_free). Otherwise -EINVAL, *config
  * is NULL and *pki is empty. The caller frees findings in both cases.
  */
 int check_load(const char *path, bool strict, int64_t now, struct config **config, struct pki *pki,

@@ -102,7 +102,7 @@ struct config {
 		uint16_t port; /* 0: the kernel chooses */
 		struct where port_where;
 		uint32_t batch;                     /* 1: no UDP GRO */
-		uint32_t read_buffer, write_buffer; /* bytes; 0: defaults of udp_setup.h */
+		uint32_t read_buffer, write_buffer; /* bytes; 0: UDP_*_BUFFER_DEFAULT */
 		uint32_t so_mark;                   /* 0: none */
 		bool udp_offloads;
 		enum recv_error_policy send_recv_error, accept_recv_error;

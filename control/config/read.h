@@ -52,8 +52,10 @@ bool read_name_and_port(struct config_reader *r, const struct yaml_node *node, b
 
 /* config_lighthouse.c; after static hosts and listen */
 void read_lighthouse(struct config_reader *r);
-void read_relay(struct config_reader *r);
 /* What the arena does not free. */
 void lighthouse_options_free(struct lighthouse_options *options);
+
+/* config_relay.c; as above */
+void read_relay(struct config_reader *r);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * main.c - m57ctl: asks the running daemon over its unix socket, and prints the answer as a table
- * or as JSON. What there is to ask, only the daemon knows (control/admin_commands.c). An error is
- * text on stderr for people; with -json it is an object on stdout, too, so that whoever reads JSON
- * there never finds nothing.
+ * or as JSON. What can be asked and how, the daemon judges (control/admin_commands.c); "help" where
+ * none runs is this program's copy of the table. An error is text on stderr for people; with -json
+ * it is an object on stdout, too, so that whoever reads JSON there never finds nothing.
  *
  * Exit status:
  *	0  answered

@@ -9,7 +9,7 @@
  * but for a certificate, of which the name is shown. */
 void print_table(const json_t *rows, FILE *out);
 
-/* An object as lines "name  value", those of objects in it further in; anything else as itself. */
+/* An object as lines "name: value", those of objects in it further in; anything else as itself. */
 void print_value(const json_t *value, FILE *out);
 
 /* The page of "why". */

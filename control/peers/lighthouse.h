@@ -1,6 +1,6 @@
 /*
  * lighthouse.h - finding hosts through lighthouses, and being one (PROTOCOL.md 6). A part of the
- * node: state in struct node, called by node.c, node_events.c, initiator.c and responder.c.
+ * node: state in struct node, called by the node's other files and by what a reload changes.
  *
  * Where the cache is. What is known of a host lies in its peer_host (remotes.h), so it lives as
  * long as the host has a tunnel, a pending handshake, or a place in static_host_map, as in the

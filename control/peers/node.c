@@ -1,6 +1,7 @@
 /*
  * node.c - see node.h: a node's beginning and end, what its files share, and time. What workers
- * report: node_events.c. Handshakes: initiator.c and responder.c. What workers see: tunnels.c.
+ * report: node_events.c. Handshakes: initiator.c and responder.c. What workers see: tunnels.c and
+ * tunnel_hosts.c.
  */
 #include "peers/node.h"
 

@@ -216,8 +216,8 @@ void relays_attend(struct node *node, struct peer_host *host)
  *
  * Beside a relayed tunnel that carries traffic, each known address of its peer gets a test request,
  * and lighthouses are asked, so that they make the peer punch holes. An answer that comes directly
- * shows that both directions are open; only then do we send there (node.c). The peer follows when
- * something of ours comes directly that is no test request.
+ * shows that both directions are open; only then do we send there (node_events.c). The peer follows
+ * when something of ours comes directly that is no test request.
  */
 
 /* The last search did no harm: what looked like it may have been an outage of the relay. */

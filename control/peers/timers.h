@@ -23,7 +23,7 @@ struct timers {
 int timers_init(struct timers *timers); /* 0 or -ENOMEM */
 void timers_free(struct timers *timers);
 
-/* Makes room for one more armed timer, so that timer_arm() cannot fail. 0 or -ENOMEM. */
+/* Makes room for so many armed timers in all, so that timer_arm() cannot fail. 0 or -ENOMEM. */
 int timers_reserve(struct timers *timers, size_t armed);
 
 /* Arms, moves, or with TIMER_NEVER disarms. */

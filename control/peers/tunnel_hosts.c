@@ -106,8 +106,8 @@ static void resume_run(struct tunnels *tunnels, struct peer_host *host, struct h
 }
 
 /*
- * From no tunnel to one: see the theory of operation of tunnels.c. Runs that wait for another
- * gateway of their route go too: newer ones of their flows take this tunnel from now on.
+ * From no tunnel to one: see the head of this file. Runs that wait for another gateway of their
+ * route go too: newer ones of their flows take this tunnel from now on.
  */
 static void resume_runs(struct tunnels *tunnels, struct peer_host *host)
 {

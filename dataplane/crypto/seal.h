@@ -54,8 +54,8 @@ static inline int seal_check_frame(const struct tunnel *tunnel, const uint8_t *f
 }
 
 /*
- * Reserves n counters for sending; *first gets the first. DROP_COUNTER_LIMIT, and none is reserved
- * for good, when the nonce space nears its end (PROTOCOL.md 1.5). It releases: see skew.h.
+ * Reserves n counters for sending; *first gets the first. False, and none is reserved for good,
+ * when the nonce space nears its end (PROTOCOL.md 1.5). It releases: see skew.h.
  */
 static inline bool seal_reserve(struct tunnel *tunnel, uint32_t n, uint64_t *first)
 {

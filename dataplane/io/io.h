@@ -3,8 +3,8 @@
  *
  * A queue is a tun descriptor, a UDP socket and an engine that completes work on both. Today's
  * engine is io_uring (uring.c); another one must fit behind these verbs. Only the worker that owns
- * the queue calls them, except io_create and io_destroy (control, before and after the worker's
- * life) and io_read_refused.
+ * the queue calls them, except those of control: io_create, io_ring_fd and io_set_peers before the
+ * worker's life, io_destroy after it, io_order_tag, and io_read_refused in reports.
  *
  * Life of a receive buffer: the kernel fills it, io_next() hands it out inside an event, the worker
  * gives it back with io_release(). Life of a send slot: io_send_slot() -> filled -> io_send() ->

@@ -314,10 +314,6 @@ static void read_handshakes(struct config_reader *r)
 		r, "handshakes.try_interval", TRY_INTERVAL_MIN_NS, TRY_INTERVAL_MAX_NS);
 	config->handshakes.retries =
 		(uint32_t)read_clamped(r, "handshakes.retries", 1, RETRIES_MAX);
-	config->handshakes.trigger_buffer =
-		(uint32_t)read_clamped(r, "handshakes.trigger_buffer", 0, INT32_MAX);
-	config->handshakes.query_buffer =
-		(uint32_t)read_clamped(r, "handshakes.query_buffer", 0, INT32_MAX);
 }
 
 /* --- tunnels, punchy ---------------------------------------------------------------------------

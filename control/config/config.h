@@ -137,7 +137,6 @@ struct config {
 	struct {
 		uint64_t try_interval_ns;
 		uint32_t retries;
-		uint32_t trigger_buffer, query_buffer; /* size channels that m57 does not have */
 	} handshakes;
 
 	struct {

@@ -367,6 +367,7 @@ Test(config, keys_without_effect, .fini = fini)
 		{"stats: {type: prometheus}", SEVERITY_WARNING},
 		{"logging: {timestamp_format: '2006'}", SEVERITY_WARNING},
 		{"handshakes: {trigger_buffer: 1000}", -1},
+		{"handshakes: {trigger_buffer: -1, query_buffer: -1}", -1},
 		{"static_host_mop: {}", SEVERITY_WARNING},
 		{"tun: {mtoo: 5}", SEVERITY_WARNING},
 		{"tun: 5", SEVERITY_WARNING},

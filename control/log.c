@@ -148,31 +148,9 @@ static void put_value(struct line *line, const char *text)
 
 /* --- fields ----------------------------------------------------------------------------------- */
 
-static void put_addrs(struct line *line, const struct log_field *field)
-{
-	char text[ADDR_TEXT_MAX];
-	bool quote = !line->json;
-
-	if (field->count == SIZE_MAX) {
-		put_value(line, addr_format(field->addrs, text));
-		return;
-	}
-	put_text(line, quote ? "\"[" : "[");
-	for (size_t i = 0; i < field->count && !full(line); i++) {
-		if (i > 0)
-			put_text(line, quote ? " " : ",");
-		addr_format(&field->addrs[i], text);
-		if (line->json)
-			put_quoted(line, text);
-		else
-			put_text(line, text);
-	}
-	put_text(line, quote ? "]\"" : "]");
-}
-
 static void put_field(struct line *line, const struct log_field *field)
 {
-	char text[ENDPOINT_TEXT_MAX > PREFIX_TEXT_MAX ? ENDPOINT_TEXT_MAX : PREFIX_TEXT_MAX];
+	char text[ENDPOINT_TEXT_MAX];
 
 	switch (field->kind) {
 	case LOG_FIELD_TEXT:
@@ -180,18 +158,6 @@ static void put_field(struct line *line, const struct log_field *field)
 		break;
 	case LOG_FIELD_UNSIGNED:
 		put_format(line, "%" PRIu64, field->number);
-		break;
-	case LOG_FIELD_SIGNED:
-		put_format(line, "%" PRId64, field->signed_number);
-		break;
-	case LOG_FIELD_BOOL:
-		put_text(line, field->truth ? "true" : "false");
-		break;
-	case LOG_FIELD_ADDRS:
-		put_addrs(line, field);
-		break;
-	case LOG_FIELD_PREFIX:
-		put_value(line, prefix_format(field->prefix, text));
 		break;
 	case LOG_FIELD_ENDPOINT:
 		put_value(line, endpoint_format(field->endpoint, text));

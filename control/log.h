@@ -2,7 +2,7 @@
  * log.h - the log: levels, one line per event, key=value fields; text or JSON as Nebula up to 1.10
  * writes them (PROTOCOL.md 10.3). Control thread only; workers never log.
  *
- *	log_info("Handshake message sent", LOG_ADDR("vpnIp", &addr), LOG_STAGE(1),
+ *	log_info("Handshake message sent", LOG_ENDPOINT("udpAddr", &remote), LOG_STAGE(1),
  *		 LOG_U64("initiatorIndex", index));
  *
  * Values may hold any bytes, a peer's certificate name for example: a line stays one line and
@@ -38,10 +38,6 @@ enum log_field_kind {
 	LOG_FIELD_END, /* zero: ends the list that log_write() takes */
 	LOG_FIELD_TEXT,
 	LOG_FIELD_UNSIGNED,
-	LOG_FIELD_SIGNED,
-	LOG_FIELD_BOOL,
-	LOG_FIELD_ADDRS,
-	LOG_FIELD_PREFIX,
 	LOG_FIELD_ENDPOINT,
 	LOG_FIELD_STAGE,
 };
@@ -52,26 +48,13 @@ struct log_field {
 	union {
 		const char *text;
 		uint64_t number;
-		int64_t signed_number;
-		bool truth;
-		const struct addr *addrs;
-		const struct prefix *prefix;
 		const struct endpoint *endpoint;
 	};
-	size_t count; /* of addrs; SIZE_MAX: one, printed without brackets */
 };
 
 /* Pointers need to live only for the call. LOG_STR takes NULL as "". */
 #define LOG_STR(k, v) ((struct log_field){.kind = LOG_FIELD_TEXT, .key = (k), .text = (v)})
 #define LOG_U64(k, v) ((struct log_field){.kind = LOG_FIELD_UNSIGNED, .key = (k), .number = (v)})
-#define LOG_I64(k, v)                                                                              \
-	((struct log_field){.kind = LOG_FIELD_SIGNED, .key = (k), .signed_number = (v)})
-#define LOG_BOOL(k, v) ((struct log_field){.kind = LOG_FIELD_BOOL, .key = (k), .truth = (v)})
-#define LOG_ADDR(k, v)                                                                             \
-	((struct log_field){.kind = LOG_FIELD_ADDRS, .key = (k), .addrs = (v), .count = SIZE_MAX})
-#define LOG_ADDRS(k, v, n)                                                                         \
-	((struct log_field){.kind = LOG_FIELD_ADDRS, .key = (k), .addrs = (v), .count = (n)})
-#define LOG_PREFIX(k, v) ((struct log_field){.kind = LOG_FIELD_PREFIX, .key = (k), .prefix = (v)})
 #define LOG_ENDPOINT(k, v)                                                                         \
 	((struct log_field){.kind = LOG_FIELD_ENDPOINT, .key = (k), .endpoint = (v)})
 /* Nebula's "handshake" field: {stage: n, style: ix_psk0}. */

@@ -382,19 +382,3 @@ uint32_t names_advertised(const struct node *node, struct endpoint *list, uint32
 			list[count++] = node->names.list[i].found[0];
 	return count;
 }
-
-uint32_t names_of(const struct node *node, const struct addr *host, uint32_t *found)
-{
-	uint32_t count = 0;
-
-	*found = 0;
-	for (uint32_t i = 0; i < node->names.count; i++) {
-		const struct name *name = &node->names.list[i];
-
-		if (!addr_equal(&name->host, host))
-			continue;
-		count++;
-		*found += name->count > 0;
-	}
-	return count;
-}

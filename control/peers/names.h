@@ -62,7 +62,4 @@ int names_reconfigure(struct node *node, const struct name_options *options);
 /* What the names of advertise_addrs stand for, the first address of each; at most `most`. */
 uint32_t names_advertised(const struct node *node, struct endpoint *list, uint32_t most);
 
-/* How many names the host has, and how many of them have an address. */
-uint32_t names_of(const struct node *node, const struct addr *host, uint32_t *found);
-
 #endif

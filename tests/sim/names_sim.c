@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "named.h"
+#include "peers/node_state.h"
 #include "peers/node_query.h"
 
 /* A starts, and DNS knows no such name. */
@@ -118,6 +119,23 @@ Test(sim_names, only_lighthouses_are_called)
 	sim_seeds(2, only_lighthouses_are_called);
 }
 
+/* How many names the host has, and how many of them have an address. */
+static uint32_t names_of(const struct node *node, const struct addr *host, uint32_t *found)
+{
+	uint32_t count = 0;
+
+	*found = 0;
+	for (uint32_t i = 0; i < node->names.count; i++) {
+		const struct name *name = &node->names.list[i];
+
+		if (!addr_equal(&name->host, host))
+			continue;
+		count++;
+		*found += name->count > 0;
+	}
+	return count;
+}
+
 static uint32_t remotes_of_lighthouse(struct sim *sim, struct endpoint *first)
 {
 	struct tunnel *tunnel = sim_primary(A, 1);
@@ -125,7 +143,7 @@ static uint32_t remotes_of_lighthouse(struct sim *sim, struct endpoint *first)
 
 	cr_assert(tunnel);
 	*first = tunnel->remote->to;
-	cr_assert_eq(names_of((void *)A->node, &L->addr, &found), 1);
+	cr_assert_eq(names_of(A->node, &L->addr, &found), 1);
 	return found;
 }
 

@@ -40,14 +40,7 @@ void __tsan_release(void *);
 
 extern char rcu_grace_token; /* TSan: quiescent states happen before the end of a grace period */
 
-/* What was read before is let go of; the thread stays online. */
-static inline void rcu_worker_quiescent(void)
-{
-	RCU_TSAN_RELEASE(&rcu_grace_token);
-	urcu_qsbr_quiescent_state();
-}
-
-/* The same, and until rcu_worker_online() nothing may be read. */
+/* What was read before is let go of; until rcu_worker_online() nothing may be read. */
 static inline void rcu_worker_offline(void)
 {
 	RCU_TSAN_RELEASE(&rcu_grace_token);

@@ -56,7 +56,8 @@ static void *send_to_it(void *argument)
 			atomic_fetch_add(&road->seen[v6], 1);
 		else
 			atomic_fetch_add(&road->torn, 1);
-		rcu_worker_quiescent();
+		rcu_worker_offline();
+		rcu_worker_online();
 	}
 	urcu_qsbr_unregister_thread();
 	return NULL;

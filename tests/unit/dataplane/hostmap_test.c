@@ -301,11 +301,8 @@ static void *worker(void *argument)
 			if (held[i] &&
 			    held[i]->keys->seal.state[0] != (uint8_t)held[i]->local_index)
 				road->broken++;
-		rcu_worker_quiescent();
-		if (n % 4096 == 0) {
-			rcu_worker_offline();
-			rcu_worker_online();
-		}
+		rcu_worker_offline();
+		rcu_worker_online();
 	}
 	urcu_qsbr_unregister_thread();
 	return NULL;

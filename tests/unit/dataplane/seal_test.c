@@ -115,7 +115,8 @@ static void *send_to_it(void *argument)
 		cr_assert_eq(addr_is_v4(&remote->to.addr), !v6);
 		cr_assert_eq(memcmp(&expected, &remote->sockaddr, remote->sockaddr_bytes), 0);
 		atomic_fetch_add(&road->seen[v6], 1);
-		rcu_worker_quiescent();
+		rcu_worker_offline();
+		rcu_worker_online();
 	}
 	urcu_qsbr_unregister_thread();
 	return NULL;

@@ -25,11 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Linux 6.2; Debian 12 compiles with the headers of 6.1. */
-#ifndef TUN_F_USO4
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
+#include "vnet.h"
 
 #ifndef TUNSETSTEERINGEBPF
 #define TUNSETSTEERINGEBPF _IOR('T', 224, int)

@@ -20,6 +20,9 @@
 #include "lookup/inner.h"
 #include "wire.h"
 
+_Static_assert(QUEUES_MAX <= FLOW_LABELS_MAX && FLOW_LABELS_MAX < WIRE_LABEL_SPARSE,
+	       "a label for each worker, and none is the sparse one");
+
 struct label_key {
 	uint64_t words[2];
 	uint32_t labels; /* in use: 1 to FLOW_LABELS_MAX */

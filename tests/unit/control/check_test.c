@@ -14,9 +14,8 @@
 #include "identity/pem.h"
 #include "unit/control/config_helpers.h"
 
-#define NOW       1700000000
-#define DAY       86400
-#define CA_BANNER PEM_CERTIFICATE
+#define NOW 1700000000
+#define DAY 86400
 
 static char folder[64];
 static uint8_t ca_key[CERT_CA_KEY_SIZE];

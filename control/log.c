@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "addr_text.h"
 #include "limits.h"
@@ -20,7 +21,9 @@
 static struct log_options current = {.level = LOG_LEVEL_INFO};
 static FILE *stream;
 static struct timespec (*wall_clock)(void);
-static uint64_t lost; /* lines since somebody read last */
+static uint64_t lost;  /* lines since one was written last */
+static int lost_errno; /* why the last of them was refused; 0: nobody read */
+static bool torn;      /* the last line that was written has no end */
 
 static const char *const level_names[] = {
 	[LOG_LEVEL_TRACE] = "trace",     [LOG_LEVEL_DEBUG] = "debug", [LOG_LEVEL_INFO] = "info",
@@ -327,14 +330,54 @@ static bool takes_a_line(FILE *out, int wait_ms)
 	return wait.fd < 0 || poll(&wait, 1, wait_ms) != 0; /* an error is the write's to find */
 }
 
-static void write_line(FILE *out, enum log_level level, struct timespec when, const char *message,
+/* Bytes that out has taken. No buffer: what a full disk refuses must not come later, in pieces. */
+static size_t put_out(FILE *out, const char *bytes, size_t len)
+{
+	int fd = fileno(out);
+	ssize_t done;
+
+	if (fd < 0) {
+		done = (ssize_t)fwrite(bytes, 1, len, out);
+		fflush(out);
+	} else {
+		do
+			done = write(fd, bytes, len);
+		while (done < 0 && errno == EINTR);
+	}
+	return done > 0 ? (size_t)done : 0;
+}
+
+/* False: it is not there, or not all of it; whoever comes next begins a new line. */
+static bool write_line(FILE *out, enum log_level level, struct timespec when, const char *message,
 		       const struct log_field *fields)
 {
-	char buf[LOG_LINE_MAX];
-	size_t len = log_line(&current, level, when, message, fields, buf, sizeof(buf));
+	char buf[1 + LOG_LINE_MAX] = "\n";
+	const char *start = torn ? buf : buf + 1;
+	size_t len = log_line(&current, level, when, message, fields, buf + 1, LOG_LINE_MAX) + torn;
 
-	fwrite(buf, 1, len, out);
-	fflush(out);
+	errno = ENOSPC; /* of one that is cut short nothing else is known */
+	size_t done = put_out(out, start, len);
+	if (done > 0)
+		torn = start[done - 1] != '\n';
+	if (done < len)
+		lost_errno = errno;
+	return done == len;
+}
+
+static bool lost_told(FILE *out, struct timespec when)
+{
+	const struct log_field unread[] = {LOG_U64("lines", lost), {.kind = LOG_FIELD_END}};
+	const struct log_field refused[] = {LOG_STR("error", strerror(lost_errno)),
+					    LOG_U64("lines", lost),
+					    {.kind = LOG_FIELD_END}};
+
+	if (!takes_a_line(out, 0))
+		return false;
+	if (lost_errno)
+		return write_line(out, LOG_LEVEL_WARNING, when,
+				  "Log lines were lost, for they could not be written", refused);
+	return write_line(out, LOG_LEVEL_WARNING, when, "Log lines were lost, for nobody read them",
+			  unread);
 }
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields)
@@ -348,17 +391,12 @@ void log_write(enum log_level level, const char *message, const struct log_field
 		when = wall_clock();
 	else
 		clock_gettime(CLOCK_REALTIME, &when);
-	if (lost > 0 && takes_a_line(out, 0)) {
-		const struct log_field counted[] = {LOG_U64("lines", lost),
-						    {.kind = LOG_FIELD_END}};
-
+	if (lost > 0 && lost_told(out, when)) {
 		lost = 0;
-		write_line(out, LOG_LEVEL_WARNING, when,
-			   "Log lines were lost, for nobody read them", counted);
+		lost_errno = 0;
 	}
-	if (lost == 0 && takes_a_line(out, LOG_STALL_MS))
-		write_line(out, level, when, message, fields);
-	else
+	if (lost > 0 || !takes_a_line(out, LOG_STALL_MS) ||
+	    !write_line(out, level, when, message, fields))
 		lost++;
 }
 

@@ -87,7 +87,7 @@ const char *log_level_name(enum log_level level); /* "info" */
 /*
  * Writes one line; fields end with LOG_FIELD_END, at most LOG_FIELDS_MAX count. Use the macros. A
  * pipe or socket that nobody reads holds the node up once, for LOG_STALL_MS; then lines are lost
- * until it takes some again, and a warning says how many.
+ * until it takes some again, and a warning says how many. So are those that a full disk refuses.
  */
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
 

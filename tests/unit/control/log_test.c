@@ -2,8 +2,10 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "addr_text.h"
@@ -241,5 +243,47 @@ Test(log, a_pipe_that_nobody_reads_does_not_block, .timeout = 20)
 	log_redirect(NULL, NULL);
 	free(text);
 	fclose(in);
+	fclose(out);
+}
+
+/* A disk that is full takes half a line; once it has room, what is written begins a line of its
+ * own. */
+Test(log, a_full_disk_cuts_no_later_line)
+{
+	enum { LINES = 10, CUT = 200 };
+	struct rlimit full, before;
+	FILE *out = tmpfile();
+	char *text = NULL;
+	size_t size = 0;
+	unsigned whole = 0, said = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+	full = (struct rlimit){CUT, before.rlim_max};
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &full), 0);
+	log_redirect(out, NULL);
+	for (int i = 0; i < LINES; i++)
+		log_info("A line", LOG_U64("number", (uint64_t)i));
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+	log_info("There is room");
+	log_info("And again");
+	log_redirect(NULL, NULL);
+
+	rewind(out);
+	while (getline(&text, &size, out) > 0 && strstr(text, "level=info msg=\"A line\" number="))
+		whole++;
+	cr_assert(whole > 0 && whole < LINES, "%u", whole);
+	cr_assert_eq(ftell(out), CUT + 1, "%s", text); /* what was cut ends here */
+	cr_assert_gt(getline(&text, &size, out), 0);
+	cr_assert_eq(strncmp(text, "time=", 5), 0, "%s", text);
+	cr_assert(strstr(text, "could not be written\" error=\"File too large\" lines="), "%s",
+		  text);
+	cr_assert_eq(sscanf(strstr(text, " lines="), " lines=%u", &said), 1);
+	cr_assert_eq(whole + said, LINES);
+	cr_assert_gt(getline(&text, &size, out), 0);
+	cr_assert(strstr(text, "There is room"), "%s", text);
+	cr_assert_gt(getline(&text, &size, out), 0);
+	cr_assert(strstr(text, "And again"), "%s", text);
+	free(text);
 	fclose(out);
 }

@@ -70,6 +70,21 @@ static int ring_create(struct io *io)
 	return err;
 }
 
+static const char *setup_cure(int err)
+{
+	switch (-err) {
+	case EMFILE:
+		return "; raise the limit of open files (ulimit -n) or use fewer routines";
+	case ENOMEM:
+		return "; raise the limit of locked memory (ulimit -l) or use fewer routines";
+	case EPERM:
+	case ENOSYS: /* who may make a ring is allowed io_uring_setup, and nothing else perhaps */
+		return "; allow all io_uring system calls (a container's seccomp profile?)";
+	default:
+		return "";
+	}
+}
+
 int io_create(struct io **out, const struct io_options *options, char error[256])
 {
 	struct io *io = aligned_alloc(64, (sizeof(*io) + 63) & ~63ul);
@@ -97,11 +112,8 @@ int io_create(struct io **out, const struct io_options *options, char error[256]
 	return 0;
 
 err_say:
-	snprintf(error, 256,
-		 "queue %u: cannot set up its io_uring: %s; raise the limit of %s or use fewer "
-		 "routines",
-		 options->queue, strerror(-err),
-		 err == -EMFILE ? "open files (ulimit -n)" : "locked memory (ulimit -l)");
+	snprintf(error, 256, "queue %u: cannot set up its io_uring: %s%s", options->queue,
+		 strerror(-err), setup_cure(err));
 	return err;
 }
 

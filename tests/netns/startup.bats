@@ -46,6 +46,10 @@ without_tun_file() {
 		run -1 in_ns a strace -f -o /dev/null -e trace=io_uring_setup \
 			-e inject=io_uring_setup:error=$failure "$M57" -config "$PAIR_DIR/a.yml"
 		one_error 'io_uring.*(allow|use Linux)'
+		# a profile that lets the ring be made and nothing be done with it
+		run -1 in_ns a strace -f -o /dev/null -e trace=io_uring_register \
+			-e inject=io_uring_register:error=$failure "$M57" -config "$PAIR_DIR/a.yml"
+		one_error 'io_uring.*; allow all io_uring system calls'
 	done
 }
 

@@ -242,3 +242,15 @@ ends_at_once() {
 	[ "$(in_ns a ss -Hlun | wc -l)" = 2 ]
 	node_end a
 }
+
+# What keeps a node from starting may go by itself: a clock that is not set yet, an address that comes later.
+@test "the systemd unit is accepted, and tries again however often a start has failed" {
+	local unit=$BATS_TEST_TMPDIR/m57@config.service
+	sed "s|@BINDIR@|$B|" "$REPO/scripts/dist/m57@.service" >"$unit"
+	grep -q '^Restart=on-failure$' "$unit"
+	sed '/^\[Service\]/q' "$unit" | grep -q '^StartLimitIntervalSec=0$'
+	if command -v systemd-analyze >/dev/null; then
+		run -0 systemd-analyze verify --man=no "$unit"
+		[ -z "$output" ]
+	fi
+}

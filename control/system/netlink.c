@@ -244,6 +244,16 @@ int netlink_link_up(struct netlink *netlink, unsigned index)
 	return request_send(netlink);
 }
 
+int netlink_link_remove(struct netlink *netlink, unsigned index)
+{
+	struct nlmsghdr *header = request_begin(netlink->request, RTM_DELLINK, 0);
+	struct ifinfomsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+
+	info->ifi_family = AF_UNSPEC;
+	info->ifi_index = (int)index;
+	return request_send(netlink);
+}
+
 static int dropped_read(const struct nlmsghdr *header, void *context)
 {
 	const size_t at = offsetof(struct rtnl_link_stats64, tx_dropped);

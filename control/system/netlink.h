@@ -46,6 +46,8 @@ int netlink_gso_limits(struct netlink *netlink, const struct netlink_link *link)
 /* No IPv6 link-local address of the kernel's own making. */
 int netlink_no_link_local(struct netlink *netlink, unsigned index);
 int netlink_link_up(struct netlink *netlink, unsigned index);
+/* Removes the device, whoever has it open. */
+int netlink_link_remove(struct netlink *netlink, unsigned index);
 /* Packets that the device's queue did not take, since it was made: IFLA_STATS64's tx_dropped. */
 int netlink_link_dropped(struct netlink *netlink, unsigned index, uint64_t *dropped);
 /* Adds address with its broadcast address and without the kernel's own route for the network. */

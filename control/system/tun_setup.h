@@ -46,7 +46,8 @@ int tun_open(struct tun_device *device, const struct tun_options *options,
 int tun_has_one_queue(const char *name, char error[ERROR_LINE_MAX]);
 
 /*
- * Closes the queues; the kernel removes the device, its addresses and its routes with the last one.
+ * Closes the queues; the kernel removes the device, its addresses and its routes with the last one,
+ * or, where there are many, before.
  * A persistent one keeps them, without our offloads and program.
  */
 void tun_close(struct tun_device *device);

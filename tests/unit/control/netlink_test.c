@@ -6,13 +6,16 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
+#include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -252,4 +255,45 @@ Test(netlink, whole_interface)
 	cr_assert_eq(tun_open(&device, &options, error), 0, "%s", error);
 	cr_assert_not(device.vnet_hdr);
 	tun_close(&device);
+}
+
+/*
+ * A device of many queues is removed before they are closed: so it has gone while a ring still has
+ * one of them. One that has been made to stay is not, nor are those that have its name and its
+ * index here meanwhile.
+ */
+Test(netlink, a_device_of_many_queues_goes_at_once)
+{
+	if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) != 0 ||
+	    unshare(CLONE_NEWNET) != 0)
+		cr_skip("needs root, /dev/net/tun and network namespaces");
+
+	struct tun_options options = {.name = "m57test", .queues = 3};
+	char error[ERROR_LINE_MAX], command[128];
+	struct tun_device device;
+
+	cr_assert_eq(tun_open(&device, &options, error), 0, "%s", error);
+	int held = dup(device.fds[1]);
+	tun_close(&device);
+	hasnt(shell("ip link"), "m57test");
+	close(held);
+
+	cr_assert_eq(tun_open(&device, &options, error), 0, "%s", error);
+	cr_assert_eq(ioctl(device.fds[0], TUNSETPERSIST, 1), 0);
+	tun_close(&device);
+	has(shell("ip link"), "m57test");
+	has(shell("ip link del m57test && echo gone"), "gone");
+
+	cr_assert_eq(tun_open(&device, &options, error), 0, "%s", error);
+	int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	cr_assert_eq(unshare(CLONE_NEWNET), 0);
+	snprintf(command, sizeof(command),
+		 "ip link add m57test index 77 type veth peer name other index %u", device.index);
+	shell(command);
+	has(shell("ip link"), "77: m57test@other");
+	tun_close(&device);
+	has(shell("ip link"), "77: m57test@other");
+	cr_assert_eq(setns(here, CLONE_NEWNET), 0);
+	hasnt(shell("ip link"), "m57test");
+	close(here);
 }

@@ -148,18 +148,27 @@ static void collect(struct worker *w)
 	}
 }
 
+/* GRO looks at the sizes of datagrams: the first may be none of the frames. */
+static bool has_frames(const struct io_event *train)
+{
+	for (uint32_t at = 0; at + WIRE_HEADER_BYTES <= train->length; at += train->segment_bytes)
+		if (wire_type_of(train->packet + at) == WIRE_RELAY)
+			return true;
+	return false;
+}
+
 /*
  * Room for what a train may become: writes, or without a tun answers to pings. Frames may all be
  * for other ends, each a send; what needs more than half of the slots is seen to in relay.c.
  */
 static bool inbound_possible(struct worker *w, const struct io_event *train)
 {
-	if (train->length >= WIRE_HEADER_BYTES && wire_type_of(train->packet) == WIRE_RELAY) {
-		w->inbound_held = io_send_slots_free(w->io) < SEND_SLOTS / 2;
-		w->waits_inbound = w->queues > 1 && !relay_permitted(w, train->packet);
-		if (w->inbound_held || w->waits_inbound)
-			return false;
-	}
+	w->inbound_held = io_send_slots_free(w->io) < SEND_SLOTS / 2 && has_frames(train);
+	if (w->queues > 1 && train->length >= WIRE_HEADER_BYTES &&
+	    wire_type_of(train->packet) == WIRE_RELAY)
+		w->waits_inbound = !relay_permitted(w, train->packet);
+	if (w->inbound_held || w->waits_inbound)
+		return false;
 	return w->has_tun ? io_write_slots_free(w->io) >= TRAIN_SLOTS
 			  : train_possible(w, GSO_SEGMENTS_MAX, GSO_BYTES_MAX);
 }

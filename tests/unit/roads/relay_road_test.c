@@ -551,22 +551,54 @@ Test(relay_road, no_send_slots)
 	rig_destroy(rig);
 }
 
-/* Each frame may have to leave on its own: a turn takes them while half of the slots are free. */
+/* A message that is as long as a frame around inner bytes. */
+static void add_direct(struct rig *rig, uint32_t k, uint32_t inner)
+{
+	rig_add_tcp(rig, 5000, k, inner - 40);
+}
+
+/*
+ * Each frame may have to leave on its own: a turn takes them while half of the slots are free,
+ * wherever in a train they are. What goes to the tun does not wait for them.
+ */
 Test(relay_road, frames_wait_for_send_slots)
 {
-	for (uint32_t missing = 0; missing < 2; missing++) {
+	for (uint32_t row = 0; row < 8; row++) {
 		struct rig *rig = rig_create(true);
 		struct order *stop = rig_order(ORDER_STOP, NULL, 0);
+		uint32_t missing = row & 1, before = row >> 1 & 1, behind = row >> 2;
 		uint8_t inner[100] = {0};
 
 		entry(rig, 0, rig->tunnel, true, second_tunnel(rig));
+		for (uint32_t k = 0; k < before; k++)
+			add_direct(rig, k, sizeof(inner));
 		add_frame(rig, 0, inner, sizeof(inner));
+		for (uint32_t k = 0; k < behind; k++)
+			add_direct(rig, before + k, sizeof(inner));
 		rig_train_then_stop(rig, stop);
 		rig->io.free_send_count = SEND_SLOTS / 2 - missing;
 		worker_main(&rig->w);
-		cr_expect_eq(rig->io.sent_count, 1 - missing);
+		cr_expect_eq(rig->io.sent_count, 1 - missing, "row %u", row);
+		cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), missing ? 0 : before + behind,
+			     "row %u", row);
 		cr_expect_eq(rig_all_drops(rig), 0);
 		free(stop);
 		rig_destroy(rig);
 	}
+}
+
+Test(relay_road, messages_wait_for_no_send_slots)
+{
+	struct rig *rig = rig_create(true);
+	struct order *stop = rig_order(ORDER_STOP, NULL, 0);
+
+	add_direct(rig, 0, 100);
+	add_direct(rig, 1, 100);
+	rig_train_then_stop(rig, stop);
+	rig->io.free_send_count = SEND_SLOTS / 2 - 1;
+	worker_main(&rig->w);
+	cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), 2);
+	cr_expect_eq(rig_all_drops(rig), 0);
+	free(stop);
+	rig_destroy(rig);
 }

@@ -602,3 +602,23 @@ Test(relay_road, messages_wait_for_no_send_slots)
 	free(stop);
 	rig_destroy(rig);
 }
+
+/* The next hop may be behind a path that takes no large segments. */
+Test(relay_road, a_train_is_sent_on_as_singles_where_segments_were_refused)
+{
+	for (uint32_t refused = 1132; refused <= 1133; refused++) {
+		struct rig *rig = rig_create(true);
+		struct tunnel *out = second_tunnel(rig);
+		uint8_t inner[1100] = {0};
+
+		entry(rig, 0, rig->tunnel, true, out);
+		remote_lower_gso(out->remote, refused, rig->w.now_s);
+		for (uint32_t k = 0; k < 3; k++)
+			add_frame(rig, 0, inner, sizeof(inner));
+		rig_receive(rig);
+		cr_assert_eq(rig->io.sent_count, 1);
+		cr_expect_eq(rig->io.sent[0].singles, refused == sizeof(inner) + WIRE_OVERHEAD);
+		cr_expect_eq(rig->io.sent[0].count, 3);
+		rig_destroy(rig);
+	}
+}

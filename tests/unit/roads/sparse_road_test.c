@@ -174,6 +174,11 @@ Test(sparse_road, frames_have_the_label_and_the_window_too)
 		receive_frame(rig, WIRE_LABEL_NONE, 5 + 2 * REPLAY_WINDOW);
 		rig_receive(rig);
 		cr_expect_eq(in->labelled, 0);
+		receive_frame(rig, WIRE_LABEL_SPARSE, 4);
+		rig->datagrams[rig->datagram_bytes - 1] ^= 1;
+		rig_receive(rig);
+		cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 1);
+		cr_expect_eq(in->labelled, 0, "anybody can write a label");
 		receive_frame(rig, WIRE_LABEL_SPARSE, 5);
 		receive_frame(rig, WIRE_LABEL_SPARSE, 5);
 		receive_frame(rig, WIRE_LABEL_NONE, 6);

@@ -250,6 +250,41 @@ Test(relay_road, what_was_changed_or_repeated_is_not_sent_on)
 	rig_destroy(rig);
 }
 
+/* Neither that its tunnel lives, nor where its peer is, nor that the entry is needed. */
+Test(relay_road, forged_and_repeated_frames_say_nothing)
+{
+	struct rig *rig = rig_create(true);
+	struct endpoint elsewhere = {addr_from_v4(0xcb007109), 99};
+	struct index_entry *index;
+	uint8_t inner[100] = {0};
+
+	entry(rig, 0, rig->tunnel, true, second_tunnel(rig));
+	index = hostmap_by_index(rig->map, RELAY_INDEX);
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig_receive(rig);
+	rig_forget(rig);
+	rig->tunnel->last_in_ns = index->relay_used_ns = 7;
+
+	add_frame(rig, 0, inner, sizeof(inner))[50] ^= 1;
+	rig->counter = COUNTER_FIRST;
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig_receive_from(rig, &elsewhere);
+	cr_expect_eq(rig->io.punt_count, 0);
+	cr_expect_eq(rig->tunnel->last_in_ns, 7);
+	cr_expect_eq(index->relay_used_ns, 7);
+	cr_expect_eq(rig_drops(rig, DROP_AUTHENTICATION), 1);
+	cr_expect_eq(rig_drops(rig, DROP_REPLAY), 1);
+
+	rig->counter = 100;
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig_receive_from(rig, &elsewhere);
+	cr_assert_eq(rig->io.punt_count, 1, "an authentic one does");
+	cr_expect_eq(rig->io.punts[0]->type, PUNT_ROAM);
+	cr_expect_eq(rig->tunnel->last_in_ns, rig->w.now_ns);
+	cr_expect_eq(index->relay_used_ns, rig->w.now_ns);
+	rig_destroy(rig);
+}
+
 /* Trap 47: in one train with the right frame, and before it. */
 Test(relay_road, a_forged_frame_takes_no_counter_from_the_right_one)
 {
@@ -503,6 +538,34 @@ Test(relay_road, messages_of_control)
 	free(order);
 	cr_assert_eq(outbound_message(&rig->w, rig->tunnel, WIRE_LIGHTHOUSE, NULL, bytes, 5), 0);
 	cr_expect_eq(rig->tunnel->last_out_ns, rig->w.now_ns);
+	rig_destroy(rig);
+}
+
+/* Messages, frames around them, datagrams that are wrapped, and frames sent on: trap 4. */
+Test(relay_road, no_counter_is_used_twice)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *via = second_tunnel(rig);
+	uint8_t bytes[100] = {0};
+	uint64_t frame = COUNTER_FIRST, message = COUNTER_FIRST;
+
+	go_through(rig, via);
+	entry(rig, 0, rig->tunnel, true, via);
+	for (uint32_t round = 0; round < 2; round++) {
+		rig_forget(rig);
+		cr_assert_eq(outbound_message(&rig->w, rig->tunnel, WIRE_LIGHTHOUSE, NULL, bytes,
+					      sizeof(bytes)),
+			     0);
+		cr_assert_eq(relay_send(&rig->w, via, 77, bytes, sizeof(bytes)), 0);
+		add_frame(rig, 0, bytes, sizeof(bytes));
+		add_frame(rig, 0, bytes, sizeof(bytes));
+		rig_receive(rig);
+		cr_assert_eq(rig->io.sent_count, 3);
+		for (uint32_t n = 0; n < 3; n++)
+			cr_expect_eq(wire_counter(sent_frame(rig, n, 0)), frame++);
+		cr_expect_eq(wire_counter(sent_frame(rig, 2, 1)), frame++);
+		cr_expect_eq(wire_counter(sent_frame(rig, 0, 0) + WIRE_HEADER_BYTES), message++);
+	}
 	rig_destroy(rig);
 }
 

@@ -58,8 +58,8 @@ static enum drop parse_v4(const uint8_t *packet, size_t length, enum direction d
 	out->version = 4;
 	out->l3_bytes = (uint16_t)l3_bytes;
 	out->ip_length = ip_length;
-	out->plain_ip =
-		l3_bytes == IPV4_HEADER && (fragment & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET)) == 0;
+	out->part = (fragment & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET)) != 0;
+	out->plain_ip = l3_bytes == IPV4_HEADER && !out->part;
 	flow->protocol = packet[9];
 	set_v4(direction == INBOUND ? &flow->remote : &flow->local, packet + 12);
 	set_v4(direction == INBOUND ? &flow->local : &flow->remote, packet + 16);
@@ -80,12 +80,13 @@ static enum drop parse_v4(const uint8_t *packet, size_t length, enum direction d
 
 /*
  * Walks at most EXTENSION_HEADERS_MAX extension headers. *offset becomes that of the upper layer,
- * flow gets the protocol and the fragment mark. Only the numbers of PROTOCOL.md 5.2 are extension
+ * out gets the protocol and the fragment marks. Only the numbers of PROTOCOL.md 5.2 are extension
  * headers: walking an unknown one would let its payload pose as a TCP header.
  */
 static enum drop walk_extensions(const uint8_t *packet, uint32_t ip_length, uint32_t *offset,
-				 struct flow *flow)
+				 struct inner *out)
 {
+	struct flow *flow = &out->flow;
 	uint8_t next = packet[6];
 	uint32_t at = *offset;
 
@@ -100,6 +101,7 @@ static enum drop walk_extensions(const uint8_t *packet, uint32_t ip_length, uint
 		if (next == IPPROTO_FRAGMENT) {
 			bytes = 8;
 			flow->fragment = (read16(packet + at + 2) & 0xfff8) != 0;
+			out->part |= (read16(packet + at + 2) & 0xfff9) != 0; /* or more follow */
 		} else if (next == IPPROTO_AH) {
 			bytes = (packet[at + 1] + 2u) * 4;
 		} else {
@@ -125,7 +127,7 @@ static enum drop parse_v6(const uint8_t *packet, size_t length, enum direction d
 	if (length < IPV6_HEADER)
 		return DROP_INNER_PARSE;
 	ip_length = IPV6_HEADER + read16(packet + 4);
-	if (ip_length > length || walk_extensions(packet, ip_length, &offset, flow) != DROP_NONE)
+	if (ip_length > length || walk_extensions(packet, ip_length, &offset, out) != DROP_NONE)
 		return DROP_INNER_PARSE;
 
 	out->version = 6;

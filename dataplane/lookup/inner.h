@@ -14,6 +14,7 @@ struct inner {
 	uint16_t l3_bytes;  /* IP header with options and extension headers: offset of L4 */
 	uint8_t version;    /* 4 or 6 */
 	bool plain_ip;      /* IPv4 with IHL 5 and no fragment bits; IPv6 with L4 at byte 40 */
+	bool part;          /* a fragment, be it the first one */
 	uint32_t ip_length; /* total length by the IP header, <= length given */
 };
 

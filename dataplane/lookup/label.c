@@ -19,7 +19,7 @@ uint16_t label_of(const struct label_key *key, const struct inner *inner)
 	struct flow flow = inner->flow;
 
 	/* the first fragment has ports and the others do not: all must meet */
-	if (!inner->plain_ip) {
+	if (inner->part) {
 		flow.local_port = flow.remote_port = 0;
 		flow.fragment = 0;
 	}

@@ -54,6 +54,59 @@ Test(label, fragments_of_a_datagram_share_one)
 	cr_expect_neq(label_of(&key, &first), label_of(&key, &whole), "ports count in whole ones");
 }
 
+/* IP options and extension headers stand in some packets of a flow and not in others. */
+Test(label, what_stands_between_ip_and_ports_is_not_the_flow)
+{
+	static const struct label_key key = {{1, 2}, FLOW_LABELS_MAX};
+	static const uint8_t no_operations[8] = {1, 1, 1, 1, 1, 1, 1, 0};
+	static const uint8_t padding[8] = {IPPROTO_UDP, 0, 1, 4};
+	struct packet p = {
+		.version = 4, .protocol = IPPROTO_UDP, .source_port = 5000, .dest_port = 53};
+	struct inner plain = parsed(&p, OUTBOUND), other;
+
+	p.ip_options = no_operations;
+	p.ip_options_bytes = sizeof(no_operations);
+	other = parsed(&p, OUTBOUND);
+	cr_expect_eq(label_of(&key, &other), label_of(&key, &plain));
+
+	p = (struct packet){
+		.version = 6, .protocol = IPPROTO_UDP, .source_port = 5000, .dest_port = 53};
+	plain = parsed(&p, OUTBOUND);
+	p.extension = padding;
+	p.extension_bytes = sizeof(padding);
+	p.extension_first = IPPROTO_DSTOPTS;
+	other = parsed(&p, OUTBOUND);
+	cr_expect_eq(label_of(&key, &other), label_of(&key, &plain));
+}
+
+Test(label, fragments_of_a_datagram_over_ipv6)
+{
+	static const struct label_key key = {{1, 2}, FLOW_LABELS_MAX};
+	uint8_t header[8] = {IPPROTO_UDP};
+	struct packet p = {.version = 6,
+			   .protocol = IPPROTO_UDP,
+			   .source_port = 5000,
+			   .dest_port = 53,
+			   .payload_bytes = 80,
+			   .extension = header,
+			   .extension_bytes = sizeof(header),
+			   .extension_first = IPPROTO_FRAGMENT};
+	struct inner whole = parsed(&p, OUTBOUND), first, later, plain;
+
+	header[3] = 1; /* more follow */
+	first = parsed(&p, OUTBOUND);
+	header[2] = 1;
+	later = parsed(&p, OUTBOUND);
+	header[3] = 0; /* none does */
+	cr_expect_eq(label_of(&key, &first), label_of(&key, &later));
+	later = parsed(&p, OUTBOUND);
+	cr_expect_eq(label_of(&key, &first), label_of(&key, &later));
+	cr_expect_neq(label_of(&key, &first), label_of(&key, &whole));
+	p.extension_bytes = 0;
+	plain = parsed(&p, OUTBOUND);
+	cr_expect_eq(label_of(&key, &whole), label_of(&key, &plain), "a fragment that is all");
+}
+
 /* A sender of n workers and a receiver of as many. */
 Test(label, flows_spread_evenly_over_any_number_of_workers)
 {

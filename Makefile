@@ -104,6 +104,7 @@ $(B)/obj/gen/%.o: $(B)/gen/%.c $(B)/flags
 UNIT_DATAPLANE_OBJ := $(call obj,$(shell find tests/unit/dataplane -name '*.c'))
 UNIT_CONTROL_OBJ   := $(call obj,$(shell find tests/unit/control -name '*.c'))
 UNIT_ROADS_OBJ     := $(call obj,$(shell find tests/unit/roads -name '*.c'))
+UNIT_MAIN_OBJ      := $(call obj,tests/unit/main.c)
 SIM_OBJ            := $(call obj,$(shell find tests/sim -name '*.c'))
 KERNEL_TESTS       := $(patsubst tests/kernel/%.c,$(B)/tests/kernel/%,$(wildcard tests/kernel/*.c))
 NETNS_PRELOADS     := $(patsubst tests/netns/%.c,$(B)/tests/netns/%.so,$(wildcard tests/netns/*.c))
@@ -122,22 +123,26 @@ $(B)/obj/tests/sim/%.o: tests/sim/%.c $(B)/flags | $(PROTO_C)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) $(INC_control) -Idataplane -Itests $(PKG_CFLAGS) -c -o $@ $<
 
-$(B)/tests/unit-dataplane: $(UNIT_DATAPLANE_OBJ) $(DATAPLANE_OBJ)
+$(UNIT_MAIN_OBJ): $(B)/obj/%.o: %.c $(B)/flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(TEST_BASE) $(CFLAGS) -Itests -c -o $@ $<
+
+$(B)/tests/unit-dataplane: $(UNIT_DATAPLANE_OBJ) $(UNIT_MAIN_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
 # The roads on an engine that only takes notes: everything of the dataplane but the real one.
 ENGINE_OBJ := $(call obj,dataplane/dataplane.c $(patsubst %,dataplane/io/%.c,uring tun_io udp_io buffers post probe))
-$(B)/tests/unit-roads: $(UNIT_ROADS_OBJ) $(B)/obj/tests/unit/dataplane/packets.o $(filter-out $(ENGINE_OBJ),$(DATAPLANE_OBJ))
+$(B)/tests/unit-roads: $(UNIT_ROADS_OBJ) $(UNIT_MAIN_OBJ) $(B)/obj/tests/unit/dataplane/packets.o $(filter-out $(ENGINE_OBJ),$(DATAPLANE_OBJ))
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
 # reload_grace_test.c stands between reload.c and these
 UNIT_CONTROL_WRAP := $(addprefix -Xlinker --wrap=,dataplane_forget_flows dataplane_publish node_rules_prepare)
-$(B)/tests/unit-control: $(UNIT_CONTROL_OBJ) $(CONTROL_OBJ) $(filter-out %/main.o,$(CERT_TOOL_OBJ) $(CTL_OBJ)) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
+$(B)/tests/unit-control: $(UNIT_CONTROL_OBJ) $(UNIT_MAIN_OBJ) $(CONTROL_OBJ) $(filter-out %/main.o,$(CERT_TOOL_OBJ) $(CTL_OBJ)) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) $(UNIT_CONTROL_WRAP) -o $@ $^ $(PKG_LIBS) -lcriterion
 # sim_bound.c stands between control and these
 SIM_WRAP := $(addprefix -Xlinker --wrap=,tunnel_allocate tunnel_free hostmap_defer)
-$(B)/tests/sim: $(SIM_OBJ) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
+$(B)/tests/sim: $(SIM_OBJ) $(UNIT_MAIN_OBJ) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) $(SIM_WRAP) -o $@ $^ $(PKG_LIBS) -lcriterion
 $(B)/tests/kernel/%: tests/kernel/%.c $(B)/flags

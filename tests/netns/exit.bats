@@ -195,3 +195,21 @@ criterion_runs() {
 	run ! kill -0 "$CHILD"
 	[ ! -e "/tmp/criterion_$CHILD.sock" ]
 }
+
+test_writes_files() {
+	compgen -G "$1/*/reload-keys-*/config.yml"
+}
+
+nothing_is_left() {
+	[ -z "$(ls -A "$1")" ] && [ ! -e "/tmp/criterion_$2.sock" ]
+}
+
+@test "a test program that is killed leaves no file behind" {
+	local folder="$BATS_TEST_TMPDIR/files" program
+	mkdir "$folder"
+	TMPDIR=$folder "$B/tests/unit-control" --filter '@(check|reload*)/*' >/dev/null 2>&1 </dev/null 3>&- &
+	program=$!
+	wait_for 20 test_writes_files "$folder"
+	kill -KILL $program
+	wait_for 20 nothing_is_left "$folder" $program
+}

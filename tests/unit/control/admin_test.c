@@ -12,12 +12,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "unit/temp_path.h"
+
 TestSuite(admin);
 
 #define MS 1000000ull
 
 struct bench {
-	char folder[64], path[96];
+	char folder[TEMP_PATH_MAX], path[TEMP_PATH_MAX + 16];
 	struct admin *admin;
 	uint64_t now_ns;
 	unsigned requests;
@@ -45,7 +47,8 @@ static void bench_open(struct bench *bench)
 {
 	char error[ERROR_LINE_MAX] = "";
 
-	*bench = (struct bench){.folder = "/tmp/m57-admin-XXXXXX", .now_ns = 1000 * MS};
+	*bench = (struct bench){.now_ns = 1000 * MS};
+	temp_path(bench->folder, "admin-XXXXXX");
 	cr_assert(mkdtemp(bench->folder));
 	/* The folder of the socket is made too. */
 	snprintf(bench->path, sizeof(bench->path), "%s/run/a.sock", bench->folder);
@@ -55,7 +58,7 @@ static void bench_open(struct bench *bench)
 
 static void bench_close(struct bench *bench)
 {
-	char folder[96];
+	char folder[TEMP_PATH_MAX + 16];
 
 	admin_close(bench->admin);
 	unlink(bench->path);

@@ -17,7 +17,7 @@
 #define NOW 1700000000
 #define DAY 86400
 
-static char folder[64];
+static char folder[TEMP_PATH_MAX];
 static uint8_t ca_key[CERT_CA_KEY_SIZE];
 static struct cert *ca_cert;
 static char *key_text; /* of the host, PEM */
@@ -107,7 +107,7 @@ static void init(void)
 	size_t len;
 
 	cr_assert_geq(sodium_init(), 0);
-	strcpy(folder, "/tmp/m57-check-XXXXXX");
+	temp_path(folder, "check-XXXXXX");
 	cr_assert_not_null(mkdtemp(folder));
 	crypto_sign_keypair(details.public_key, ca_key);
 	cr_assert_eq(cert_sign(&details, ca_key, sizeof(ca_key), &ca_cert), CERT_OK);

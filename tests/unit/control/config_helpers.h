@@ -8,16 +8,19 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "unit/temp_path.h"
 
 #define PKI_LINE "pki: {ca: a, cert: b, key: c}\n"
 
 /* What text is read as; NULL when it is no YAML. Belongs to the caller. */
 static inline struct config *config_of_text(const char *text, struct findings *findings)
 {
-	char path[] = "/tmp/m57-config-XXXXXX";
+	char path[TEMP_PATH_MAX];
 	struct config *config;
-	int fd = mkstemp(path);
+	int fd;
 
+	temp_path(path, "config-XXXXXX");
+	fd = mkstemp(path);
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 	close(fd);

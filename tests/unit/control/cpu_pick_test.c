@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "system/cpu_topology.h"
+#include "unit/temp_path.h"
 
 #define KEYS 64 /* each case is tried with that many: the key may turn the order, no more */
 
@@ -206,11 +207,11 @@ Test(cpu_pick, the_key_turns_the_order)
 
 /* --- descriptions ----------------------------------------------------------------------------- */
 
-static char root[64];
+static char root[TEMP_PATH_MAX];
 
 static void make_root(void)
 {
-	strcpy(root, "/tmp/m57-cpu-XXXXXX");
+	temp_path(root, "cpu-XXXXXX");
 	cr_assert_not_null(mkdtemp(root));
 }
 

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "unit/temp_path.h"
+
 static void heard_at(const char *name)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -33,9 +35,9 @@ static void heard_at(const char *name)
 
 Test(notify, path_and_abstract)
 {
-	char name[64];
+	char name[TEMP_PATH_MAX];
 
-	snprintf(name, sizeof(name), "/tmp/m57-notify-%d", (int)getpid());
+	temp_path(name, "notify");
 	heard_at(name);
 	unlink(name);
 	snprintf(name, sizeof(name), "@m57-notify-%d", (int)getpid());

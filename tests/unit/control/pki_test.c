@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "identity/pki.h"
+#include "unit/temp_path.h"
 
 static struct pki pki;
 
@@ -62,9 +63,11 @@ Test(pki, a_good_identity)
 
 Test(pki, files)
 {
-	char path[] = "/tmp/m57-pki-test-XXXXXX", error[PKI_ERROR_MAX];
-	int fd = mkstemp(path);
+	char path[TEMP_PATH_MAX], error[PKI_ERROR_MAX];
+	int fd;
 
+	temp_path(path, "pki-XXXXXX");
+	fd = mkstemp(path);
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(write(fd, VECTOR_HOST2_KEY_PEM, strlen(VECTOR_HOST2_KEY_PEM)),
 		     (ssize_t)strlen(VECTOR_HOST2_KEY_PEM));
@@ -89,9 +92,11 @@ Test(pki, files)
 /* A path that could be a piece of a key is a path all the same. */
 Test(pki, a_file_whose_path_looks_like_a_key)
 {
-	char path[] = "/tmp/m57pkitestOfAPathThatLooksLikeAKeyToWhomXXXXXX", error[PKI_ERROR_MAX];
-	int fd = mkstemp(path);
+	char path[TEMP_PATH_MAX], error[PKI_ERROR_MAX];
+	int fd;
 
+	temp_path(path, "m57pkitestOfAPathThatLooksLikeAKeyToWhomXXXXXX");
+	fd = mkstemp(path);
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(write(fd, VECTOR_HOST2_KEY_PEM, strlen(VECTOR_HOST2_KEY_PEM)),
 		     (ssize_t)strlen(VECTOR_HOST2_KEY_PEM));

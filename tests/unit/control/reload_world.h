@@ -20,9 +20,10 @@
 #include "log.h"
 #include "reload.h"
 #include "routes.h"
+#include "unit/temp_path.h"
 
 static struct world {
-	char folder[64], path[96], ca_too[CERT_FINGERPRINT_SIZE];
+	char folder[TEMP_PATH_MAX], path[TEMP_PATH_MAX + 32], ca_too[CERT_FINGERPRINT_SIZE];
 	uint16_t port, dns_port;
 	struct control control;
 	struct udp_sockets udp;
@@ -84,7 +85,7 @@ static void files_make(void)
 {
 	struct cert other = {.public_key_len = 32};
 
-	strcpy(world.folder, "/tmp/m57-reload-keys-XXXXXX");
+	temp_path(world.folder, "reload-keys-XXXXXX");
 	cr_assert_not_null(mkdtemp(world.folder));
 	snprintf(world.path, sizeof(world.path), "%s/config.yml", world.folder);
 	file_write("ca.crt", VECTOR_CA_PEM);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config/yaml.h"
+#include "unit/temp_path.h"
 
 TestSuite(yaml);
 
@@ -307,13 +308,13 @@ static void write_file(const char *folder, const char *name, const char *text)
 	fclose(out);
 }
 
-static char folder[64];
+static char folder[TEMP_PATH_MAX];
 
 static void make_folder(void)
 {
 	char path[128];
 
-	strcpy(folder, "/tmp/m57-yaml-XXXXXX");
+	temp_path(folder, "yaml-XXXXXX");
 	cr_assert_not_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/sub", folder);
 	cr_assert_eq(mkdir(path, 0700), 0);

@@ -135,8 +135,8 @@ ENGINE_OBJ := $(call obj,dataplane/dataplane.c $(patsubst %,dataplane/io/%.c,uri
 $(B)/tests/unit-roads: $(UNIT_ROADS_OBJ) $(UNIT_MAIN_OBJ) $(B)/obj/tests/unit/dataplane/packets.o $(filter-out $(ENGINE_OBJ),$(DATAPLANE_OBJ))
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) -o $@ $^ $(PKG_LIBS) -lcriterion
-# reload_grace_test.c stands between reload.c and these
-UNIT_CONTROL_WRAP := $(addprefix -Xlinker --wrap=,dataplane_forget_flows dataplane_publish node_rules_prepare)
+# reload_grace_test.c and config_memory_test.c stand between control and these
+UNIT_CONTROL_WRAP := $(addprefix -Xlinker --wrap=,calloc dataplane_forget_flows dataplane_publish node_rules_prepare)
 $(B)/tests/unit-control: $(UNIT_CONTROL_OBJ) $(UNIT_MAIN_OBJ) $(CONTROL_OBJ) $(filter-out %/main.o,$(CERT_TOOL_OBJ) $(CTL_OBJ)) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) $(UNIT_CONTROL_WRAP) -o $@ $^ $(PKG_LIBS) -lcriterion

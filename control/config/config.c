@@ -441,48 +441,55 @@ static void read_ctl(struct config_reader *r)
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
+/* For arena_try(): all memory hangs on the arena and the configuration. */
+static void read_all(void *context)
+{
+	struct config_reader *r = context;
+	struct config *config = r->config;
+
+	r->path = arena_text(r->arena, r->path, strlen(r->path));
+	config->tree = r->root = yaml_load(r->path, r->arena, r->findings);
+	if (r->root == NULL)
+		return;
+	config->allow_incomplete = read_bool(r, "m57.allow_incomplete");
+	keys_check(r->root, config->allow_incomplete, r->findings);
+	read_pki(r);
+	read_cipher(r);
+	read_static_hosts(r);
+	read_listen(r);
+	read_lighthouse(r);
+	read_relay(r);
+	read_routines(r);
+	read_tun(r);
+	read_handshakes(r);
+	read_tunnels(r);
+	read_firewall(r);
+	read_logging(r);
+	read_ctl(r);
+	config->spread_flows = read_bool(r, "m57.spread_flows");
+	config->sparse_queue = read_bool(r, "m57.sparse_queue");
+	config->busy_poll_us = (uint32_t)read_int(r, "m57.busy_poll", 0, BUSY_POLL_US_MAX);
+}
+
 struct config *config_load(const char *path, struct findings *findings)
 {
 	struct config *config = calloc(1, sizeof(*config));
 	struct config_memory *memory = calloc(1, sizeof(*memory));
-	struct config_reader r = {.findings = findings, .config = config};
+	struct config_reader r = {.findings = findings, .path = path, .config = config};
 
 	if (config == NULL || memory == NULL) {
 		finding_error(findings, (struct where){path, 0}, "out of memory");
-		goto err_free;
+		free(memory);
+		free(config);
+		return NULL;
 	}
 	config->memory = memory;
 	r.arena = &memory->arena;
-	r.path = arena_text(r.arena, path, strlen(path));
-	r.root = yaml_load(r.path, r.arena, findings);
-	if (r.root == NULL)
-		goto err_arena;
-	config->tree = r.root;
-	config->allow_incomplete = read_bool(&r, "m57.allow_incomplete");
-	keys_check(r.root, config->allow_incomplete, findings);
-	read_pki(&r);
-	read_cipher(&r);
-	read_static_hosts(&r);
-	read_listen(&r);
-	read_lighthouse(&r);
-	read_relay(&r);
-	read_routines(&r);
-	read_tun(&r);
-	read_handshakes(&r);
-	read_tunnels(&r);
-	read_firewall(&r);
-	read_logging(&r);
-	read_ctl(&r);
-	config->spread_flows = read_bool(&r, "m57.spread_flows");
-	config->sparse_queue = read_bool(&r, "m57.sparse_queue");
-	config->busy_poll_us = (uint32_t)read_int(&r, "m57.busy_poll", 0, BUSY_POLL_US_MAX);
-	return config;
-
-err_arena:
-	arena_free(&memory->arena);
-err_free:
-	free(memory);
-	free(config);
+	if (!arena_try(r.arena, read_all, &r))
+		finding_error(findings, (struct where){path, 0}, "out of memory");
+	else if (config->tree != NULL)
+		return config;
+	config_free(config);
 	return NULL;
 }
 

@@ -33,6 +33,19 @@ struct arena_block {
 	uint8_t bytes[] __attribute__((aligned(16)));
 };
 
+bool arena_try(struct arena *arena, void (*work)(void *context), void *context)
+{
+	jmp_buf here, *outer = arena->exhausted;
+	int left;
+
+	arena->exhausted = &here;
+	left = setjmp(here);
+	if (left == 0)
+		work(context);
+	arena->exhausted = outer;
+	return left == 0;
+}
+
 void *arena_alloc(struct arena *arena, size_t bytes)
 {
 	struct arena_block *block = arena->blocks;
@@ -43,6 +56,8 @@ void *arena_alloc(struct arena *arena, size_t bytes)
 		size_t size = bytes > ARENA_BLOCK_BYTES ? bytes : ARENA_BLOCK_BYTES;
 
 		block = calloc(1, sizeof(*block) + size);
+		if (block == NULL && arena->exhausted != NULL)
+			longjmp(*arena->exhausted, 1);
 		if (block == NULL) {
 			fputs("error: out of memory while reading the configuration\n", stderr);
 			abort();
@@ -93,6 +108,8 @@ struct level {
 
 struct builder {
 	yaml_parser_t parser;
+	yaml_event_t event; /* the one that is looked at */
+	int err;
 	const char *file, *text;
 	size_t len; /* of text */
 	struct arena *arena;
@@ -412,7 +429,7 @@ static void fail_parse(struct builder *b)
 {
 	yaml_mark_t mark = b->parser.problem_mark;
 	bool bytes = b->parser.error == YAML_READER_ERROR;
-	const char *problem = b->parser.problem != NULL ? b->parser.problem : "no memory";
+	const char *problem = b->parser.problem != NULL ? b->parser.problem : "unknown";
 
 	for (size_t i = 0; bytes && i < b->parser.problem_offset && i < b->len; i++)
 		mark.line += b->text[i] == '\n';
@@ -421,27 +438,41 @@ static void fail_parse(struct builder *b)
 			    : "look at the indentation and quotes of this line and the one before");
 }
 
+static void forget_event(struct builder *b)
+{
+	if (b->event.type == YAML_SCALAR_EVENT)
+		sodium_memzero(b->event.data.scalar.value, b->event.data.scalar.length);
+	yaml_event_delete(&b->event);
+}
+
 static int parse_events(struct builder *b)
 {
-	for (;;) {
-		yaml_event_t event;
-		int done;
+	yaml_mark_t start = {0};
+	int done = 0;
 
-		if (!yaml_parser_parse(&b->parser, &event)) {
+	while (done == 0) {
+		if (!yaml_parser_parse(&b->parser, &b->event)) {
+			if (b->parser.error == YAML_MEMORY_ERROR)
+				return -ENOMEM;
 			fail_parse(b);
 			return -EINVAL;
 		}
-		done = take(b, &event);
-		if (event.type == YAML_SCALAR_EVENT)
-			sodium_memzero(event.data.scalar.value, event.data.scalar.length);
-		yaml_event_delete(&event);
-		if (done < 0)
-			return done;
-		if (done > 0) {
-			warn_second_document(b);
-			return 0;
-		}
+		done = take(b, &b->event);
+		forget_event(b);
 	}
+	if (done < 0)
+		return done;
+	warn_second_document(b);
+	if (b->root == NULL || yaml_is_null(b->root))
+		b->root = node_new(b, NODE_MAP, &start);
+	return 0;
+}
+
+static void parse(void *context)
+{
+	struct builder *b = context;
+
+	b->err = parse_events(b);
 }
 
 const struct yaml_node *yaml_parse(const char *file, const char *text, size_t len,
@@ -449,23 +480,22 @@ const struct yaml_node *yaml_parse(const char *file, const char *text, size_t le
 {
 	struct builder b = {
 		.file = file, .text = text, .len = len, .arena = arena, .findings = findings};
-	yaml_mark_t start = {0};
-	int err;
 
 	if (!yaml_parser_initialize(&b.parser)) {
 		finding_error(findings, (struct where){file, 0}, "out of memory");
 		return NULL;
 	}
 	yaml_parser_set_input_string(&b.parser, (const unsigned char *)text, len);
-	err = parse_events(&b);
+	if (!arena_try(arena, parse, &b)) {
+		forget_event(&b);
+		b.err = -ENOMEM;
+	}
 	wipe_parser(&b.parser);
-	if (err != 0) {
-		if (err == -ENOMEM)
+	if (b.err != 0) {
+		if (b.err == -ENOMEM)
 			finding_error(findings, (struct where){file, 0}, "out of memory");
 		return NULL;
 	}
-	if (b.root == NULL || yaml_is_null(b.root))
-		return node_new(&b, NODE_MAP, &start);
 	if (b.root->kind != NODE_MAP) {
 		finding_error(findings, b.root->where,
 			      "a configuration is a map of keys such as \"pki:\" and \"listen:\"");

@@ -9,6 +9,7 @@
 #ifndef M57_CONFIG_YAML_H
 #define M57_CONFIG_YAML_H
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,9 +19,16 @@
 /* Memory that is freed, and wiped, in one go. Zero it before use. */
 struct arena {
 	struct arena_block *blocks;
+	jmp_buf *exhausted; /* of the innermost arena_try() */
 };
 
-/* Zeroed memory; never NULL: without memory the program says so and aborts (sizes are bounded). */
+/*
+ * Calls work(context). False when there was no memory for an arena_alloc() in it, which does not
+ * return then: work may own nothing at such a place but what context or the arena refers to.
+ */
+bool arena_try(struct arena *arena, void (*work)(void *context), void *context);
+
+/* Zeroed memory; never NULL. Without memory it leaves arena_try(), or the program outside of one. */
 void *arena_alloc(struct arena *arena, size_t bytes);
 char *arena_text(struct arena *arena, const char *text, size_t len);
 void arena_free(struct arena *arena);

@@ -272,18 +272,40 @@ static int compare_paths(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static const struct yaml_node *load_file(const char *path, struct arena *arena,
-					 struct findings *findings)
-{
-	const struct yaml_node *tree;
-	size_t len;
-	char *text = read_file(path, &len, findings);
+struct load {
+	const char *path;
+	struct arena *arena;
+	struct findings *findings;
+	const struct yaml_node *tree; /* of the files before */
+};
 
+static void load_and_merge(void *context)
+{
+	struct load *load = context;
+	const char *path = arena_text(load->arena, load->path, strlen(load->path));
+	const struct yaml_node *earlier = load->tree;
+	size_t len;
+	char *text = read_file(path, &len, load->findings);
+
+	load->tree = NULL;
 	if (text == NULL)
-		return NULL;
-	tree = yaml_parse(arena_text(arena, path, strlen(path)), text, len, arena, findings);
+		return;
+	load->tree = yaml_parse(path, text, len, load->arena, load->findings);
 	sodium_free(text);
-	return tree;
+	if (load->tree != NULL && earlier != NULL)
+		load->tree = yaml_merge(load->tree, earlier, load->arena, load->findings);
+}
+
+/* The file at path merged into earlier, unless that is NULL. NULL with an error. */
+static const struct yaml_node *load_file(const char *path, const struct yaml_node *earlier,
+					 struct arena *arena, struct findings *findings)
+{
+	struct load load = {path, arena, findings, earlier};
+
+	if (arena_try(arena, load_and_merge, &load))
+		return load.tree;
+	finding_error(findings, (struct where){path, 0}, "out of memory");
+	return NULL;
 }
 
 /* *gone: it failed, and the files were other ones meanwhile. */
@@ -312,19 +334,15 @@ static const struct yaml_node *load_folder_once(const char *path, struct arena *
 	if (list != NULL)
 		qsort(list->paths, list->count, sizeof(char *), compare_paths);
 	for (uint32_t i = 0; err == 0 && i < list->count; i++) {
-		const struct yaml_node *one = load_file(list->paths[i], arena, findings);
-
-		list->gone |= one == NULL && is_gone(list->paths[i]);
-		if (one != NULL && tree != NULL)
-			one = yaml_merge(one, tree, arena, findings);
-		if (one == NULL)
+		tree = load_file(list->paths[i], tree, arena, findings);
+		list->gone |= tree == NULL && is_gone(list->paths[i]);
+		if (tree == NULL)
 			err = -EINVAL;
-		else if (one->weight > CONFIG_NODES_MAX) {
-			finding_error(findings, one->where, "more than %d values in all files",
+		else if (tree->weight > CONFIG_NODES_MAX) {
+			finding_error(findings, tree->where, "more than %d values in all files",
 				      CONFIG_NODES_MAX);
 			err = -EINVAL;
 		}
-		tree = one;
 	}
 	*gone = err != 0 && list != NULL && list->gone;
 	for (uint32_t i = 0; list != NULL && i < list->count; i++)
@@ -363,5 +381,5 @@ const struct yaml_node *yaml_load(const char *path, struct arena *arena, struct 
 	}
 	if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
 		return load_folder(path, arena, findings);
-	return load_file(path, arena, findings);
+	return load_file(path, NULL, arena, findings);
 }

@@ -370,7 +370,7 @@ static void on_punch(struct node *node, const struct tunnel_record *record,
 
 		if (!lighthouse_believes(node, record, &message->addr, at))
 			continue;
-		punch_hole(node, at, options->punch_delay_ns);
+		punch_hole(node, &message->addr, at, options->punch_delay_ns);
 		add_caller_addr(&caller, at);
 	}
 	if (options->punch_respond)

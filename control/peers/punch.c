@@ -13,21 +13,21 @@ void punch_init(struct punches *punches)
 	punches->tests.timer.fire = fire_tests;
 }
 
-static bool enqueue(struct node *node, struct punch_ring *ring, const struct endpoint *to,
+static bool enqueue(struct node *node, struct punch_ring *ring, struct punch punch,
 		    uint64_t delay_ns)
 {
-	uint64_t due = node_now_ns(node) + delay_ns;
+	punch.due_ns = node_now_ns(node) + delay_ns;
 
 	if (ring->count == PUNCHES_MAX)
 		return false;
-	ring->ring[(ring->first + ring->count++) % PUNCHES_MAX] = (struct punch){due, *to};
+	ring->ring[(ring->first + ring->count++) % PUNCHES_MAX] = punch;
 	if (ring->count == 1)
-		timer_arm(&node->tunnels.timers, &ring->timer, due);
+		timer_arm(&node->tunnels.timers, &ring->timer, punch.due_ns);
 	return true;
 }
 
 /* The next one that is due, or false; then the timer is armed for the one after. */
-static bool dequeue(struct node *node, struct punch_ring *ring, struct endpoint *to)
+static bool dequeue(struct node *node, struct punch_ring *ring, struct punch *punch)
 {
 	struct punch *next = &ring->ring[ring->first];
 
@@ -37,18 +37,19 @@ static bool dequeue(struct node *node, struct punch_ring *ring, struct endpoint 
 		timer_arm(&node->tunnels.timers, &ring->timer, next->due_ns);
 		return false;
 	}
-	*to = next->to;
+	*punch = *next;
 	ring->first = (ring->first + 1) % PUNCHES_MAX;
 	ring->count--;
 	return true;
 }
 
-void punch_hole(struct node *node, const struct endpoint *to, uint64_t delay_ns)
+void punch_hole(struct node *node, const struct addr *host, const struct endpoint *to,
+		uint64_t delay_ns)
 {
 	struct punches *punches = &node->lighthouse.punches;
 
 	if (!rate_take(&punches->rate, node_now_ns(node)) ||
-	    !enqueue(node, &punches->holes, to, delay_ns))
+	    !enqueue(node, &punches->holes, (struct punch){.host = *host, .to = *to}, delay_ns))
 		node_drop(node, DROP_PUNCH_LIMITED, 1);
 }
 
@@ -56,14 +57,18 @@ void punch_test(struct node *node, const struct punch_caller *caller, uint64_t d
 {
 	struct punches *punches = &node->lighthouse.punches;
 	struct punch_ring *tests = &punches->tests;
-	struct endpoint to = {caller->host, 0};
 
 	/* One per host: lighthouses repeat each other. */
-	for (uint32_t i = 0; i < tests->count; i++)
-		if (addr_equal(&tests->ring[(tests->first + i) % PUNCHES_MAX].to.addr,
-			       &caller->host))
-			return;
-	if (enqueue(node, tests, &to, delay_ns))
+	for (uint32_t i = 0; i < tests->count; i++) {
+		struct punch_caller *waits = &punches->callers[(tests->first + i) % PUNCHES_MAX];
+
+		if (!addr_equal(&waits->host, &caller->host))
+			continue;
+		if (addr_equal(&waits->lighthouse, &caller->lighthouse) && caller->count > 0)
+			*waits = *caller;
+		return;
+	}
+	if (enqueue(node, tests, (struct punch){.host = caller->host}, delay_ns))
 		punches->callers[(tests->first + tests->count - 1) % PUNCHES_MAX] = *caller;
 	else
 		node_drop(node, DROP_PUNCH_LIMITED, 1);
@@ -73,11 +78,11 @@ static void fire_holes(void *context, struct timer *timer)
 {
 	static const uint8_t byte = 0;
 	struct node *node = table_entry(context, struct node, tunnels);
-	struct endpoint to;
+	struct punch punch;
 
-	while (dequeue(node, &node->lighthouse.punches.holes, &to))
-		if (!node->shut_down)
-			node->outside->send_udp(node->outside->context, &to, &byte, 1);
+	while (dequeue(node, &node->lighthouse.punches.holes, &punch))
+		if (!node->shut_down && lighthouse_permits(node, &punch.host, &punch.to))
+			node->outside->send_udp(node->outside->context, &punch.to, &byte, 1);
 }
 
 /* Says at to report, whose lists are these, unless it is said or they are full. */
@@ -107,10 +112,13 @@ static void respond(struct node *node, struct peer_host *host, const struct punc
 	struct addr relays[REPORTED_MAX];
 	struct remotes_report report = {.v4 = v4, .v6 = v6, .relays = relays};
 
-	if (!remotes || caller->count == 0)
+	if (!remotes)
 		return;
 	for (uint32_t i = 0; i < caller->count; i++)
-		say_at(&report, v4, v6, &caller->at[i]);
+		if (lighthouse_permits(node, &host->addr, &caller->at[i])) /* since a reload */
+			say_at(&report, v4, v6, &caller->at[i]);
+	if (report.v4_count + report.v6_count == 0)
+		return;
 	for (uint32_t i = 0; before && i < before->v4_count + before->v6_count; i++)
 		say_at(&report, v4, v6, &before->entries[i]);
 	for (; before && report.relay_count < before->relay_count; report.relay_count++)
@@ -123,11 +131,11 @@ static void fire_tests(void *context, struct timer *timer)
 {
 	struct node *node = table_entry(context, struct node, tunnels);
 	struct punches *punches = &node->lighthouse.punches;
-	struct endpoint to;
+	struct punch punch;
 
-	for (uint32_t at = punches->tests.first; dequeue(node, &punches->tests, &to);
+	for (uint32_t at = punches->tests.first; dequeue(node, &punches->tests, &punch);
 	     at = punches->tests.first) {
-		struct peer_host *host = tunnels_obtain_host(&node->tunnels, &to.addr);
+		struct peer_host *host = tunnels_obtain_host(&node->tunnels, &punch.host);
 
 		if (!host)
 			continue;

@@ -20,7 +20,8 @@ struct punch_ring {
 	uint32_t first, count;
 	struct punch {
 		uint64_t due_ns;
-		struct endpoint to; /* of a test: the overlay address */
+		struct addr host;   /* who is about to call */
+		struct endpoint to; /* of a hole: whether host may be there is looked up again */
 	} ring[PUNCHES_MAX];
 };
 
@@ -39,12 +40,17 @@ struct punches {
 
 void punch_init(struct punches *punches);
 
-/* Sends 0x00 to the address after delay_ns. Dropped and counted above the bounds of limits.h. */
-void punch_hole(struct node *node, const struct endpoint *to, uint64_t delay_ns);
+/*
+ * Sends 0x00 to the address of host after delay_ns, unless a reload forbids that one meanwhile.
+ * Dropped and counted above the bounds of limits.h.
+ */
+void punch_hole(struct node *node, const struct addr *host, const struct endpoint *to,
+		uint64_t delay_ns);
 /*
  * Sends a test request to the caller after delay_ns, or begins a handshake when there is no tunnel.
  * That one goes to the addresses of the order and asks no lighthouse: a question would order the
  * other end to respond in its turn, and two ends that cannot reach each other would never rest.
+ * While one waits, a lighthouse's newer order about the same caller takes the place of its older.
  */
 void punch_test(struct node *node, const struct punch_caller *caller, uint64_t delay_ns);
 

@@ -231,6 +231,68 @@ Test(sim_punches, tested_once)
 	sim_seeds(2, tested_once);
 }
 
+/* A caller that moves while it waits to be called back is called where the newest order says. */
+static void moves_meanwhile(struct sim *sim)
+{
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 77);
+	struct endpoint before = sim_endpoint(150, 1), after = sim_endpoint(151, 1);
+
+	hub_add(sim);
+	A->options.lighthouse.punch_respond = true;
+	A->options.lighthouse.respond_delay_ns = 300 * SIM_MS;
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	punch.v4[punch.v4_count++] = before;
+	hub_say(A, L, &punch);
+	sim_run(sim, 200 * SIM_MS);
+	punch.v4[0] = after;
+	hub_say(A, L, &punch);
+	punch.v4_count = 0; /* of one that knows no address nothing is learned */
+	hub_say(A, L, &punch);
+	sim_run(sim, 110 * SIM_MS);
+	cr_assert_gt(sim_count(sim, &A->endpoint, &after, WIRE_HANDSHAKE, 1), 0);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &before, WIRE_HANDSHAKE, 1), 0);
+}
+
+Test(sim_punches, moves_meanwhile)
+{
+	sim_seeds(2, moves_meanwhile);
+}
+
+/* Punches and calls that wait when a reload forbids their address do not go there. */
+static void forbidden_meanwhile(struct sim *sim)
+{
+	struct lighthouse_message punch = hub_message(LIGHTHOUSE_PUNCH, 77);
+	struct endpoint allowed = sim_endpoint(150, 1), forbidden = hub_at(HUB_FORBIDDEN, 1);
+	struct allow_rule rule;
+	struct allow_list list = hub_forbidding(&rule);
+	bool both = sim->seed % 2;
+
+	hub_add(sim);
+	A->options.lighthouse.punch_delay_ns = 300 * SIM_MS;
+	A->options.lighthouse.punch_respond = true;
+	A->options.lighthouse.respond_delay_ns = 400 * SIM_MS;
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	punch.v4[punch.v4_count++] = forbidden;
+	if (both)
+		punch.v4[punch.v4_count++] = allowed;
+	hub_say(A, L, &punch);
+	A->options.lighthouse.remote_allow.all = &list;
+	node_reconfigure(A->node, &A->options, &A->pki);
+	sim_run(sim, 3 * SIM_S);
+	cr_assert_eq(hub_sent_to(sim, &forbidden), 0);
+	cr_assert_eq(hub_punches(sim, &A->endpoint, &allowed), both);
+	cr_assert_eq(sim_count(sim, &A->endpoint, &allowed, WIRE_HANDSHAKE, 1) > 0, both);
+	A->options.lighthouse.remote_allow.all = NULL;
+	node_reconfigure(A->node, &A->options, &A->pki);
+}
+
+Test(sim_punches, forbidden_meanwhile)
+{
+	sim_seeds(2, forbidden_meanwhile);
+}
+
 /* A client of two lighthouses calls the second one back, about which the first has said so. */
 static const struct host_pending *call_back(struct sim *sim)
 {

@@ -50,8 +50,13 @@ bool read_name_and_port(struct config_reader *r, const struct yaml_node *node, b
 	return true;
 }
 
+struct static_counts {
+	uint32_t names;                      /* of all hosts */
+	uint32_t unused_addrs, unused_names; /* of this one: more than there is room for */
+};
+
 static void static_remote(struct config_reader *r, struct static_host *host,
-			  const struct yaml_node *node, uint32_t *names)
+			  const struct yaml_node *node, struct static_counts *counts)
 {
 	const char *text = node->kind == NODE_SCALAR ? node->text : "(a list or map)";
 	char quote[FINDING_QUOTE_MAX];
@@ -66,10 +71,7 @@ static void static_remote(struct config_reader *r, struct static_host *host,
 					"reached; give the port that host listens on",
 					quote);
 		} else if (host->remote_count == STATIC_REMOTES_MAX) {
-			finding_warning(r->findings, node->where,
-					"static_host_map: only the first %d addresses of a host "
-					"are used, %s is not",
-					STATIC_REMOTES_MAX, quote);
+			counts->unused_addrs++;
 		} else {
 			host->remotes[host->remote_count++] = remote;
 		}
@@ -80,16 +82,37 @@ static void static_remote(struct config_reader *r, struct static_host *host,
 			      "static_host_map: \"%s\" is not ADDRESS:PORT; write 192.0.2.1:4242, "
 			      "[2001:db8::1]:4242 or host.example:4242",
 			      quote);
-	} else if (host->name_count == STATIC_NAMES_MAX || *names == NAMES_MAX) {
-		finding_warning(
-			r->findings, node->where,
-			"static_host_map: only the first %d host names of a host, and %d of "
-			"all, are used, %s is not",
-			STATIC_NAMES_MAX, NAMES_MAX, quote);
+	} else if (host->name_count == STATIC_NAMES_MAX || counts->names == NAMES_MAX) {
+		counts->unused_names++;
 	} else {
 		host->names[host->name_count++] = name;
-		(*names)++;
+		counts->names++;
 	}
+}
+
+/* The entry of one host. */
+static void static_remotes(struct config_reader *r, struct static_host *host,
+			   const struct yaml_node *remotes, struct static_counts *counts)
+{
+	char text[ADDR_TEXT_MAX];
+
+	counts->unused_addrs = counts->unused_names = 0;
+	if (remotes->kind != NODE_LIST)
+		static_remote(r, host, remotes, counts);
+	for (uint32_t i = 0; remotes->kind == NODE_LIST && i < remotes->count; i++)
+		static_remote(r, host, remotes->items[i], counts);
+	if (counts->unused_addrs > 0)
+		finding_warning(r->findings, host->where,
+				"static_host_map: only the first %d addresses of a host are used, "
+				"the last %u of %s are not",
+				STATIC_REMOTES_MAX, counts->unused_addrs,
+				addr_format(&host->overlay, text));
+	if (counts->unused_names > 0)
+		finding_warning(r->findings, host->where,
+				"static_host_map: only the first %d host names of a host, and %d "
+				"of all, are used, the last %u of %s are not",
+				STATIC_NAMES_MAX, NAMES_MAX, counts->unused_names,
+				addr_format(&host->overlay, text));
 }
 
 static void read_static_map(struct config_reader *r)
@@ -125,7 +148,7 @@ void read_static_hosts(struct config_reader *r)
 	const struct yaml_node *map = read_node(r, "static_host_map");
 	struct config *config = r->config;
 	char quote[FINDING_QUOTE_MAX];
-	uint32_t names = 0;
+	struct static_counts counts = {0};
 
 	read_static_map(r);
 	if (map == NULL || (map->kind != NODE_SCALAR && map->count == 0))
@@ -139,7 +162,6 @@ void read_static_hosts(struct config_reader *r)
 	config->static_hosts = arena_alloc(r->arena, map->count * sizeof(*config->static_hosts));
 	for (uint32_t i = 0; i < map->count; i++) {
 		struct static_host *host = &config->static_hosts[config->static_host_count];
-		const struct yaml_node *remotes = map->items[i];
 
 		host->where = map->keys[i]->where;
 		if (addr_parse(map->keys[i]->text, &host->overlay) != 0) {
@@ -150,9 +172,6 @@ void read_static_hosts(struct config_reader *r)
 			continue;
 		}
 		config->static_host_count++;
-		if (remotes->kind != NODE_LIST)
-			static_remote(r, host, remotes, &names);
-		for (uint32_t j = 0; remotes->kind == NODE_LIST && j < remotes->count; j++)
-			static_remote(r, host, remotes->items[j], &names);
+		static_remotes(r, host, map->items[i], &counts);
 	}
 }

@@ -46,13 +46,12 @@ static const char first_file[] =
 	"  unsafe_routes: [{route: 192.168.7.0/24, via: [{gateway: 10.42.0.2, weight: 2}]}]\n"
 	"m57: {ctl: 5}\n"
 	"x: {<<: {a: 1, b: 2}, c: 3}\n";
-static const char second_file[] =
-	"relay: {relays: [10.42.0.2]}\n"
-	"firewall:\n"
-	"  outbound: &rules\n"
-	"    - {port: any, proto: any, group: 5}\n"
-	"    - {port: 1-9, proto: tcp, groups: [a, b, 7]}\n"
-	"  inbound: *rules\n";
+static const char second_file[] = "relay: {relays: [10.42.0.2]}\n"
+				  "firewall:\n"
+				  "  outbound: &rules\n"
+				  "    - {port: any, proto: any, group: 5}\n"
+				  "    - {port: 1-9, proto: tcp, groups: [a, b, 7]}\n"
+				  "  inbound: *rules\n";
 
 static char folder[TEMP_PATH_MAX];
 

@@ -452,6 +452,24 @@ Test(config, static_hosts_by_name, .fini = fini)
 	cr_assert_eq(config->static_hosts[0].names[0].port, 4242);
 }
 
+/* One line for a host, not one for each address that there is no room for. */
+Test(config, more_addresses_than_a_host_has_room_for, .fini = fini)
+{
+	char text[4096] = "static_host_map:\n  10.0.0.2: [192.0.2.1:1]\n  10.0.0.3: [";
+
+	for (int i = 1; i <= STATIC_REMOTES_MAX + 27; i++)
+		sprintf(text + strlen(text), "192.0.2.%d:1, ", i);
+	for (int i = 1; i <= STATIC_NAMES_MAX + 3; i++)
+		sprintf(text + strlen(text), "n%d.example:1, ", i);
+	strcat(text, "]\n");
+	load(text);
+	cr_assert_eq(config->static_hosts[1].remote_count, STATIC_REMOTES_MAX);
+	cr_assert_eq(config->static_hosts[1].name_count, STATIC_NAMES_MAX);
+	cr_assert_eq(findings.warnings, 2, "%u", findings.warnings);
+	cr_assert(found(SEVERITY_WARNING, 4, "the last 27 of 10.0.0.3 are not"), "%s", first());
+	cr_assert(found(SEVERITY_WARNING, 4, "the last 3 of 10.0.0.3 are not"));
+}
+
 Test(config, gateways, .fini = fini)
 {
 	char text[1024] = "tun: {unsafe_routes: [{route: 1.0.0.0/8, via: [";

@@ -236,7 +236,8 @@ static void read_hosts(struct config_reader *r, struct lighthouse_options *optio
 		else if (!has_static_entry(r->config, &host))
 			finding_error(r->findings, node->where,
 				      "lighthouse.hosts: %s has no entry in static_host_map, so it "
-				      "cannot be reached; add \"%s\": [\"ADDRESS:PORT\"] there",
+				      "cannot be reached; add \"%s\": [\"ADDRESS:PORT\"] there, or "
+				      "remove it here if it is this host",
 				      node->text, node->text);
 		else if (!is_listed(options, &host))
 			options->hosts[options->host_count++] = host;

@@ -187,6 +187,7 @@ Test(config_lighthouse, mistakes)
 		 "static_host_map: {10.0.0.1: ['192.0.2.1:1']}",
 		 SEVERITY_WARNING, 2, "no effect on a lighthouse"},
 		{"lighthouse:\n  hosts:\n  - 10.0.0.1", SEVERITY_ERROR, 4, "static_host_map"},
+		{"lighthouse:\n  hosts:\n  - 10.0.0.1", SEVERITY_ERROR, 4, "if it is this host"},
 		{"lighthouse: {hosts: [x]}", SEVERITY_ERROR, 2, "\"x\" is no address"},
 		{"lighthouse: {hosts: [[1]]}", SEVERITY_ERROR, 2, "is no address"},
 		{"lighthouse: {hosts: 10.0.0.1}", SEVERITY_ERROR, 2, "is not a list"},

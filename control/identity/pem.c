@@ -55,6 +55,13 @@ static bool line_begins(const struct line *line)
 	return line->len >= strlen(BEGIN) && memcmp(line->text, BEGIN, strlen(BEGIN)) == 0;
 }
 
+/* Is it the end of the text, and as much of a BEGIN as was left of it? */
+static bool line_is_cut(const struct line *line, const char *at, const char *end)
+{
+	return at == end && end[-1] != '\n' && line->len > 0 && line->len < strlen(BEGIN) &&
+	       memcmp(line->text, BEGIN, line->len) == 0;
+}
+
 static int body_decode(const char *body, size_t len, struct pem_block *block)
 {
 	size_t size = len / 4 * 3 + 3;
@@ -86,6 +93,8 @@ int pem_next(const char **at, const char *end, struct pem_block *block)
 	do {
 		if (!line_next(at, end, &line))
 			return -ENOENT;
+		if (line_is_cut(&line, *at, end))
+			return -EBADMSG;
 	} while (!line_begins(&line));
 	if (!line_banner(&line, BEGIN, &banner) || banner.len >= sizeof(block->banner) ||
 	    memchr(banner.text, '\0', banner.len) != NULL)

@@ -42,8 +42,8 @@ struct pem_block {
 /*
  * Reads the next block of [*at, end) and moves *at behind it. Text outside blocks is skipped.
  * Returns 0; -ENOENT when no further block begins; -EBADMSG when a block has no end, ends with
- * another banner or is not base64; -E2BIG for a block above PEM_BLOCK_MAX; -ENOMEM. After an
- * error other than -ENOENT *at is undefined.
+ * another banner or is not base64, or the text ends within the BEGIN of one; -E2BIG for a block
+ * above PEM_BLOCK_MAX; -ENOMEM. After an error other than -ENOENT *at is undefined.
  */
 int pem_next(const char **at, const char *end, struct pem_block *block);
 

@@ -43,6 +43,7 @@ Test(ca_pool, bundles)
 		 "bytes did not contain a proper nebula certificate banner (found NEBULA X25519 "
 		 "PRIVATE KEY)",
 		 0, 0},
+		{VECTOR_CA_PEM "-----BEG", "PEM block 2 is unfinished or not base64", 0, 0},
 		{VECTOR_CA_PEM "-----BEGIN NEBULA CERTIFICATE-----\nAAAA\n",
 		 "PEM block 2 is unfinished or not base64", 0, 0},
 		{"-----BEGIN NEBULA CERTIFICATE-----\n-----END NEBULA CERTIFICATE-----\n",

@@ -135,6 +135,24 @@ Test(pem, block_bound)
 	sodium_free(bytes);
 }
 
+/* A text that was cut anywhere tells so, unless the cut is between two blocks. */
+Test(pem, cut)
+{
+	static const char text[] = GOOD GOOD;
+	const size_t whole = strlen(GOOD);
+
+	for (size_t len = 0; len <= 2 * whole; len++) {
+		const char *at = text;
+		struct pem_block block;
+		int err;
+
+		while ((err = pem_next(&at, text + len, &block)) == 0)
+			pem_block_free(&block);
+		/* without its newline a block is whole too */
+		cr_assert_eq(err, (len + 1) % whole <= 1 ? -ENOENT : -EBADMSG, "%zu: %d", len, err);
+	}
+}
+
 /* Every beginning of a good text, and random damage: no crash, no endless loop. */
 Test(pem, damage)
 {

@@ -25,7 +25,7 @@
 #include "limits.h"
 
 #define MS_NS      1000000ull
-#define TRIES      2
+#define TRIES      2 /* of each server, one server after the other each time */
 #define TRY_MIN_MS 50
 #define EVENTS_MAX 16
 
@@ -218,16 +218,55 @@ static void lookup_ask(struct lookup *lookup, const char *name, enum name_networ
 	}
 }
 
+static uint32_t server_count(ares_channel channel)
+{
+	struct ares_addr_node *servers = NULL;
+	uint32_t count = 0;
+
+	if (ares_get_servers(channel, &servers) == ARES_SUCCESS)
+		for (struct ares_addr_node *at = servers; at; at = at->next)
+			count++;
+	ares_free_data(servers);
+	return count;
+}
+
+/* asks: how many are to begin in that time. */
+static bool channel_open(struct lookup *lookup, uint64_t timeout_ns, uint32_t asks)
+{
+	uint64_t ask_ms = timeout_ns / MS_NS / asks;
+	struct ares_options options = {
+		.sock_state_cb = socket_state,
+		.sock_state_cb_data = lookup,
+		.tries = TRIES,
+		.timeout = (int)(ask_ms > TRY_MIN_MS ? ask_ms : TRY_MIN_MS),
+	};
+
+	if (ares_init_options(&lookup->channel, &options,
+			      ARES_OPT_SOCK_STATE_CB | ARES_OPT_TRIES | ARES_OPT_TIMEOUTMS) !=
+	    ARES_SUCCESS)
+		lookup->channel = NULL;
+	return lookup->channel != NULL;
+}
+
+/* The last of several servers is to be asked in time, whatever the others do. How many there are is
+ * known when a channel is open. */
+static bool channel_open_fitting(struct lookup *lookup, uint64_t timeout_ns)
+{
+	uint32_t servers;
+
+	if (!channel_open(lookup, timeout_ns, TRIES))
+		return false;
+	servers = server_count(lookup->channel);
+	if (servers <= TRIES)
+		return true;
+	ares_destroy(lookup->channel);
+	return channel_open(lookup, timeout_ns, servers);
+}
+
 int resolver_begin(struct resolver *resolver, uint32_t id, const char *name,
 		   enum name_network network, uint64_t timeout_ns)
 {
 	struct lookup *lookup = resolver->lookups;
-	uint64_t try_ms = timeout_ns / MS_NS / TRIES;
-	struct ares_options options = {
-		.sock_state_cb = socket_state,
-		.tries = TRIES,
-		.timeout = (int)(try_ms > TRY_MIN_MS ? try_ms : TRY_MIN_MS),
-	};
 
 	while (lookup < resolver->lookups + PLACES && lookup->channel)
 		lookup++;
@@ -235,13 +274,8 @@ int resolver_begin(struct resolver *resolver, uint32_t id, const char *name,
 		return -ENOBUFS;
 	*lookup = (struct lookup){
 		.resolver = resolver, .id = id, .end_ns = clock_now_ns() + timeout_ns};
-	options.sock_state_cb_data = lookup;
-	if (ares_init_options(&lookup->channel, &options,
-			      ARES_OPT_SOCK_STATE_CB | ARES_OPT_TRIES | ARES_OPT_TIMEOUTMS) !=
-	    ARES_SUCCESS) {
-		lookup->channel = NULL;
+	if (!channel_open_fitting(lookup, timeout_ns))
 		return -EIO;
-	}
 	resolver->active++;
 	lookup_ask(lookup, name, network);
 	lookup_arm(lookup);

@@ -22,9 +22,9 @@ teardown() {
 	namespaces_remove
 }
 
-# dns_start [SIDE]: the server, in a's namespace or that of SIDE
+# dns_start [SIDE [ZONE [ADDRESS]]]: the server, in a's namespace or that of SIDE
 dns_start() {
-	in_ns "${1:-a}" python3 "$BATS_TEST_DIRNAME/dns_server.py" "$ZONE" 127.0.0.1 >"$PAIR_DIR/dns" 2>&1 </dev/null 3>&- &
+	in_ns "${1:-a}" python3 "$BATS_TEST_DIRNAME/dns_server.py" "${2:-$ZONE}" "${3:-127.0.0.1}" >"$PAIR_DIR/dns" 2>&1 </dev/null 3>&- &
 	wait_for 5 grep -q ready "$PAIR_DIR/dns"
 }
 
@@ -102,6 +102,20 @@ asked_for() {
 	sed -i 's/^lh.example .*/lh.example none/' "$ZONE"
 	wait_for 10 grep -q 'could not be looked up.* addresses=0 .*hostname=lh.example' "${NODE_LOG[a]}"
 	node_alive a
+}
+
+@test "three servers, of which the last one answers" {
+	command -v python3 >/dev/null || skip "needs python3"
+	echo "lh.example 192.0.2.9" >"$ZONE"
+	echo "lh.example silent" >"$PAIR_DIR/silent"
+	printf 'nameserver 127.0.0.%d\n' 2 3 1 >"$RESOLV_CONF/resolv.conf"
+	dns_start a "$PAIR_DIR/silent" 127.0.0.2
+	dns_start a "$PAIR_DIR/silent" 127.0.0.3
+	dns_start
+	hub_start l "$M57"
+	a_by_name "$M57" lh.example more='static_map: {cadence: 1s}'
+	wait_for 10 grep -q 'Host name was looked up.*hostname=lh.example.*192.0.2.9:4242' "${NODE_LOG[a]}"
+	[ "$(grep -c lh.example "$PAIR_DIR/silent.asked")" -ge 2 ]
 }
 
 @test "network: ip, and a server that drops the queries of one family" {

@@ -266,6 +266,7 @@ microbench-check:
 lint:
 	@$(if $(AS_ROOT),scripts/install-deps lint,:)
 	@scripts/lint_format
+	@scripts/lint_tests
 	+@$(SUB) B=$(B)/lint WERROR=-Werror CFLAGS='-O2 -g -ffunction-sections' LDFLAGS= LTO= test-programs
 	@B=$(B)/lint scripts/check_layers
 	@B=$(B)/lint scripts/lint_code
@@ -310,7 +311,7 @@ help:
 	@echo 'make perf-programs       what perf/ needs beside m57: loads, floods, peers, microbench'
 	@echo 'make microbench          ns and bytes/s of each stage of the packet path; ONLY=name'
 	@echo 'make microbench-check    instructions of each stage against perf/instructions.txt; RECORD=1 writes it'
-	@echo 'make lint                clang-format, cppcheck, -Werror build, layer check'
+	@echo 'make lint                clang-format, cppcheck, -Werror build, layer check, asserts that cannot fail'
 	@echo 'make install             PREFIX=/usr/local DESTDIR=: programs, systemd unit, example config'
 	@echo 'make clean               removes $(B)/'
 	@echo 'V=1 shows commands; CC, CFLAGS, LDFLAGS are honoured; LTO=1 links with link-time optimisation;'

@@ -155,7 +155,9 @@ refused() {
 	ln -s nowhere n
 	refused "$M57_CERT" ca -name x -out-key n -out-crt n2 | grep 'refusing to overwrite'
 	rm n
-	[ ! -e n ] && [ ! -e n2 ] && [ ! -e nowhere ] # no half of a pair is left behind
+	for file in n n2 nowhere; do # no half of a pair is left behind
+		[ ! -e $file ]
+	done
 	sha256sum -c before
 }
 
@@ -202,7 +204,8 @@ refused() {
 	[ "$(refused "$M57_CERT" verify -ca ca.crt -crt mixed.crt | wc -l)" = 2 ]
 	cat o.crt ca.crt >bundle.crt
 	run "$M57_CERT" verify -ca bundle.crt -crt two.crt
-	[ "$status" = 0 ] && [ -z "$output" ]
+	[ "$status" = 0 ]
+	[ -z "$output" ]
 	damaged one.crt >bad.crt
 	refused "$M57_CERT" verify -ca ca.crt -crt bad.crt | grep 'certificate signature did not match'
 }
@@ -252,8 +255,10 @@ damaged() {
 			refused "$tool" ca -name x -duration "$duration" |
 				grep "invalid value \"$duration\" for flag -duration: parse error"
 		done
-		"$tool" ca -h 2>err && grep -e '-duration duration' err
-		"$tool" -h 2>err && grep 'keygen <flags>' err
+		"$tool" ca -h 2>err
+		grep -e '-duration duration' err
+		"$tool" -h 2>err
+		grep 'keygen <flags>' err
 		"$tool" -version | grep '^Version: [0-9]'
 	done
 	[ "$(ls)" = "$(printf 'ca.crt\nca.key\nerr')" ]

@@ -74,7 +74,8 @@ for i in range(60000):
 	{ read -r tun; read -r udp; } < <(kernel_dropped)
 	kill -CONT "${NODE_PID[a]}"
 	echo "tun $before $tun, udp $udp"
-	[ "$tun" -gt $((before + 1000)) ] && [ "$udp" -gt 1000 ]
+	[ "$tun" -gt $((before + 1000)) ]
+	[ "$udp" -gt 1000 ]
 	[ "$(counter kernel_tun_dropped)" = $((tun - before)) ]
 	[ "$(counter kernel_udp_dropped)" = "$udp" ]
 	node_end a
@@ -341,7 +342,8 @@ while True:
 	kill "$FAKE"
 	fake_daemon '{"ok":true,"result":"here I am"}'
 	run bash -c "'$CTL' -socket '$PAIR_DIR/a.sock' status 2>&1 >/dev/full"
-	[ "$status" = 1 ] && grep -q 'could not be written: No space left' <<<"$output"
+	[ "$status" = 1 ]
+	grep -q 'could not be written: No space left' <<<"$output"
 	kill "$FAKE"
 	refuses 2 'too long' why "$(printf '%05000d' 0)"
 }

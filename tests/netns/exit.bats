@@ -164,7 +164,8 @@ refused() {
 
 @test "no capability: one line, exit 1" {
 	config_write a
-	chmod -R a+rX "$BATS_TEST_TMPDIR" && chmod a+r "$PAIR_DIR/a.key"
+	chmod -R a+rX "$BATS_TEST_TMPDIR"
+	chmod a+r "$PAIR_DIR/a.key"
 	run -1 in_ns a setpriv --reuid=65534 --clear-groups --bounding-set=-all --inh-caps=-all "$M57" -config "$PAIR_DIR/a.yml"
 	echo "$output"
 	grep -qiE 'root|capab|CAP_NET_ADMIN|permi|permit' <<<"$output"

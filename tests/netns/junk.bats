@@ -8,7 +8,8 @@ junk() {
 	in_ns b python3 "$BATS_TEST_DIRNAME/junk.py" "${UNDERLAY[a]}" 4242 10000 $RANDOM
 	in_ns a python3 "$BATS_TEST_DIRNAME/junk.py" "${UNDERLAY[b]}" 4242 10000 $RANDOM
 	kill -0 "$LOAD_PID"
-	node_alive a && node_alive b
+	node_alive a
+	node_alive b
 	load_end
 	pair_remove_servers
 	iperf_serve b
@@ -20,7 +21,7 @@ junk() {
 pair_remove_servers() {
 	local pid
 	for pid in $(ip netns pids "${NS[b]}"); do
-		[ "$(cat "/proc/$pid/comm")" = iperf3 ] && kill -KILL "$pid"
+		if [ "$(cat "/proc/$pid/comm")" = iperf3 ]; then kill -KILL "$pid"; fi
 	done
 	wait_for 5 not_listening
 }

@@ -89,7 +89,8 @@ a_flow_each() {
 	[ "$(ctl b status | python3 -c 'import json, sys; print(json.load(sys.stdin)["steering"])')" = label ]
 	ports_of_queues 4
 	a_flow_each
-	[ "$(one b handed_over_packets)" = 0 ] && [ "$(one a handed_over_packets)" = 0 ]
+	[ "$(one b handed_over_packets)" = 0 ]
+	[ "$(one a handed_over_packets)" = 0 ]
 	[ "$(one b replay)" = 0 ]
 }
 
@@ -112,8 +113,11 @@ a_flow_each() {
 	iperf_serve b
 	tcp_passes a -P 4
 	tcp_passes a -P 4 -R
-	[ "$(counter a TcpExtTCPSACKReorder)" = 0 ] && [ "$(counter b TcpExtTCPSACKReorder)" = 0 ]
-	[ "$(counter a TcpExtTCPTSReorder)" = 0 ] && [ "$(counter b TcpExtTCPTSReorder)" = 0 ]
+	local side
+	for side in a b; do
+		[ "$(counter $side TcpExtTCPSACKReorder)" = 0 ]
+		[ "$(counter $side TcpExtTCPTSReorder)" = 0 ]
+	done
 	# workers wait for one that the scheduler has put aside with packets sealed: none comes too late
 	echo "replay: $(one a replay) $(one b replay), waits: $(one a skew_waits) $(one b skew_waits)"
 	[ "$(one a replay)" = 0 ] && [ "$(one b replay)" = 0 ]
@@ -156,8 +160,9 @@ stock() {
 	tcp_passes a -P 8 -R
 	udp_passes a 1200 5000 5000 4990
 	udp_passes b 64 5000 5000 4990
-	[ "$(one a replay)" = 0 ] && [ "$(one a authentication)" = 0 ]
-	! grep -iE 'out of window|failed to decrypt' "$PAIR_DIR/b.log"
+	[ "$(one a replay)" = 0 ]
+	[ "$(one a authentication)" = 0 ]
+	run ! grep -iE 'out of window|failed to decrypt' "$PAIR_DIR/b.log"
 	# several workers of a did send
 	python3 -c 'import sys; assert sum(int(n) > 0 for n in sys.argv[1:]) > 1' $(per_queue a udp_sent_packets)
 }

@@ -127,7 +127,8 @@ reload_a_hundred_times() {
 	mv "$PAIR_DIR/hidden" "$PAIR_DIR/a.key"
 	reloaded a
 	says a '^ *result: applied$' status
-	pings a && pings b
+	pings a
+	pings b
 	[ "$(in_ns a cat /sys/class/net/tun-a/mtu)" = 1300 ]
 }
 
@@ -230,7 +231,8 @@ renewal() {
 	reloaded a
 	wait_for 12 shown a || { echo "b was not shown the new certificate"; return 1; }
 	flow_end 1
-	pings a && pings b
+	pings a
+	pings b
 	# another network takes a restart
 	sign a -duration 12h -ip 10.43.0.1/16
 	run ctl a reload
@@ -290,7 +292,7 @@ rotation() {
 shown_or_begun() {
 	pings a || true
 	shown b && return
-	[ "$(grep -c nebula <<<"${NODE_B:-}")" = 1 ] && ctl a close-tunnel 10.42.0.2
+	if [ "$(grep -c nebula <<<"${NODE_B:-}")" = 1 ]; then ctl a close-tunnel 10.42.0.2; fi
 	return 1
 }
 

@@ -122,7 +122,8 @@ allowed_cpus() {
 	tcp_passes a -R -P 4
 	udp_passes a 64 50000 50000 1
 	echo "two queues: $(node_memory a) kB, $(node_memory b) kB"
-	[ "$(node_memory a)" -le $((48 * 1024)) ] && [ "$(node_memory b)" -le $((48 * 1024)) ]
+	[ "$(node_memory a)" -le $((48 * 1024)) ]
+	[ "$(node_memory b)" -le $((48 * 1024)) ]
 	node_end a
 	node_end b
 	nodes_make "$M57" "$M57" routines=1

@@ -255,8 +255,11 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 	static const struct endpoint nowhere;
 	struct tunnel_record *record = tunnels_by_id(&node->tunnels, id);
 
-	if (!record || record->state == RECORD_CLOSING)
+	if (!record || record->state == RECORD_CLOSING) {
+		if (wire != WIRE_CLOSE_TUNNEL) /* which has nothing left to do */
+			node_drop(node, DROP_NO_TUNNEL, 1);
 		return;
+	}
 	if (wire == WIRE_CLOSE_TUNNEL) {
 		close_received(node, record, source);
 		return;

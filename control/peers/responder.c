@@ -246,7 +246,9 @@ void responder_receive(struct node *node, uint32_t queue, const struct endpoint 
 	if (record && wire_remote_index(bytes) == 0) {
 		if (!relay && !lighthouse_permits_record(node, record, source))
 			node_drop(node, DROP_REMOTE_DENIED, 1);
-		else if (record->state != RECORD_CLOSING)
+		else if (record->state == RECORD_CLOSING)
+			node_drop(node, DROP_HANDSHAKE_STALE, 1);
+		else
 			answer_again(node, record, source, relay);
 		return;
 	}

@@ -180,14 +180,16 @@ static void confirmed_stage_1(struct sim *sim)
 	pair_start(sim, false);
 	sim_send(A, 0, 2, 1);
 	sim_run(sim, SIM_S);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct sim_datagram *first =
 			sim_find(sim, &A->endpoint, NULL, WIRE_HANDSHAKE, 1, 0);
+		if (i == 3) /* nor while the tunnel closes */
+			cr_assert_eq(node_order_close(B->node, &A->addr, false), 0);
 		sim_inject(sim, &stranger, &B->endpoint, first->bytes, first->length, SIM_MS);
 		sim_run(sim, 10 * SIM_MS);
 	}
 	cr_assert_eq(sim_count(sim, &B->endpoint, NULL, WIRE_HANDSHAKE, 2), 1);
-	cr_assert_eq(B->drops[DROP_HANDSHAKE_STALE], 3);
+	cr_assert_eq(B->drops[DROP_HANDSHAKE_STALE], 4);
 	cr_assert_eq(node_tunnel_count(B->node), 1);
 }
 

@@ -600,9 +600,12 @@ Test(node, test_requests_are_answered)
 	node_on_opened(bench->node, 0, id, &peer_at, 0, WIRE_CLOSE_TUNNEL, payload, 0);
 	cr_assert_eq(node_tunnel_count(bench->node), 0);
 	cr_assert_eq(only(bench, RESUME_END)->queue, 0, "a queue that stands for the host wakes");
-	/* What was on its way for the tunnel that has gone does nothing. */
+	/* What was on its way for the tunnel that has gone does nothing, and is counted. */
 	bench->call_count = 0;
 	node_on_opened(bench->node, 0, id, &peer_at, 0, WIRE_TEST_REQUEST, payload, 0);
+	cr_assert_eq(bench->drops[DROP_NO_TUNNEL], 1);
+	node_on_opened(bench->node, 0, id, &peer_at, 0, WIRE_CLOSE_TUNNEL, payload, 0);
+	cr_assert_eq(bench->drops[DROP_NO_TUNNEL], 1, "nothing is left to close");
 	node_on_roam(bench->node, id, &peer_at);
 	node_on_confirmed(bench->node, id, &peer_at);
 	node_on_counter(bench->node, id, COUNTER_REFUSE_AT);

@@ -39,14 +39,27 @@ int signals_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
+/* By the signal, which is the default again; the first process of a container survives that. */
+static void end_process(int number)
+{
+	raise(number);
+	_exit(128 + number);
+}
+
 void signals_end_at_once(bool at_once)
 {
+	const struct sigaction action = {.sa_handler = at_once ? end_process : SIG_DFL,
+					 .sa_flags = SA_RESETHAND | SA_NODEFER};
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	(void)pthread_sigmask(at_once ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	(void)sigaction(SIGINT, &action, NULL);
+	if (at_once)
+		(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 int signals_next(int fd)

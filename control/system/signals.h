@@ -19,8 +19,9 @@ void signals_hold(void);
 int signals_open(void);
 
 /*
- * Whether SIGTERM and SIGINT end the process at once, as they do in one that knows nothing of them:
- * for what may wait long in a start, where there is nothing to undo. Call on the thread that called
+ * Whether SIGTERM and SIGINT end the process at once, as they do in one that knows nothing of them
+ * (but also in a container's first process, for which the kernel would drop them): for what may
+ * wait long in a start, where there is nothing to undo. Call on the thread that called
  * signals_open(), and end with false before another thread is started.
  */
 void signals_end_at_once(bool at_once);

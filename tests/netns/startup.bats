@@ -188,15 +188,21 @@ busy_start() {
 	[ "$once" -gt 1 ] && [ "$WAITS" = "$once" ]
 }
 
-# ends_at_once: a node that waits for tun-a, which another has, ends by SIGTERM
+# ends_at_once [LAUNCHER...]: a node that waits for tun-a, which another has, ends by SIGTERM
 ends_at_once() {
-	local pid status=0
-	ip netns exec "${NS[a]}" "$M57" -config "$PAIR_DIR/a2.yml" 2>"$PAIR_DIR/a2.log" &
+	local pid node status=0
+	ip netns exec "${NS[a]}" "$@" "$M57" -config "$PAIR_DIR/a2.yml" 2>"$PAIR_DIR/a2.log" &
 	pid=$!
-	wait_for 5 grep -q nanosleep "/proc/$pid/wchan"
-	kill "$pid"
+	wait_for 5 sleeps_as_m57 $pid
+	kill "$node"
 	wait "$pid" || status=$?
 	[ "$status" = $((128 + 15)) ] && ! grep busy "$PAIR_DIR/a2.log"
+}
+
+# sleeps_as_m57 PID: it or its only child is m57 and sleeps; node is its number
+sleeps_as_m57() {
+	node=$(pgrep -P "$1") || node=$1
+	grep -q m57 "/proc/$node/comm" && grep -q nanosleep "/proc/$node/wchan"
 }
 
 @test "a start that waits for a busy tun device ends by SIGTERM" {
@@ -208,6 +214,7 @@ ends_at_once() {
 		config_write a routines=1 sparse=$sparse ctl="$PAIR_DIR/a2.sock"
 		sed 's/port: 4242$/port: 4343/' "$PAIR_DIR/a.yml" >"$PAIR_DIR/a2.yml"
 		ends_at_once
+		ends_at_once unshare --pid --fork # as a container's first process, whose signals the kernel drops by default
 	done
 }
 

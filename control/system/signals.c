@@ -32,6 +32,7 @@ int signals_open(void)
 	if (failure)
 		return -failure;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a log file may be full, too */
 	/* nobody's here, and a process that ends by one says nothing; nebula stays too */
 	signal(SIGUSR2, SIG_IGN);
 	signal(SIGALRM, SIG_IGN);

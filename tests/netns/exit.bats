@@ -101,6 +101,24 @@ ends() {
 	node_end a TERM
 }
 
+@test "a log file that has reached the limit of its size ends no node, and is gone on with when there is room" {
+	config_write a
+	config_write b
+	NODE_LOG[a]=$PAIR_DIR/a.log
+	ip netns exec "${NS[a]}" prlimit --fsize=1000: "$M57" -config "$PAIR_DIR/a.yml" >>"$PAIR_DIR/a.log" 2>&1 </dev/null 3>&- &
+	NODE_PID[a]=$!
+	node_start b
+	tunnel_wait a
+	kill -HUP "${NODE_PID[a]}"
+	kill -USR1 "${NODE_PID[a]}"
+	wait_for 5 in_ns a ping -c 1 -W 1 -q "${OVERLAY[b]}"
+	[ "$(stat -c %s "$PAIR_DIR/a.log")" = 1000 ]
+	prlimit --fsize=unlimited --pid "${NODE_PID[a]}"
+	node_end a TERM
+	grep -q '^time=.*Log lines were lost.*error="File too large" lines=' "$PAIR_DIR/a.log"
+	grep -q '^time=.*Goodbye' "$PAIR_DIR/a.log"
+}
+
 @test "without standard descriptors: what is opened next is not taken for them" {
 	config_write a
 	config_write b

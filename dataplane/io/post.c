@@ -56,6 +56,20 @@ static int refusal(int err)
 	return err == -ENOMEM || err == -EBUSY ? -EAGAIN : err;
 }
 
+static int submit(struct post *post)
+{
+	int err;
+
+	do
+		err = io_uring_submit_and_wait(&post->ring, 1);
+	while (err == -EINTR || (err > 0 && io_uring_sq_ready(&post->ring) > 0));
+	return err;
+}
+
+/*
+ * Control enters the kernel by turns here and for its own wait. Where every other call is refused
+ * it would always be this one, so what is refused is tried once more at once.
+ */
 int post_send(struct post *post, int ring_fd, uint64_t tag)
 {
 	struct io_uring_sqe *sqe = place(post);
@@ -64,10 +78,9 @@ int post_send(struct post *post, int ring_fd, uint64_t tag)
 	if (!sqe)
 		return -EAGAIN;
 	io_uring_prep_msg_ring(sqe, ring_fd, 0, tag, 0);
-	int err;
-	do
-		err = io_uring_submit_and_wait(&post->ring, 1);
-	while (err == -EINTR || (err > 0 && io_uring_sq_ready(&post->ring) > 0));
+	int err = submit(post);
+	if (err < 0)
+		err = submit(post);
 	if (io_uring_sq_ready(&post->ring) > 0) {
 		take_back(sqe);
 		return err < 0 ? refusal(err) : -EAGAIN;

@@ -50,7 +50,7 @@ ends() {
 	needs_plain_build
 	local when
 	node_make b "$M57" routines=2
-	for when in 1+3 2+4 3+3 4+3; do
+	for when in 1+2 1+3 2+4 3+3 4+3; do
 		NODE_ENV=(strace -f -o /dev/null -e trace=io_uring_enter
 			-e "inject=io_uring_enter:error=ENOMEM:when=$when")
 		node_make a "$M57" routines=2

@@ -143,6 +143,7 @@ Test(outbound_road, a_remembered_segment_size_goes_as_singles)
 	cr_assert_eq(rig->io.sent_count, 2);
 	cr_expect_not(rig->io.sent[0].singles);
 	cr_expect(rig->io.sent[1].singles);
+	cr_expect(rig_sent_for(&rig->io.sent[0], rig->tunnel));
 	rig_destroy(rig);
 }
 

@@ -82,6 +82,7 @@ Test(relay_road, a_train_is_sent_on_from_where_it_lies)
 	cr_assert_eq(rig->io.sent_count, 1);
 	const struct rig_sent *sent = &rig->io.sent[0];
 	cr_expect(sent->borrowed);
+	cr_expect(rig_sent_for(sent, out));
 	cr_expect_eq(sent->count, 40);
 	cr_expect_eq(sent->segment_bytes, 1000 + WIRE_OVERHEAD);
 	cr_expect_eq(ntohs(((const struct sockaddr_in *)&sent->to)->sin_port), 4343);
@@ -465,6 +466,7 @@ Test(relay_road, a_super_packet_becomes_a_train_of_frames)
 	train_close(&rig->w);
 	cr_assert_eq(rig->io.sent_count, 1);
 	cr_expect_eq(rig->io.sent[0].count, 20);
+	cr_expect(rig_sent_for(&rig->io.sent[0], via));
 	cr_expect_eq(rig->io.sent[0].segment_bytes, 1240 + 2 * WIRE_OVERHEAD);
 	cr_expect_eq(ntohs(((struct sockaddr_in *)&rig->io.sent[0].to)->sin_port), 4343);
 	for (uint32_t k = 0; k < 20; k++) {
@@ -511,12 +513,14 @@ Test(relay_road, messages_of_control)
 	go_through(rig, via);
 	cr_assert_eq(outbound_message(&rig->w, rig->tunnel, WIRE_TEST_REQUEST, NULL, bytes, 5), 0);
 	cr_expect_eq(rig->io.sent[0].length, 5 + 2 * WIRE_OVERHEAD);
+	cr_expect(rig_sent_for(&rig->io.sent[0], via));
 	cr_expect_eq(seal_check_frame(&rig->as_peer, sent_frame(rig, 0, 0), 5 + 64), 0);
 	cr_expect_eq(seal_open(&rig->as_peer, sent_frame(rig, 0, 0) + 16, 5 + 32, opened), 0);
 	/* to one address, past the relay */
 	cr_assert_eq(
 		outbound_message(&rig->w, rig->tunnel, WIRE_TEST_REQUEST, &rig->peer, bytes, 5), 0);
 	cr_expect_eq(rig->io.sent[1].length, 5 + WIRE_OVERHEAD);
+	cr_expect(rig_sent_for(&rig->io.sent[1], rig->tunnel));
 	cr_expect_eq(rig->tunnel->last_out_ns, 0, "a test is no traffic");
 	/* a whole datagram, wrapped */
 	cr_assert_eq(relay_send(&rig->w, via, 77, bytes, sizeof(bytes)), 0);

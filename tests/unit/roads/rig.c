@@ -126,6 +126,7 @@ void io_send(struct io *io, struct send_slot *slot)
 		.count = slot->count,
 		.singles = slot->singles,
 		.borrowed = slot->borrowed,
+		.tunnel = slot->tunnel,
 		.to = slot->to,
 	};
 	if (!slot->borrowed)

@@ -17,8 +17,16 @@ struct rig_sent { /* one io_send */
 	uint8_t *bytes;
 	uint32_t length, segment_bytes, count;
 	bool singles, borrowed;
+	struct tunnel_id tunnel;
 	union sockaddr_ip to;
 };
+
+/* Is it of tunnel, to whose remote a refusal of its segments would count? */
+static inline bool rig_sent_for(const struct rig_sent *sent, const struct tunnel *tunnel)
+{
+	return sent->tunnel.slot == tunnel->id.slot &&
+	       sent->tunnel.generation == tunnel->id.generation;
+}
 
 struct rig_written { /* one io_write */
 	uint8_t *bytes;

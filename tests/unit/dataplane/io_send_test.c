@@ -429,5 +429,7 @@ Test(io_send, from_a_receive_buffer)
 	train(&e, &e.peer_name, &number, 3, 100);
 	flush(&e);
 	expect_numbers(&e, 0, 3, UINT32_MAX, 100);
+	cr_expect_eq(e.io->udp_holds[event.buffer], 0, "it is a slot like others again");
+	cr_expect_eq(e.io->udp_buffers.in_ring + e.io->udp_buffers.free_count, UDP_SLOTS);
 	end(&e);
 }

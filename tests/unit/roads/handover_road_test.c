@@ -263,6 +263,28 @@ Test(handover_road, control_is_told_once_of_mixed_trains_that_are_authentic)
 	rig_destroy(rig);
 }
 
+/* Control has all of the small punts: it is told as soon as it has given some back. */
+Test(handover_road, mixed_trains_are_told_when_there_are_punts)
+{
+	struct rig *rig = rig_of(2);
+	struct punt *kept[POOL_EVENTS];
+
+	for (int i = 0; i < POOL_EVENTS; i++)
+		kept[i] = punt_take(&rig->w, POOL_CLASS_EVENT, PUNT_ACTIVE);
+	for (uint32_t i = 0; i < 2 * MIXED_TRAINS_MAX; i++) {
+		for (int k = 0; i == 2 * MIXED_TRAINS_MAX - 1 && k < POOL_EVENTS; k++)
+			punt_release(kept[k]);
+		add(rig, 2, 5000, 2 * i);
+		add(rig, 1, 6000, i);
+		rig_receive(rig);
+		flush(rig);
+		take(rig, 0);
+		handover_release(rig->io.handed[--rig->io.handed_count]);
+		cr_expect_eq(notes(rig), i == 2 * MIXED_TRAINS_MAX - 1, "train %u", i);
+	}
+	rig_destroy(rig);
+}
+
 /* A tunnel with a window for each of two workers, to 10.0.0.3, and a packet from there. */
 static void spread_tunnel(struct rig *rig, uint8_t *packet, uint32_t *length)
 {

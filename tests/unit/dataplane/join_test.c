@@ -155,6 +155,14 @@ Test(join, header_shape_decides_the_kind)
 	cr_expect_eq(classify(scratch, length, &inner), JOIN_BARRIER, "UDP header cut short");
 }
 
+static void sub16(uint8_t *field, int value)
+{
+	int now = field[0] << 8 | field[1];
+
+	field[0] = (uint8_t)((now - value) >> 8);
+	field[1] = (uint8_t)(now - value);
+}
+
 Test(join, udp_shapes)
 {
 	struct packet p = data(4, IPPROTO_UDP);
@@ -174,6 +182,18 @@ Test(join, udp_shapes)
 	scratch[45]--;
 	packet_fix(scratch, length);
 	cr_expect_eq(classify(scratch, length, &inner), JOIN_ALONE, "UDP length is not IP's");
+
+	/* UDP-Lite that covers all of itself is UDP but for its number; the kernel cuts none */
+	p = data(4, IPPROTO_UDP);
+	p.ip_id = 1000;
+	length = packet_build(scratch, &p);
+	scratch[9] = IPPROTO_UDPLITE;
+	sub16(scratch + 4, IPPROTO_UDPLITE - IPPROTO_UDP);  /* identification: both checksums */
+	sub16(scratch + 20, IPPROTO_UDPLITE - IPPROTO_UDP); /* and source port: are right */
+	cr_expect_eq(classify(scratch, length, &inner), JOIN_ALONE, "UDP-Lite");
+	scratch[9] = IPPROTO_UDP;
+	packet_fix(scratch, length);
+	cr_expect_eq(classify(scratch, length, &inner), JOIN_DATA);
 }
 
 Test(join, without_offloads_nothing_joins)

@@ -297,6 +297,15 @@ void lighthouse_learn(struct node *node, const struct tunnel_record *record)
 		lighthouse_publish(node, record->links[i].host);
 }
 
+/* Is there a question about host that waits for a lighthouse to be there? */
+static bool is_asked_about(const struct node *node, const struct peer_host *host)
+{
+	const struct host_pending *pending = host->pending;
+
+	return host->asked_until_ns > node_now_ns(node) ||
+	       (pending && !pending->quiet && !pending->responds);
+}
+
 void lighthouse_greet(struct node *node, const struct tunnel_record *record)
 {
 	const struct table *hosts = &node->tunnels.by_addr;
@@ -312,8 +321,7 @@ void lighthouse_greet(struct node *node, const struct tunnel_record *record)
 		for (struct table_node *at = hosts->buckets[i]; at; at = at->next) {
 			struct peer_host *host = table_entry(at, struct peer_host, node);
 
-			if (host->pending && !host->pending->quiet && !host->pending->responds &&
-			    !lighthouse_is(node, &host->addr))
+			if (is_asked_about(node, host) && !lighthouse_is(node, &host->addr))
 				send_query(node, record, &host->addr);
 		}
 	}

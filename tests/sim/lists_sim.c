@@ -578,6 +578,29 @@ Test(sim_lists, asked_by_hand)
 	sim_seeds(2, asked_by_hand);
 }
 
+/* When no lighthouse has a tunnel it is called, and asked when it is there. */
+static void asked_when_there(struct sim *sim)
+{
+	struct endpoint home = sim_endpoint(55, 4242);
+
+	hub_add(sim);
+	sim_static(A, 3, &home);
+	A->options.lighthouse.interval_ns = 3600 * SIM_S;
+	hub_start(sim);
+	sim_run(sim, SIM_S);
+	node_order_close(A->node, &L->addr, false);
+	sim_run(sim, 100 * SIM_MS);
+	cr_assert_null(sim_primary(A, L->id));
+	cr_assert_eq(node_order_query(A->node, &B->addr), 0);
+	sim_run(sim, SIM_S);
+	cr_assert_eq(hub_host(A, 3)->remotes->count, 2);
+}
+
+Test(sim_lists, asked_when_there)
+{
+	sim_seeds(2, asked_when_there);
+}
+
 /* What a lighthouse's own configuration says of a host is nobody else's: no answer to A. */
 static void not_handed_out(struct sim *sim)
 {

@@ -103,12 +103,15 @@ static void check_known(struct page *page, const struct node_host_view *host)
 		why_line(page, "?", "known addresses",
 			 "none that can be used%s%s; lighthouses are asked when a handshake begins",
 			 at ? ": " : "", text);
+	else if (at)
+		why_line(page, "no", "known addresses",
+			 "none that can be used: %s: correct static_host_map, or reload when the "
+			 "host is there; it is tried again after some minutes, too",
+			 text);
 	else
 		why_line(page, "no", "known addresses",
-			 "no underlay address of the host is known%s%s: add it to static_host_map, "
-			 "or "
-			 "wait for it to begin",
-			 at ? ": " : "", text);
+			 "no underlay address of the host is known: add it to static_host_map, or "
+			 "wait for it to begin");
 }
 
 /*

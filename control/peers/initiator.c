@@ -13,6 +13,8 @@
 /* The next attempt of one that is needed at once may be so far away. */
 #define HURRY_NS   200000000ull
 #define CALL_BACKS 2
+/* So long is an address left out at which another host answered. */
+#define BLOCKED_NS 300000000000ull
 
 static void fire_pending(void *context, struct timer *timer);
 
@@ -45,6 +47,16 @@ static bool can_send(const struct peer_host *host)
 	       remotes_relays(host->remotes, &relay, 1) > 0;
 }
 
+/* Where another host was, this one may be by now: a machine was renewed, addresses were swapped. */
+static void forgive(struct node *node, struct peer_host *host)
+{
+	struct remotes *remotes = host->remotes;
+
+	if (remotes && remotes->blocked_count > 0 &&
+	    node_now_ns(node) >= remotes->blocked_ns + BLOCKED_NS)
+		remotes_unblock(remotes);
+}
+
 static struct host_pending *make_pending(struct node *node, struct peer_host *host, uint32_t queue,
 					 bool responds)
 {
@@ -60,6 +72,7 @@ static struct host_pending *make_pending(struct node *node, struct peer_host *ho
 	if (!pending)
 		return NULL;
 	lighthouse_calculate(node, host);
+	forgive(node, host);
 	pending_init(&pending->pending, node->options.try_interval_ns, node->options.retries,
 		     node_now_ns(node), can_send(host));
 	pending->timer.fire = fire_pending;

@@ -69,6 +69,7 @@ static void restart_elsewhere(struct node *node, struct host_pending *pending,
 		initiator_end(node, pending, DROP_PENDING_TIMEOUT);
 		return;
 	}
+	host->remotes->blocked_ns = node_now_ns(node);
 	initiator_restart(node, pending);
 }
 

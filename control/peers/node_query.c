@@ -233,8 +233,11 @@ int node_order_tunnel(struct node *node, const struct addr *addr, const struct e
 		err = -EEXIST;
 	else if (host->pending)
 		err = -EALREADY;
-	if (!err && remote)
+	if (!err && remote) {
 		initiator_add_remote(node, host, remote);
+		if (host->remotes) /* whoever was there before */
+			remotes_unblock(host->remotes);
+	}
 	if (!err && !initiator_begin(node, host, 0))
 		err = -ENOBUFS;
 	tunnels_put_host(&node->tunnels, host);

@@ -106,6 +106,7 @@ static void unlearn_host(struct node *node, struct peer_host *host)
 		return;
 	remotes_forget(host->remotes, &configuration);
 	remotes_retain(host->remotes, permitted, &permission);
+	remotes_unblock(host->remotes); /* who corrects addresses reloads */
 	if (node->lighthouse.options.am_lighthouse)
 		lighthouse_publish(node, host);
 }

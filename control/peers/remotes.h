@@ -44,6 +44,7 @@ struct remotes {
 	struct remotes_owner *owners;
 	uint32_t blocked_count;
 	struct endpoint *blocked; /* REMOTES_BLOCKED_MAX, owned; NULL: none was ever blocked */
+	uint64_t blocked_ns;      /* the initiator's: when another host answered last */
 	uint32_t changes;         /* counts changes of list, and of relays */
 	struct rate punch_orders; /* lighthouse: sent to this host */
 

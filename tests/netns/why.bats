@@ -19,6 +19,7 @@ load lib
 	refuses 1 usage why 10.42.0.2 tcp
 	says '^no +known addresses +no underlay address' why 10.42.0.7
 	says Created create-tunnel -address 192.0.2.2:4242 10.42.0.7
+	wait_for 5 says '^no +known addresses +none that can be used: 192.0.2.2:4242 .another host is there.: correct' why 10.42.0.7
 	wait_for 10 says '^no +last failure .*(another host answered: b, from 192.0.2.2:4242|no underlay|no answer)' why 10.42.0.7
 	says '^reachable: no' why 10.42.0.7
 }

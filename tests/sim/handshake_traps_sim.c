@@ -3,6 +3,7 @@
 #include "handshake/machine.h"
 #include "handshake/payload.h"
 #include "pair.h"
+#include "peers/node_query.h"
 
 #define C (&sim->nodes[2])
 
@@ -280,6 +281,57 @@ static void wrong_responder(struct sim *sim)
 Test(sim_handshake, wrong_responder)
 {
 	sim_seeds(2, wrong_responder);
+}
+
+/* A knows host 3 where B is, and has been told so: it does not go there again. Then B goes, and 3
+ * comes in its place. */
+static void take_over(struct sim *sim)
+{
+	struct endpoint place;
+
+	pair_start(sim, false);
+	sim_add(sim);
+	place = B->endpoint;
+	sim_kill_node(A);
+	sim_static(A, 3, &place);
+	sim_start_node(A);
+	sim_send(A, 0, 3, 1);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_eq(A->drops[DROP_HANDSHAKE_HOST], 1);
+	sim_kill_node(B);
+	B->endpoint = C->endpoint;
+	C->endpoint = place;
+	sim_start_node(C);
+	sim_send(A, 0, 3, 2);
+	sim_run(sim, 10 * SIM_S);
+	cr_assert_null(sim_primary(A, 3), "it is not tried again so soon");
+}
+
+/* A host that took over the address of another one is called there after some minutes, after a
+ * reload, and when m57ctl names the address. */
+static void address_taken_over(struct sim *sim)
+{
+	take_over(sim);
+	switch (sim->seed % 3) {
+	case 0:
+		for (uint64_t i = 3; i < 63; i++, sim_run(sim, 5 * SIM_S))
+			sim_send(A, 0, 3, i);
+		break;
+	case 1:
+		node_reconfigure(A->node, &A->options, &A->pki);
+		break;
+	default:
+		cr_assert_eq(node_order_tunnel(A->node, &C->addr, &C->endpoint), 0);
+	}
+	sim_send(A, 0, 3, 100);
+	sim_run(sim, SIM_S);
+	cr_assert(sim_primary(A, 3), "seed %u", (unsigned)sim->seed);
+	cr_assert_eq(A->drops[DROP_HANDSHAKE_HOST], 1);
+}
+
+Test(sim_handshake, address_taken_over)
+{
+	sim_seeds(3, address_taken_over);
 }
 
 static void myself(struct sim *sim)

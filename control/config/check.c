@@ -264,6 +264,57 @@ static void check_routes(const struct config *config, const struct cert *own,
 	}
 }
 
+static int by_destination(const void *a, const void *b)
+{
+	const struct config_unsafe_route *x = *(const struct config_unsafe_route *const *)a;
+	const struct config_unsafe_route *y = *(const struct config_unsafe_route *const *)b;
+	struct prefix to_x = prefix_masked(x->to), to_y = prefix_masked(y->to);
+	int order = memcmp(&to_x.addr, &to_y.addr, sizeof(to_x.addr));
+
+	if (order == 0)
+		order = (to_x.bits > to_y.bits) - (to_x.bits < to_y.bits);
+	return order ? order : (x > y) - (x < y);
+}
+
+/* A table of routes has one place for each destination. */
+static void check_routes_twice(const struct config *config, struct findings *findings)
+{
+	uint32_t count = config->tun.unsafe_route_count;
+	const struct config_unsafe_route **sorted = calloc(count + 1, sizeof(*sorted));
+	char text[PREFIX_TEXT_MAX];
+
+	for (uint32_t i = 0; sorted && i < count; i++)
+		sorted[i] = &config->tun.unsafe_routes[i];
+	if (sorted)
+		qsort(sorted, count, sizeof(*sorted), by_destination);
+	for (uint32_t i = 1; sorted && i < count; i++) {
+		struct prefix before = prefix_masked(sorted[i - 1]->to),
+			      to = prefix_masked(sorted[i]->to);
+
+		if (before.bits == to.bits && addr_equal(&before.addr, &to.addr))
+			finding_warning(findings, sorted[i]->where,
+					"tun.unsafe_routes: %s is given at line %u already, and "
+					"the last entry counts; for several gateways write a list "
+					"into via",
+					prefix_format(&to, text), sorted[i - 1]->where.line);
+	}
+	free(sorted);
+}
+
+static void check_relays(const struct config *config, const struct cert *own,
+			 struct findings *findings)
+{
+	const struct relay_options *relay = &config->relay;
+	char text[ADDR_TEXT_MAX];
+
+	for (uint32_t i = 0; i < relay->relay_count; i++)
+		if (is_own_addr(own, &relay->relays[i]))
+			finding_warning(findings, config->relays_where,
+					"relay.relays: %s is this host; remove it here, or set "
+					"relay.am_relay if others are to be reached through it",
+					addr_format(&relay->relays[i], text));
+}
+
 static void check_fit(const struct config *config, const struct cert *own,
 		      struct findings *findings)
 {
@@ -273,6 +324,8 @@ static void check_fit(const struct config *config, const struct cert *own,
 	check_underlay(config, own, findings);
 	check_lighthouses(config, own, findings);
 	check_routes(config, own, findings);
+	check_routes_twice(config, findings);
+	check_relays(config, own, findings);
 	/* with errors it may be they that left nothing */
 	if (findings->errors == 0 &&
 	    config->firewall.rules[INBOUND].count + config->firewall.rules[OUTBOUND].count == 0)

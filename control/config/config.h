@@ -133,6 +133,7 @@ struct config {
 	/* lighthouse.*, preferred_ranges, punchy.*; arrays are the configuration's */
 	struct lighthouse_options lighthouse;
 	struct relay_options relay; /* relay.* */
+	struct where relays_where;  /* relay.relays */
 
 	struct {
 		uint64_t try_interval_ns;

@@ -16,6 +16,7 @@ static void read_relays(struct config_reader *r, struct relay_options *options)
 			      list->count, RELAY_HOSTS_MAX);
 		return;
 	}
+	r->config->relays_where = list->where;
 	options->relays = arena_alloc(r->arena, list->count * sizeof(*options->relays));
 	for (uint32_t i = 0; i < list->count; i++) {
 		const char *text = yaml_text(list->items[i], r->arena);

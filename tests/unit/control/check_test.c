@@ -228,6 +228,12 @@ Test(check, findings)
 			   "  10.42.0.8: ['192.0.2.1:2']\n"
 			   "  '::ffff:10.42.0.9': ['192.0.2.1:3']\n",
 		 NOW, SEVERITY_WARNING, 9, "10.42.0.9 is given at line 7 already"},
+		{PKI RULES "relay: {relays: [10.42.0.1]}\n", NOW, SEVERITY_WARNING, 6,
+		 "relay.relays: 10.42.0.1 is this host"},
+		{PKI RULES "tun:\n  unsafe_routes:\n  - {route: 1.2.3.4/8, via: 10.42.0.2}\n"
+			   "  - {route: 1.0.0.0/9, via: 10.42.0.2}\n"
+			   "  - {route: 1.0.0.0/8, via: 10.42.0.3}\n",
+		 NOW, SEVERITY_WARNING, 10, "1.0.0.0/8 is given at line 8 already"},
 		{PKI RULES "tun:\n  unsafe_routes:\n  - {route: 1.0.0.0/8, via: 10.43.0.2}\n", NOW,
 		 SEVERITY_WARNING, 8, "cannot be reached"},
 	};

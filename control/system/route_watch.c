@@ -8,14 +8,16 @@
  *
  * A dump is asked for at the start, when messages were lost (ENOBUFS), when a message alone does
  * not say enough (system_routes_unsure), when the kernel says that its table changed under the dump
- * in a way that it could not follow, and when our device has gone down or up or lost an address,
- * for then the kernel drops IPv4 routes without a word. The kernel sends only what leaves by our
- * device. At most one dump is begun in DUMP_NS.
+ * in a way that it could not follow, and when our device has gone down or up or lost an address, or
+ * a nexthop object has gone that a route of ours may name, for then the kernel drops IPv4 routes,
+ * or next hops of them, without a word. The kernel sends only what leaves by our device. At most
+ * one dump is begun in DUMP_NS.
  */
 #include "system/route_watch.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -49,7 +51,7 @@ static int socket_open(uint32_t buffer_bytes)
 	struct sockaddr_nl groups = {
 		.nl_family = AF_NETLINK,
 		.nl_groups = RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_LINK |
-			     RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+			     RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | 1u << (RTNLGRP_NEXTHOP - 1),
 	};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	int size = (int)buffer_bytes, one = 1, failure;
@@ -179,6 +181,30 @@ static void take_address_loss(struct route_watch *watch, const struct nlmsghdr *
 		watch->again = true;
 }
 
+/* Stops at what may concern the device whose index is at data: of a group it is not told. */
+static int take_nexthop_attribute(const struct nlattr *attribute, void *data)
+{
+	uint16_t type = mnl_attr_get_type(attribute);
+	const unsigned *index = data;
+
+	if (type == NHA_GROUP ||
+	    (type == NHA_OIF && mnl_attr_get_payload_len(attribute) == sizeof(uint32_t) &&
+	     mnl_attr_get_u32(attribute) == *index))
+		return MNL_CB_STOP;
+	return MNL_CB_OK;
+}
+
+/* The loss of one of a group is the end of that one. What replaces an object is told by routes. */
+static void take_nexthop(struct route_watch *watch, const struct nlmsghdr *header)
+{
+	const struct nhmsg *info = mnl_nlmsg_get_payload(header);
+
+	if (header->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) &&
+	    mnl_attr_parse_payload(info + 1, header->nlmsg_len - NLMSG_LENGTH(sizeof(*info)),
+				   take_nexthop_attribute, &watch->index) == MNL_CB_STOP)
+		watch->again = true;
+}
+
 /* A dump that breaks off ends as one that is whole does, but with an error behind it. */
 static bool is_whole(const struct nlmsghdr *done)
 {
@@ -219,6 +245,9 @@ static void take_message(struct route_watch *watch, const struct nlmsghdr *heade
 		break;
 	case RTM_DELADDR:
 		take_address_loss(watch, header);
+		break;
+	case RTM_DELNEXTHOP:
+		take_nexthop(watch, header);
 		break;
 	default:
 		system_routes_message(watch->routes, header, dumped);

@@ -536,6 +536,24 @@ Test(system_routes, kernel_is_followed)
 	watch_end();
 }
 
+/* Routes that name a nexthop object, as FRR makes them, go or change with it without a word. */
+Test(system_routes, nexthop_objects_are_followed)
+{
+	watch_make();
+	run("ip nexthop add id 1 via 10.42.0.3 dev m57w; ip nexthop add id 2 via 10.42.0.4 dev "
+	    "m57w; ip nexthop add id 10 group 1/2; ip route add 10.2.0.0/16 nhid 10; "
+	    "ip route add 10.3.0.0/16 nhid 2");
+	FOLLOWED(3, "10.1.0.0/16 10.42.0.2*1; 10.2.0.0/16 10.42.0.3*1 10.42.0.4*1; "
+		    "10.3.0.0/16 10.42.0.4*1");
+	run("ip nexthop del id 2");
+	FOLLOWED(2, "10.1.0.0/16 10.42.0.2*1; 10.2.0.0/16 10.42.0.3*1");
+	run("ip nexthop replace id 1 via 10.42.0.9 dev m57w");
+	FOLLOWED(2, "10.1.0.0/16 10.42.0.2*1; 10.2.0.0/16 10.42.0.9*1");
+	run("ip nexthop del id 10");
+	FOLLOWED(1, "10.1.0.0/16 10.42.0.2*1");
+	watch_end();
+}
+
 /* Until another dump has been asked for; nothing of it has been read. */
 static void dump_asked(void)
 {

@@ -8,10 +8,10 @@
  *
  * A dump is asked for at the start, when messages were lost (ENOBUFS), when a message alone does
  * not say enough (system_routes_unsure), when the kernel says that its table changed under the dump
- * in a way that it could not follow, and when our device has gone down or up or lost an address, or
- * a nexthop object has gone that a route of ours may name, for then the kernel drops IPv4 routes,
- * or next hops of them, without a word. The kernel sends only what leaves by our device. At most
- * one dump is begun in DUMP_NS.
+ * in a way that it could not follow, and when our device has gone down or up, or what a route of
+ * ours may name has gone: an address, a nexthop object. For then the kernel drops IPv4 routes, or
+ * next hops of them, without a word. The kernel sends only what leaves by our device. At most one
+ * dump is begun in DUMP_NS.
  */
 #include "system/route_watch.h"
 
@@ -173,11 +173,13 @@ static void take_link(struct route_watch *watch, const struct nlmsghdr *header)
 	watch->up = up;
 }
 
+/* Older kernels say nothing of IPv4 routes that go with the source they prefer, on any device. */
 static void take_address_loss(struct route_watch *watch, const struct nlmsghdr *header)
 {
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(header);
 
-	if (header->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) && info->ifa_index == watch->index)
+	if (header->nlmsg_len >= NLMSG_LENGTH(sizeof(*info)) &&
+	    (info->ifa_family == AF_INET || info->ifa_index == watch->index))
 		watch->again = true;
 }
 

@@ -554,6 +554,22 @@ Test(system_routes, nexthop_objects_are_followed)
 	watch_end();
 }
 
+/* The route goes with the source that it prefers, of which older kernels say nothing. */
+Test(system_routes, a_preferred_source_on_another_device_goes)
+{
+	uint64_t before;
+
+	watch_make();
+	run("ip addr add 192.0.2.1/32 dev lo; "
+	    "ip route add 10.2.0.0/16 via 10.42.0.3 dev m57w src 192.0.2.1");
+	FOLLOWED(2, "10.1.0.0/16 10.42.0.2*1; 10.2.0.0/16 10.42.0.3*1");
+	before = route_watch_dumps(watch);
+	run("ip addr del 192.0.2.1/32 dev lo");
+	FOLLOWED(1, "10.1.0.0/16 10.42.0.2*1");
+	cr_expect_eq(route_watch_dumps(watch), before + 1, "the table is read anew all the same");
+	watch_end();
+}
+
 /* Until another dump has been asked for; nothing of it has been read. */
 static void dump_asked(void)
 {

@@ -10,8 +10,8 @@
  * not say enough (system_routes_unsure), when the kernel says that its table changed under the dump
  * in a way that it could not follow, and when our device has gone down or up, or what a route of
  * ours may name has gone: an address, a nexthop object. For then the kernel drops IPv4 routes, or
- * next hops of them, without a word. The kernel sends only what leaves by our device. At most one
- * dump is begun in DUMP_NS.
+ * next hops of either family, without a word. The kernel sends only what leaves by our device. At
+ * most one dump is begun in DUMP_NS.
  */
 #include "system/route_watch.h"
 

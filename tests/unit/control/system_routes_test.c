@@ -551,6 +551,13 @@ Test(system_routes, nexthop_objects_are_followed)
 	FOLLOWED(2, "10.1.0.0/16 10.42.0.2*1; 10.2.0.0/16 10.42.0.9*1");
 	run("ip nexthop del id 10");
 	FOLLOWED(1, "10.1.0.0/16 10.42.0.2*1");
+	run("ip -6 nexthop add id 3 via fd42::2 dev m57w; ip -6 nexthop add id 4 via fd42::3 dev "
+	    "m57w; ip nexthop add id 11 group 3/4; ip -6 route add fd99::/48 nhid 11");
+	FOLLOWED(2, "fd99::/48 fd42::2*1 fd42::3*1; 10.1.0.0/16 10.42.0.2*1");
+	run("ip nexthop del id 4");
+	FOLLOWED(2, "fd99::/48 fd42::2*1; 10.1.0.0/16 10.42.0.2*1");
+	run("ip nexthop del id 11");
+	FOLLOWED(1, "10.1.0.0/16 10.42.0.2*1");
 	watch_end();
 }
 

@@ -122,6 +122,10 @@ Test(dns_responder, longest_name)
 	cr_assert_str_eq(query.name, name);
 	name[HOSTNAME_MAX] = 'x';
 	cr_assert_eq(read_exact(bytes, ask(bytes, name, DNS_A, 0), &query, &code), DNS_BROKEN);
+	memset(name, 'a', 64);
+	name[64] = '\0';
+	cr_assert_eq(read_exact(bytes, ask(bytes, name, DNS_A, 0), &query, &code), DNS_BROKEN,
+		     "a label of 64, and all of it there");
 }
 
 /* Too much for a datagram: no records, marked as truncated; never more than 1232 bytes. */
@@ -153,6 +157,11 @@ Test(dns_responder, too_long)
 	dns_begin(&out, reply, &query);
 	dns_record(&out, &query, data, used);
 	cr_assert_eq(dns_end(&out, DNS_NO_ERROR), length + 12 + used);
+	dns_begin(&out, reply, &query);
+	dns_record(&out, &query, data, used);
+	dns_record(&out, &query, data, used);
+	cr_assert_eq(dns_end(&out, DNS_NO_ERROR), length, "nor what had room before it was full");
+	cr_assert_eq(reply[7], 0);
 	for (int i = 0; i < 3; i++)
 		dns_text(data, sizeof(data), &used, text);
 	dns_begin(&out, reply, &query);

@@ -1,6 +1,7 @@
 /* rules_test.c - firewall rules: what is read, who matches; PROTOCOL.md 5.3, 5.4 and traps 64-66,
  * 71, 72. */
 #include <criterion/criterion.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,8 @@
 #include "config/rules.h"
 
 TestSuite(rules);
+
+#define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static struct arena arena;
 static struct findings findings;
@@ -19,7 +22,7 @@ static void fini(void)
 	findings_free(&findings);
 }
 
-/* Reads a list of rules, all inbound. */
+/* Reads a list of rules, all inbound but what stands behind "out:". */
 static void read_rules(const char *text)
 {
 	char whole[2048];
@@ -31,6 +34,9 @@ static void read_rules(const char *text)
 	cr_assert_not_null(root, "%s", text);
 	memset(rules, 0, sizeof(rules));
 	rules_read(yaml_get(root, "in"), "firewall.inbound", &arena, &rules[INBOUND], &findings);
+	if (yaml_get(root, "out"))
+		rules_read(yaml_get(root, "out"), "firewall.outbound", &arena, &rules[OUTBOUND],
+			   &findings);
 }
 
 static bool found(const char *says)
@@ -373,4 +379,30 @@ Test(rules, hash, .fini = fini)
 	cr_assert_str_eq(rules_hash(rules, two), one);
 	read_rules("  - {proto: tcp, port: 80-91, groups: [a, b]}");
 	cr_assert_str_neq(rules_hash(rules, two), one);
+}
+
+/* Of the reference's lines, PROTOCOL.md 5.3, those of outbound rules first. */
+Test(rules, hash_as_the_reference_has_it, .fini = fini)
+{
+	static const char lines[] =
+		"incoming: false, proto: 17, startPort: -1, endPort: -1, groups: [], host: any, "
+		"ip: , localIp: , caName: , caSha: \n"
+		"incoming: true, proto: 6, startPort: 80, endPort: 90, groups: [a b], host: , "
+		"ip: , localIp: , caName: , caSha: \n"
+		"incoming: true, proto: 1, startPort: 0, endPort: 0, groups: [c], host: h, "
+		"ip: 10.0.0.0/8, localIp: any, caName: n, caSha: " SHA "\n";
+	unsigned char sha[crypto_hash_sha256_BYTES];
+	char hash[RULES_HASH_TEXT_MAX], expected[RULES_HASH_TEXT_MAX], hex[2 * sizeof(sha) + 1];
+
+	read_rules("  - {proto: tcp, port: 80-90, groups: [a, b]}\n"
+		   "  - {proto: icmp, group: c, host: h, cidr: 10.0.0.0/8, local_cidr: any, "
+		   "ca_name: n, ca_sha: \"" SHA "\"}\n"
+		   "out:\n"
+		   "  - {proto: udp, port: fragment, host: any}");
+	cr_assert_eq(findings.count, 0, "a fingerprint that is one is not warned of");
+	rules_hash(rules, hash);
+	crypto_hash_sha256(sha, (const unsigned char *)lines, sizeof(lines) - 1);
+	sodium_bin2hex(hex, sizeof(hex), sha, sizeof(sha));
+	snprintf(expected, sizeof(expected), "SHA:%s,FNV:%u", hex, 3015803687u);
+	cr_expect_str_eq(hash, expected);
 }

@@ -30,6 +30,7 @@ Test(timers, like_a_plain_list)
 			if (timer[i].position && timer[i].due_ns < first)
 				first = timer[i].due_ns;
 		cr_assert_eq(timers_next(&timers), first);
+		cr_assert_eq(one->position == 0, one->due_ns == TIMER_NEVER);
 		now += seed >> 20 & 7;
 		for (struct timer *due; (due = timers_pop(&timers, now));) {
 			cr_assert_eq(due->due_ns, first);

@@ -158,6 +158,20 @@ static bool same_rules(const struct config *a, const struct snapshot *was, const
 	return true;
 }
 
+/* ca_name means the CAs of that name that are trusted. Other rules do not look at them. */
+static bool same_issuers(const struct firewall_rules rules[2], const struct ca_pool *was,
+			 const struct ca_pool *is)
+{
+	bool named = false, same = ca_pool_count(was) == ca_pool_count(is);
+
+	for (int direction = 0; direction < 2; direction++)
+		for (uint32_t i = 0; i < rules[direction].count; i++)
+			named |= rules[direction].peers[i].ca_name != NULL;
+	for (size_t i = 0; named && same && i < ca_pool_count(was); i++)
+		same = ca_pool_find(is, ca_pool_get(was, i)->fingerprint) != NULL;
+	return same || !named;
+}
+
 /*
  * What a reload cannot change stays as it is in the configuration too, where somebody may look at
  * it: m57ctl, the workers' next snapshot. The tree still has what the file says.
@@ -193,7 +207,9 @@ static int build(struct reload *reload, struct step *step)
 		return -ENOMEM;
 	snapshot_set_routes(step->snapshot, routes_change_table(step->routes));
 	step->snapshot->am_lighthouse = was->am_lighthouse; /* as the node: until the next start */
-	step->new_rules = !same_rules(step->old->config, was, next->config, step->snapshot);
+	step->new_rules =
+		!same_rules(step->old->config, was, next->config, step->snapshot) ||
+		!same_issuers(next->config->firewall.rules, step->old->pki.ca, next->pki.ca);
 	if (!step->new_rules)
 		return 0;
 	/*

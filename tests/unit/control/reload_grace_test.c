@@ -93,6 +93,29 @@ Test(reload_grace, a_group_with_a_blank_is_not_two_groups)
 	world_end();
 }
 
+/* A tunnel whose CA is trusted no more may live on (pki.disconnect_invalid), but has no ca_name. */
+Test(reload_grace, a_ca_that_comes_or_goes_is_new_to_rules_that_name_one)
+{
+#define CA_ONE   "pki: {ca: @/ca.crt, cert: @/host.crt, key: @/host.key}\n"
+#define CA_TWO   "pki: {ca: @/two.crt, cert: @/host.crt, key: @/host.key}\n"
+#define CA_NAMED "firewall: {inbound: [{port: 1, proto: tcp, ca_name: another}]}\n"
+	world_make();
+	reload_with(CA_TWO CA_NAMED);
+	uint16_t version = SNAPSHOT->rules_version;
+	reload_with(CA_TWO CA_NAMED);
+	cr_expect_eq(SNAPSHOT->rules_version, version, "the same CAs");
+	reload_with(CA_ONE CA_NAMED);
+	cr_expect_eq(SNAPSHOT->rules_version, version + 1, "one has gone");
+	cr_expect_eq(atomic_load(&seen.last_prepared), version + 1u);
+	reload_with(CA_TWO CA_NAMED);
+	cr_expect_eq(SNAPSHOT->rules_version, version + 2, "it has come back");
+	reload_with(CA_TWO ONE);
+	cr_expect_eq(SNAPSHOT->rules_version, version + 3);
+	reload_with(CA_ONE ONE);
+	cr_expect_eq(SNAPSHOT->rules_version, version + 3, "no rule looks at them");
+	world_end();
+}
+
 /* --- grace periods -----------------------------------------------------------------------------
  */
 

@@ -62,6 +62,10 @@ static void not_allowed(struct sim *sim)
 	hub_say(L, A, &update); /* A reports for B */
 	cr_assert_eq(L->drops[DROP_LIGHTHOUSE_INVALID], 1);
 	cr_assert_eq(hub_host(L, 3)->remotes->count, 1);
+	query.has_addr = false;
+	hub_say(L, A, &query); /* asks about nobody */
+	cr_assert_eq(L->drops[DROP_LIGHTHOUSE_INVALID], 2);
+	query.has_addr = true;
 
 	hub_say(B, A, &reply); /* A is no lighthouse of B's */
 	hub_say(B, A, &punch);

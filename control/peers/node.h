@@ -125,8 +125,9 @@ void node_on_resume_again(struct node *node, uint32_t queue, const struct addr *
 /* An authenticated packet of tunnel came from source. Clears TUNNEL_EVENT_ROAM. */
 void node_on_roam(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
 /* The first authenticated packet of an unconfirmed tunnel. Clears TUNNEL_EVENT_CONFIRMED. A zero
- * source says nothing: it came through a relay, or shows no open path. */
-void node_on_confirmed(struct node *node, struct tunnel_id tunnel, const struct endpoint *source);
+ * source says nothing: it came through the relay via, or shows no open path. */
+void node_on_confirmed(struct node *node, struct tunnel_id tunnel, const struct endpoint *source,
+		       uint32_t via);
 /* Traffic leaves on a tunnel whose watched was 0. */
 void node_on_active(struct node *node, struct tunnel_id tunnel);
 /* The send counter has reached value. Clears TUNNEL_EVENT_COUNTER. */

@@ -156,13 +156,15 @@ static bool has_twin(const struct node *node, const struct tunnel_record *record
 	return false;
 }
 
-/* Something authenticated came: what was in doubt is alive. */
-static void prove(struct node *node, struct tunnel_record *record)
+/* Something authenticated came, via a relay or (0) directly: what was in doubt is alive. */
+static void prove(struct node *node, struct tunnel_record *record, uint32_t via)
 {
 	bool is_new = record->state == RECORD_UNCONFIRMED;
 
 	if (record->state != RECORD_UNCONFIRMED && record->state != RECORD_SUSPECT)
 		return;
+	if (is_new && via)
+		relays_follow(node, record, via);
 	tunnels_confirm(&node->tunnels, record);
 	for (uint32_t i = 0; i < record->link_count; i++)
 		initiator_quiet(node, record->links[i].host);
@@ -179,7 +181,7 @@ void node_on_roam(struct node *node, struct tunnel_id id, const struct endpoint 
 
 	if (!record || record->state == RECORD_CLOSING)
 		return;
-	prove(node, record);
+	prove(node, record, 0);
 	roam(node, record, source);
 	/* Left set while going back is ignored: see tunnels_roam(). */
 	if (!record->roam_quiet_ns || !record->tunnel->remote ||
@@ -187,14 +189,15 @@ void node_on_roam(struct node *node, struct tunnel_id id, const struct endpoint 
 		atomic_fetch_and(&record->tunnel->event_in_flight, ~(uint32_t)TUNNEL_EVENT_ROAM);
 }
 
-void node_on_confirmed(struct node *node, struct tunnel_id id, const struct endpoint *source)
+void node_on_confirmed(struct node *node, struct tunnel_id id, const struct endpoint *source,
+		       uint32_t via)
 {
 	struct tunnel_record *record = tunnels_by_id(&node->tunnels, id);
 
 	if (!record || record->state == RECORD_CLOSING)
 		return;
 	roam(node, record, source);
-	prove(node, record);
+	prove(node, record, via);
 	atomic_fetch_and(&record->tunnel->event_in_flight, ~(uint32_t)TUNNEL_EVENT_CONFIRMED);
 }
 
@@ -266,7 +269,7 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 	}
 	if (via)
 		source = &nowhere;
-	prove(node, record);
+	prove(node, record, via);
 	if (wire != WIRE_TEST_REQUEST || record->tunnel->remote)
 		roam(node, record, source);
 	manager_heard(node, record);

@@ -134,6 +134,27 @@ void relays_established(struct node *node, struct relay *relay)
 		initiator_send_through(node, host->pending, relay);
 }
 
+/*
+ * The path on which stage 1 came first may be open in that direction only. Where both are open, and
+ * what was lost is one datagram, the peer's answer to a test brings the tunnel back to it at once.
+ */
+void relays_follow(struct node *node, struct tunnel_record *record, uint32_t via)
+{
+	struct relay *relay = relays_by_index(node, via);
+	const struct remote *remote = record->tunnel->remote;
+	struct endpoint at;
+
+	if (!relay || !is_usable(relay) || !relays_record_has(record, &relay->peer))
+		return;
+	relays_set_path(node, record, relay);
+	if (!remote || !record->path)
+		return;
+	at = remote->to;
+	tunnels_set_remote(&node->tunnels, record, NULL);
+	node->outside->send_in_tunnel(node->outside->context, record->queue, record->tunnel->id,
+				      WIRE_TEST_REQUEST, &at, NULL, 0);
+}
+
 static void disestablish(struct node *node, struct relay *relay)
 {
 	relays_end(node, relay, "far end gone");

@@ -151,6 +151,12 @@ void relays_send(struct node *node, const struct relay *relay, const uint8_t *by
 
 /* The tunnel, which has no direct path, goes through relay; NULL: through none. */
 void relays_set_path(struct node *node, struct tunnel_record *record, struct relay *relay);
+/*
+ * The first packet of a peer that began the tunnel came through the relay whose entry has our index
+ * via: that is where our stage 2 reached it, so the tunnel takes the same way, wherever stage 1
+ * came from first.
+ */
+void relays_follow(struct node *node, struct tunnel_record *record, uint32_t via);
 /* The entry is there, or has another index: who waits for it, or uses it, is told. */
 void relays_established(struct node *node, struct relay *relay);
 /* The entry goes: tunnels that go through it take another. */

@@ -488,9 +488,10 @@ struct tunnel_record *tunnels_by_remote_index(struct tunnels *tunnels, uint32_t 
 int tunnels_set_remote(struct tunnels *tunnels, struct tunnel_record *record,
 		       const struct endpoint *remote)
 {
-	struct remote *before = record->tunnel->remote, *after = make_remote(tunnels, remote);
+	struct remote *before = record->tunnel->remote;
+	struct remote *after = remote ? make_remote(tunnels, remote) : NULL;
 
-	if (!after)
+	if (remote && !after)
 		return -ENOMEM;
 	RCU_PUBLISH(record->tunnel->remote, after);
 	if (before)

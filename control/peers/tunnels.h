@@ -260,7 +260,7 @@ struct tunnel_record *tunnels_by_stage1(struct tunnels *tunnels,
 struct tunnel_record *tunnels_by_remote_index(struct tunnels *tunnels, uint32_t index,
 					      const struct endpoint *remote);
 
-/* Publishes a new remote. 0 or -ENOMEM. */
+/* Publishes a new remote; NULL: none, the tunnel has a path. 0 or -ENOMEM. */
 int tunnels_set_remote(struct tunnels *tunnels, struct tunnel_record *record,
 		       const struct endpoint *remote);
 /* Roams to source if the rule of 4.7 lets it. True when it did. */

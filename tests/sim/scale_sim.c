@@ -40,7 +40,7 @@ static void peer_connects(struct sim *sim, uint32_t n)
 		sim_run(sim, SIM_MS / 2);
 	tunnel = sim_primary(A, FIRST_PEER + n);
 	cr_assert(tunnel, "no tunnel with peer %u", n);
-	node_on_confirmed(A->node, tunnel->id, &at);
+	node_on_confirmed(A->node, tunnel->id, &at, 0);
 	atomic_store(&tunnel->last_in_ns, sim->now_ns + SIM_MS); /* nothing is owed to it */
 }
 

@@ -149,13 +149,17 @@ void sim_node_order(struct sim_node *node, struct order *order)
 }
 
 static void event_punt(struct sim_node *node, struct tunnel *tunnel, uint32_t queue,
-		       enum punt_type type, uint32_t bit, const struct endpoint *source)
+		       enum punt_type type, uint32_t bit, const struct endpoint *source,
+		       uint64_t value)
 {
 	if (atomic_fetch_or(&tunnel->event_in_flight, bit) & bit)
 		return;
 	send_punt(node,
-		  &(struct punt){
-			  .type = type, .queue = queue, .tunnel = tunnel->id, .source = *source},
+		  &(struct punt){.type = type,
+				 .queue = queue,
+				 .tunnel = tunnel->id,
+				 .source = *source,
+				 .value = value},
 		  NULL, 0);
 }
 
@@ -248,9 +252,9 @@ static void is_alive(struct sim_node *node, uint32_t queue, struct tunnel *tunne
 
 	if (atomic_load(&tunnel->state) == TUNNEL_UNCONFIRMED)
 		event_punt(node, tunnel, queue, PUNT_CONFIRMED, TUNNEL_EVENT_CONFIRMED,
-			   moves ? from : &nowhere);
+			   moves ? from : &nowhere, via);
 	if (moves && (!tunnel->remote || !endpoint_equal(&tunnel->remote->to, from)))
-		event_punt(node, tunnel, queue, PUNT_ROAM, TUNNEL_EVENT_ROAM, from);
+		event_punt(node, tunnel, queue, PUNT_ROAM, TUNNEL_EVENT_ROAM, from, 0);
 }
 
 static void receive_sealed(struct sim_node *node, uint32_t queue, struct tunnel *tunnel,

@@ -382,7 +382,7 @@ Test(node, held_runs_go_before_newer_ones)
 	bench->call_count = 0;
 
 	struct tunnel_record *record = bench->node->tunnels.all;
-	node_on_confirmed(bench->node, record->tunnel->id, &peer_at);
+	node_on_confirmed(bench->node, record->tunnel->id, &peer_at, 0);
 	entry = hostmap_by_addr(bench->map, &addr);
 	cr_assert_eq(entry->tunnel, record->tunnel);
 	cr_assert_eq(entry->held_queues, 7);
@@ -427,7 +427,7 @@ Test(node, runs_take_the_gateway_that_has_a_tunnel_first)
 	wait_run(bench, 0, 4);
 	peer_begins(bench, 10);
 	bench->call_count = 0;
-	node_on_confirmed(bench->node, bench->node->tunnels.all->tunnel->id, &peer_at);
+	node_on_confirmed(bench->node, bench->node->tunnels.all->tunnel->id, &peer_at, 0);
 
 	static const uint8_t order[] = {4, 1, 3};
 	cr_assert_eq(bench->call_count, 5);
@@ -497,7 +497,7 @@ Test(node, unconfirmed_beside_live)
 
 	peer_begins(bench, 10);
 	live = primary(bench);
-	node_on_confirmed(bench->node, live->id, &peer_at);
+	node_on_confirmed(bench->node, live->id, &peer_at, 0);
 	atomic_store(&live->last_in_ns, bench->now_ns + 10000000000); /* not silent */
 	bench->call_count = 0;
 	peer_begins(bench, 11);
@@ -531,7 +531,7 @@ Test(node, the_newest_unconfirmed_stands_by_until_it_leads)
 	peer_begins(bench, 10);
 	first = primary(bench);
 	cr_assert_null(next(bench), "the only one is no next one");
-	node_on_confirmed(bench->node, first->id, &peer_at);
+	node_on_confirmed(bench->node, first->id, &peer_at, 0);
 	atomic_store(&first->last_in_ns, bench->now_ns + 10000000000); /* not silent */
 	peer_begins(bench, 11);
 	second = next(bench);
@@ -539,7 +539,7 @@ Test(node, the_newest_unconfirmed_stands_by_until_it_leads)
 	third = next(bench);
 	cr_assert(second && third && second != third);
 	cr_assert_eq(primary(bench), first);
-	node_on_confirmed(bench->node, third->id, &peer_at);
+	node_on_confirmed(bench->node, third->id, &peer_at, 0);
 	cr_assert_eq(primary(bench), third);
 	cr_assert_eq(next(bench), second);
 	bench_free(bench);
@@ -552,7 +552,7 @@ Test(node, unconfirmed_are_bounded_per_host)
 
 	peer_begins(bench, 10);
 	live = primary(bench);
-	node_on_confirmed(bench->node, live->id, &peer_at);
+	node_on_confirmed(bench->node, live->id, &peer_at, 0);
 	for (uint64_t i = 0; i < 40; i++) {
 		bench->call_count = 0;
 		bench->now_ns += 1000000;
@@ -607,7 +607,7 @@ Test(node, test_requests_are_answered)
 	node_on_opened(bench->node, 0, id, &peer_at, 0, WIRE_CLOSE_TUNNEL, payload, 0);
 	cr_assert_eq(bench->drops[DROP_NO_TUNNEL], 1, "nothing is left to close");
 	node_on_roam(bench->node, id, &peer_at);
-	node_on_confirmed(bench->node, id, &peer_at);
+	node_on_confirmed(bench->node, id, &peer_at, 0);
 	node_on_counter(bench->node, id, COUNTER_REFUSE_AT);
 	cr_assert_eq(bench->call_count, 0);
 	bench_free(bench);
@@ -636,7 +636,7 @@ Test(node, unconfirmed_takes_nothing_from_a_suspect_tunnel)
 
 	peer_begins(bench, 10);
 	tunnel = primary(bench);
-	node_on_confirmed(bench->node, tunnel->id, &peer_at);
+	node_on_confirmed(bench->node, tunnel->id, &peer_at, 0);
 	wire_write(error, WIRE_RECV_ERROR, 77, 0);
 	node_on_recv_error(bench->node, &peer_at, error, sizeof(error));
 	cr_assert_null(primary(bench));
@@ -654,11 +654,11 @@ Test(node, doubt_does_not_reach_a_newer_tunnel)
 
 	peer_begins(bench, 10);
 	old = bench->node->tunnels.all;
-	node_on_confirmed(bench->node, old->tunnel->id, &peer_at);
+	node_on_confirmed(bench->node, old->tunnel->id, &peer_at, 0);
 	bench->now_ns += 1000;
 	peer_begins(bench, 11);
 	newer = bench->node->tunnels.all;
-	node_on_confirmed(bench->node, newer->tunnel->id, &peer_at);
+	node_on_confirmed(bench->node, newer->tunnel->id, &peer_at, 0);
 	tunnels_suspect(&bench->node->tunnels, old);
 	cr_assert_eq(old->state, RECORD_SUSPECT);
 	cr_assert_eq(newer->state, RECORD_LIVE);
@@ -677,7 +677,7 @@ Test(node, a_suspect_tunnel_that_the_peer_uses_comes_back)
 		peer_begins(bench, 10);
 		record = bench->node->tunnels.all;
 		id = record->tunnel->id;
-		node_on_confirmed(bench->node, id, &peer_at);
+		node_on_confirmed(bench->node, id, &peer_at, 0);
 		tunnels_suspect(&bench->node->tunnels, record);
 		bench->now_ns += 1000000;
 		if (heard)

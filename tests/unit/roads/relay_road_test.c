@@ -357,6 +357,24 @@ Test(relay_road, packets_are_taken_off_and_joined_without_a_copy)
 	rig_destroy(rig);
 }
 
+/* The first packet of a tunnel: control is told through which relay it came. */
+Test(relay_road, a_tunnel_is_confirmed_through_a_relay)
+{
+	struct rig *rig = rig_create(true);
+	struct tunnel *via = second_tunnel(rig);
+
+	entry(rig, 0, via, false, NULL);
+	rig->tunnel->state = TUNNEL_UNCONFIRMED;
+	add_message(rig, 0, 0, 100);
+	rig_receive(rig);
+	cr_assert_eq(rig->io.punt_count, 2, "that, and where the relay is");
+	cr_expect_eq(rig->io.punts[1]->type, PUNT_CONFIRMED);
+	cr_expect_eq(rig->io.punts[1]->tunnel.slot, 0);
+	cr_expect_eq(rig->io.punts[1]->value, RELAY_INDEX);
+	cr_expect_eq(rig->io.punts[1]->source.port, 0);
+	rig_destroy(rig);
+}
+
 /* Through a relay: no recv_error, no roaming, no frame in a frame (trap 83), whatever is inside. */
 Test(relay_road, what_is_inside_of_a_frame)
 {

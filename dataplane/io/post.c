@@ -51,9 +51,10 @@ static void take_back(struct io_uring_sqe *sqe)
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
+/* -EOVERFLOW: the other ring is full, and there is no memory for what is behind (Linux 6.1). */
 static int refusal(int err)
 {
-	return err == -ENOMEM || err == -EBUSY ? -EAGAIN : err;
+	return err == -ENOMEM || err == -EBUSY || err == -EOVERFLOW ? -EAGAIN : err;
 }
 
 static int submit(struct post *post)

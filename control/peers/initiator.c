@@ -15,6 +15,8 @@
 #define CALL_BACKS 2
 /* So long is an address left out at which another host answered. */
 #define BLOCKED_NS 300000000000ull
+/* So many attempts are for relays alone where those come first: 600 ms by default. */
+#define RELAYS_FIRST 3
 
 static void fire_pending(void *context, struct timer *timer);
 
@@ -278,6 +280,20 @@ void initiator_call_back(struct node *node, struct peer_host *host, const struct
 		initiator_poke(node, host->pending);
 }
 
+static void send_directly(struct node *node, struct host_pending *pending)
+{
+	const struct remotes *remotes = pending->host->remotes;
+	const struct pending *state = &pending->pending;
+
+	if (pending->relays_first && state->attempts <= RELAYS_FIRST)
+		return;
+	for (uint32_t i = 0; remotes && i < remotes->count; i++)
+		if (!remotes->list[i].blocked)
+			node->outside->send_udp(node->outside->context, &remotes->list[i].to,
+						state->stage1, state->stage1_length);
+	call_back(node, pending);
+}
+
 static void send_stage1(struct node *node, struct host_pending *pending)
 {
 	const struct remotes *remotes = pending->host->remotes;
@@ -289,11 +305,7 @@ static void send_stage1(struct node *node, struct host_pending *pending)
 		return;
 	if (first && build_stage1(node, pending) != 0)
 		return;
-	for (uint32_t i = 0; remotes && i < remotes->count; i++)
-		if (!remotes->list[i].blocked)
-			node->outside->send_udp(node->outside->context, &remotes->list[i].to,
-						state->stage1, state->stage1_length);
-	call_back(node, pending);
+	send_directly(node, pending);
 	NODE_LOG(node, first ? OUTSIDE_INFO : OUTSIDE_DEBUG, "Handshake message sent",
 		 FIELD_TEXT("vpnAddrs", node_host_text(&pending->host->addr, host_text)),
 		 FIELD_TEXT("udpAddrs", remotes_text(remotes, text)),

@@ -169,12 +169,25 @@ static void be_silent(struct tunnel_record *record)
 			atomic_store(&link->record->tunnel->unanswered, 1);
 }
 
+/*
+ * The tunnel goes through a relay, and the peer was never heard on it, or not since the last search
+ * for a direct path. It may send where stage 1 of the handshake, or a test request, came to it
+ * directly, as 1.6.1 does, and that path be dead in its direction.
+ */
+static bool is_misled(struct node *node, struct tunnel_record *record, uint64_t now)
+{
+	bool searched = relays_promote_failed(node, record, now);
+
+	return !record->tunnel->remote && (searched || in_ns(record) <= record->created_ns);
+}
+
 static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 {
 	struct tunnel_record *sibling = lively_sibling(record);
 	uint64_t expiry = record->live.test_ns + node->options.deletion_interval_ns;
 	uint64_t next = now + HEAL_STEP_NS;
 	struct host_pending *pending = record->links[0].host->pending;
+	bool misled;
 
 	manager_check_at(&node->tunnels, record, next < expiry ? next : expiry);
 	if (sibling) {
@@ -190,8 +203,11 @@ static void heal(struct node *node, struct tunnel_record *record, uint64_t now)
 		return;
 	}
 	record->live.healing = true;
-	relays_promote_failed(node, record, now);
+	misled = is_misled(node, record, now);
 	node_rehandshake(node, record, "no answer");
+	pending = record->links[0].host->pending;
+	if (pending)
+		pending->relays_first = misled;
 }
 
 static void wait(struct node *node, struct tunnel_record *record, uint64_t now)

@@ -218,6 +218,16 @@ static void move_needed(struct node *node, const struct tunnel_record *from,
 	}
 }
 
+/* The searches of an earlier tunnel have done harm: those of this one begin as late as they would
+ * have gone on. */
+static void hold_back(const struct peer_host *host, struct tunnel_record *record, uint64_t now)
+{
+	uint64_t first = record->created_ns + host->promote_wait_ns;
+
+	if (host->promote_wait_ns > PROMOTE_NS && record->promote_ns == 0 && now < first)
+		record->promote_ns = first;
+}
+
 void relays_attend(struct node *node, struct peer_host *host)
 {
 	struct tunnel_record *primary = host->primary;
@@ -226,6 +236,8 @@ void relays_attend(struct node *node, struct peer_host *host)
 		return;
 	/* Which tunnel of the host is first decides where frames leave. */
 	relays_each_of_peer(node, &host->addr, relays_publish_pair);
+	if (primary)
+		hold_back(host, primary, node_now_ns(node));
 	if (!relays_may_take(primary))
 		return;
 	for (struct host_link *link = host->links; link; link = link->next)
@@ -270,14 +282,15 @@ void relays_promote(struct node *node, struct tunnel_record *record, uint64_t no
 	relays_keep_spares(node, host);
 }
 
-void relays_promote_failed(struct node *node, struct tunnel_record *record, uint64_t now)
+bool relays_promote_failed(struct node *node, struct tunnel_record *record, uint64_t now)
 {
 	struct peer_host *host = record->link_count > 0 ? record->links[0].host : NULL;
+	bool blamed = record->promoted_ns && host && now < record->promoted_ns + PROMOTE_BLAME_NS;
 
-	if (record->promoted_ns && host && now < record->promoted_ns + PROMOTE_BLAME_NS &&
-	    host->promote_wait_ns < PROMOTE_MAX_NS)
+	if (blamed && host->promote_wait_ns < PROMOTE_MAX_NS)
 		host->promote_wait_ns *= 2;
 	record->promoted_ns = 0;
+	return blamed;
 }
 
 /* --- options -----------------------------------------------------------------------------------

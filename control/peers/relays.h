@@ -169,7 +169,7 @@ void relays_attend(struct node *node, struct peer_host *host);
 void relays_move(struct node *node, const struct relay *relay, struct tunnel_record *to);
 /* The tunnel carries traffic through a relay: looks for a direct path now and then. */
 void relays_promote(struct node *node, struct tunnel_record *record, uint64_t now);
-/* Such a search has only just been and the tunnel does not answer: the next ones come later. */
-void relays_promote_failed(struct node *node, struct tunnel_record *record, uint64_t now);
+/* The tunnel does not answer. True: such a search has only just been; the next ones come later. */
+bool relays_promote_failed(struct node *node, struct tunnel_record *record, uint64_t now);
 
 #endif

@@ -108,6 +108,7 @@ struct host_pending {
 	/* in tunnels.sharing while set: runs wait that another gateway could take */
 	bool sharing;
 	struct host_pending *next_sharing;
+	bool relays_first; /* its first attempts go through relays alone */
 	bool quiet; /* not needed any more: sends nothing, but an answer may still come */
 };
 

@@ -119,6 +119,32 @@ Test(half_path, half_a_hop)
 	sim_seeds(40, half_a_hop);
 }
 
+/*
+ * The same with a peer that follows nobody to the relay, and is led to the dead path by a test request
+ * that comes there.
+ */
+static void stock_peer(struct sim *sim)
+{
+	struct net net = open_net(sim, 1);
+	enum traffic kind = (enum traffic)(sim->seed % A_ONLY);
+	unsigned missed = 0;
+
+	net.b->stock = true;
+	if (sim->seed / A_ONLY % 2)
+		talk(sim, &net, 3 * SIM_S + sim_random(sim, SIM_S));
+	cut(sim, net.b, net.a);
+	for (int i = 0; i < 40 || !step(sim, &net, kind); i++)
+		SIM_ASSERT(sim, i < 80, "traffic %d: not within 8 s", kind);
+	for (int i = 0; i < 600; i++)
+		missed += !step(sim, &net, kind);
+	SIM_ASSERT(sim, missed < 100, "traffic %d: %u of 600 are not answered", kind, missed);
+}
+
+Test(half_path, a_stock_peer)
+{
+	sim_seeds(20, stock_peer);
+}
+
 /* One stage 2 is lost, and nothing else: the tunnel is direct as soon as that can be known. */
 static void a_lost_answer(struct sim *sim)
 {

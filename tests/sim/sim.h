@@ -115,6 +115,8 @@ struct sim_node {
 	uint32_t recv_errors_sent;
 	uint32_t index_repeats; /* so many indexes are drawn that are all the same */
 	bool mute_recv_error;
+	/* As 1.6.1: a tunnel goes where its stage 1 came from, or a test request comes from. */
+	bool stock;
 	int64_t wall_offset_ns;           /* of this node's wall clock */
 	uint64_t wakes;                   /* deadlines that came */
 	uint32_t cert_ids;                /* bit i: overlay 10.42.0.<i> stands in its certificate */

@@ -456,8 +456,10 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 		node_on_recv_error(node->node, &punt->source, punt->bytes, punt->length);
 		break;
 	case PUNT_OPENED:
-		node_on_opened(node->node, punt->queue, punt->tunnel, &punt->source, punt->via,
-			       punt->wire, punt->bytes, punt->length);
+		if (node->stock && punt->wire == WIRE_TEST_REQUEST)
+			node_on_roam(node->node, punt->tunnel, &punt->source);
+		node_on_opened(node->node, punt->queue, punt->tunnel, &punt->source,
+			       node->stock ? 0 : punt->via, punt->wire, punt->bytes, punt->length);
 		break;
 	case PUNT_WAITING:
 		run = (struct waiting_run){
@@ -469,7 +471,8 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 		node_on_roam(node->node, punt->tunnel, &punt->source);
 		break;
 	case PUNT_CONFIRMED:
-		node_on_confirmed(node->node, punt->tunnel, &punt->source, (uint32_t)punt->value);
+		node_on_confirmed(node->node, punt->tunnel, &punt->source, 
+				  node->stock ? 0 : (uint32_t)punt->value);
 		break;
 	case PUNT_COUNTER:
 		node_on_counter(node->node, punt->tunnel, punt->value);

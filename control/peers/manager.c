@@ -38,6 +38,13 @@
  */
 #define LATE_NS      (500 * MS_NS)
 #define HEAL_STEP_NS S_NS /* between test requests while a tunnel does not answer */
+/*
+ * A peer that asks although we send, and then answers nothing for so long, does not hear us. Any
+ * round trip is shorter, and a peer that could mend it has done so.
+ */
+#define UNHEARD_NS (5 * S_NS)
+/* Before this age tests are those of a new tunnel (PROTOCOL.md 2.11). */
+#define ASKED_NS (2 * S_NS)
 /* Due times are multiples of these: of the first when they are near, else of the second. */
 #define GRID_FAST_NS (100 * MS_NS)
 #define GRID_SLOW_NS (500 * MS_NS)
@@ -233,6 +240,30 @@ static void test(struct node *node, struct tunnel_record *record, uint64_t now)
 			 now + manager_answer_wait_ns(&record->round_trip) * 2 / 5);
 }
 
+/*
+ * The peer is heard, but are we? Its own test reply says so, and nothing else does. Without one our
+ * way to it is dead, and the handshake looks for another. A peer that is silent meanwhile is the
+ * other rows' affair.
+ */
+static void insist(struct node *node, struct tunnel_record *record, uint64_t now)
+{
+	struct liveness *live = &record->live;
+
+	if (!live->unheard_ns)
+		return;
+	if (!is_primary(record) || now >= live->unheard_ns + UNHEARD_NS) {
+		if (is_primary(record) && in_ns(record) > live->unheard_ns)
+			node_rehandshake(node, record, "not heard by the peer");
+		live->unheard_ns = 0;
+		return;
+	}
+	if (now >= live->insist_ns) {
+		tunnels_test(&node->tunnels, record);
+		live->insist_ns = now + HEAL_STEP_NS;
+	}
+	manager_check_at(&node->tunnels, record, live->insist_ns);
+}
+
 static void log_end(struct node *node, const struct tunnel_record *record,
 		    const struct manager_row *row)
 {
@@ -358,6 +389,7 @@ static void check(struct tunnels *tunnels, struct tunnel_record *record)
 		unproved(node, record);
 		return;
 	}
+	insist(node, record, now);
 	uint32_t facts = manager_facts(node, record, now);
 	if (record->live.ask && (facts & (FACT_PRIMARY | FACT_PENDING)) == FACT_PRIMARY) {
 		record->live.ask = false;
@@ -435,11 +467,28 @@ void manager_heard(struct node *node, struct tunnel_record *record)
 		answered(node, record);
 }
 
+/*
+ * Whoever hears us does not ask while we send: m57 does after SILENCE_NS, the reference after more.
+ * What left earlier may be what it answered last.
+ */
+void manager_asked(struct node *node, struct tunnel_record *record)
+{
+	uint64_t now = node_now_ns(node);
+
+	if (record->live.unheard_ns || record->state != RECORD_LIVE || !is_primary(record) ||
+	    now < record->created_ns + ASKED_NS || out_ns(record) + SILENCE_NS < now)
+		return;
+	record->live.unheard_ns = record->live.insist_ns = now;
+	insist(node, record, now);
+}
+
 void manager_measure(struct tunnel_record *record, uint64_t now, size_t bytes)
 {
 	struct round_trip *trip = &record->round_trip;
 	uint64_t *requested_ns, took, old = trip->answer_ns - trip->answer_ns / 4;
 
+	if (bytes > 0) /* else it came from another address, which was tried */
+		record->live.unheard_ns = 0;
 	if (bytes == 0 || bytes > TEST_REQUESTS || !trip->requested_ns[bytes - 1])
 		return;
 	requested_ns = &trip->requested_ns[bytes - 1];

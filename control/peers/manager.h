@@ -56,6 +56,8 @@ void manager_init(struct node *node);
 
 /* A message of the tunnel has come to control. */
 void manager_heard(struct node *node, struct tunnel_record *record);
+/* It was a test request: the peer has not heard us for a while. */
+void manager_asked(struct node *node, struct tunnel_record *record);
 /* It was a test reply of so many bytes. */
 void manager_measure(struct tunnel_record *record, uint64_t now, size_t bytes);
 /* Traffic leaves on a tunnel that rested. */

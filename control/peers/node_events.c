@@ -277,6 +277,7 @@ void node_on_opened(struct node *node, uint32_t queue, struct tunnel_id id,
 		manager_measure(record, node_now_ns(node), length);
 	switch (wire) {
 	case WIRE_TEST_REQUEST:
+		manager_asked(node, record);
 		if (length > TEST_PAYLOAD_MAX)
 			node_drop(node, DROP_MESSAGE_UNHANDLED, 1);
 		else if (rate_take_one(&record->test_answers_full_ns,

@@ -61,6 +61,9 @@ struct liveness {
 	uint64_t test_ns;    /* of the first test request that is not answered yet; 0: none */
 	uint64_t asked_ns;   /* of the last test request of such a test */
 	uint64_t punch_ns;   /* no keep-alive punch before this time */
+	/* Since when the peer has asked, and not answered, though it is heard; 0: it answers. */
+	uint64_t unheard_ns;
+	uint64_t insist_ns; /* of the next test request for that */
 	bool ask;            /* primary beside others: the next check tests it in any case */
 	bool healing;        /* a handshake was begun because the tunnel does not answer */
 };

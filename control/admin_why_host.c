@@ -195,9 +195,12 @@ static void tunnel_line(struct page *page, const struct node_tunnel_view *view)
 	char created[32], asked[32];
 	bool silent = view->silent_ns != NODE_NEVER;
 
-	why_line(page, silent ? "?" : "ok", "tunnel", "%s, made %s by %s handshake%s%s",
-		 view->state, age(view->age_ns, created), view->initiator ? "our" : "its",
-		 silent ? ", but the host does not answer: first asked " : "",
+	why_line(page, silent || view->deaf ? "?" : "ok", "tunnel",
+		 "%s, made %s by %s handshake%s%s", view->state, age(view->age_ns, created),
+		 view->initiator ? "our" : "its",
+		 silent       ? ", but the host does not answer: first asked "
+		 : view->deaf ? ", but the host, which is heard, does not hear us"
+			      : "",
 		 silent ? age(view->silent_ns, asked) : "");
 }
 

@@ -249,19 +249,20 @@ static void insist(struct node *node, struct tunnel_record *record, uint64_t now
 {
 	struct liveness *live = &record->live;
 
-	if (!live->unheard_ns)
+	if (!live->unheard_ns && !live->deaf)
 		return;
-	if (!is_primary(record) || now >= live->unheard_ns + UNHEARD_NS) {
-		if (is_primary(record) && in_ns(record) > live->unheard_ns)
-			node_rehandshake(node, record, "not heard by the peer");
+	if (live->unheard_ns && (!is_primary(record) || now >= live->unheard_ns + UNHEARD_NS)) {
+		live->deaf = is_primary(record) && in_ns(record) > live->unheard_ns;
 		live->unheard_ns = 0;
-		return;
+		if (live->deaf)
+			node_rehandshake(node, record, "not heard by the peer");
 	}
 	if (now >= live->insist_ns) {
 		tunnels_test(&node->tunnels, record);
 		live->insist_ns = now + HEAL_STEP_NS;
 	}
-	manager_check_at(&node->tunnels, record, live->insist_ns);
+	if (live->unheard_ns) /* later on it is asked while traffic leaves, and has no timer */
+		manager_check_at(&node->tunnels, record, live->insist_ns);
 }
 
 static void log_end(struct node *node, const struct tunnel_record *record,
@@ -487,8 +488,10 @@ void manager_measure(struct tunnel_record *record, uint64_t now, size_t bytes)
 	struct round_trip *trip = &record->round_trip;
 	uint64_t *requested_ns, took, old = trip->answer_ns - trip->answer_ns / 4;
 
-	if (bytes > 0) /* else it came from another address, which was tried */
+	if (bytes > 0) { /* else it came from another address, which was tried */
 		record->live.unheard_ns = 0;
+		record->live.deaf = false;
+	}
 	if (bytes == 0 || bytes > TEST_REQUESTS || !trip->requested_ns[bytes - 1])
 		return;
 	requested_ns = &trip->requested_ns[bytes - 1];

@@ -100,6 +100,7 @@ bool node_query_tunnel(struct node *node, const struct addr *addr, uint32_t i,
 		.heard_ago_ns = ago(node, heard_ns(record)),
 		.sent_ago_ns = ago(node, atomic_load(&tunnel->last_out_ns)),
 		.silent_ns = ago(node, record->live.healing ? record->live.test_ns : 0),
+		.deaf = record->live.deaf,
 		.cert = record->cert,
 		.tunnel = tunnel,
 	};

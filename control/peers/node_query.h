@@ -40,6 +40,7 @@ struct node_tunnel_view {
 	/* It does not answer, and a handshake was begun beside it: the first of the tests without
 	 * an answer was sent so long ago. NODE_NEVER: it does, as far as is known. */
 	uint64_t silent_ns;
+	bool deaf;                    /* it is heard, and answers none of our tests */
 	const struct cert *cert;      /* borrowed */
 	const struct tunnel *tunnel;  /* borrowed */
 	const struct tunnel *carrier; /* borrowed; to whose remote its datagrams go: itself, the one

@@ -64,8 +64,9 @@ struct liveness {
 	/* Since when the peer has asked, and not answered, though it is heard; 0: it answers. */
 	uint64_t unheard_ns;
 	uint64_t insist_ns; /* of the next test request for that */
-	bool ask;            /* primary beside others: the next check tests it in any case */
-	bool healing;        /* a handshake was begun because the tunnel does not answer */
+	bool deaf;          /* so it was for long, and no answer has come since */
+	bool ask;           /* primary beside others: the next check tests it in any case */
+	bool healing;       /* a handshake was begun because the tunnel does not answer */
 };
 
 /* How long peer and path take to answer, measured by test requests, whoever had them sent. */
@@ -112,7 +113,7 @@ struct host_pending {
 	bool sharing;
 	struct host_pending *next_sharing;
 	bool relays_first; /* its first attempts go through relays alone */
-	bool quiet; /* not needed any more: sends nothing, but an answer may still come */
+	bool quiet;        /* not needed any more: sends nothing, but an answer may still come */
 };
 
 struct tunnel_record {

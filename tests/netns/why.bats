@@ -145,6 +145,23 @@ cut() {
 	cut "$NEBULA"
 }
 
+# deaf: what a sends does not come to b, but why says so
+deaf() {
+	says '^\? +tunnel +live, .* handshake, but the host, which is heard, does not hear us$' why 10.42.0.2 &&
+		says '^reachable: unknown: tunnel: live, .* does not hear us$' why 10.42.0.2
+}
+
+@test "why: a tunnel on which only our direction is dead, until it is not" {
+	nodes_make "$M57" "$M57"
+	answered
+	in_ns b nft 'table ip wall { chain in { type filter hook prerouting priority 0; udp dport 4242 drop; }; }'
+	in_ns b ping -i 0.2 -w 20 -q 10.42.0.1 >/dev/null 3>&- &
+	wait_for 15 deaf
+	in_ns b nft delete table ip wall
+	wait_for 8 answered
+	wait_for 8 says '^ok +tunnel +live' why 10.42.0.2
+}
+
 @test "why: what is tried, who is blocked, certificates that have ended" {
 	local map
 	new_cert a -duration 8s

@@ -120,8 +120,8 @@ Test(half_path, half_a_hop)
 }
 
 /*
- * The same with a peer that follows nobody to the relay, and is led to the dead path by a test request
- * that comes there.
+ * The same with a peer that follows nobody to the relay, and is led to the dead path by a test
+ * request that comes there.
  */
 static void stock_peer(struct sim *sim)
 {
@@ -146,8 +146,8 @@ Test(half_path, a_stock_peer)
 }
 
 /*
- * The direct path is dead in our direction, and the peer, which uses no relays itself, can do nothing:
- * we hear all that it sends, and that it asks again and again whether we live.
+ * The direct path is dead in our direction, and the peer, which uses no relays itself, can do
+ * nothing: we hear all that it sends, and that it asks again and again whether we live.
  */
 static void helpless_peer(struct sim *sim)
 {

@@ -471,7 +471,7 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 		node_on_roam(node->node, punt->tunnel, &punt->source);
 		break;
 	case PUNT_CONFIRMED:
-		node_on_confirmed(node->node, punt->tunnel, &punt->source, 
+		node_on_confirmed(node->node, punt->tunnel, &punt->source,
 				  node->stock ? 0 : (uint32_t)punt->value);
 		break;
 	case PUNT_COUNTER:

@@ -13,8 +13,10 @@
 
 #define RETRY_NS 200000000ull
 #define ASKS     10
-/* After so many attempts of a handshake an entry is asked for again although it is there. */
+/* After so many attempts of a handshake an entry is asked for again although it is there, */
 #define STALE_ATTEMPTS 2
+/* and after so many its relay is told again that we are there, too. */
+#define DEAF_ATTEMPTS 4
 /* After a recv_error for an entry others are ignored for so long. */
 #define RECV_ERROR_QUIET_NS 2000000000ull
 
@@ -59,6 +61,26 @@ static void request(struct node *node, struct relay *relay)
 	};
 
 	relays_touch(node, relay);
+	say(node, relay->record, &message);
+}
+
+/*
+ * Tells the relay of an entry once more that we are there, for it to pass on. Nebula (1.6.1) gives
+ * no answer to the first request for a relay whose other half it has, and the end that has asked
+ * goes on without the relay's index: what it sends by that relay is lost, until it begins a
+ * handshake itself.
+ */
+static void confirm(struct node *node, const struct relay *relay)
+{
+	struct relay_message message = {
+		.type = RELAY_RESPONSE,
+		.form = relay->form,
+		.initiator_index = relay->remote_index,
+		.responder_index = relay->local_index,
+		.from = relay->peer,
+		.to = *own_addr(node),
+	};
+
 	say(node, relay->record, &message);
 }
 
@@ -240,6 +262,8 @@ void relays_drive(struct node *node, struct host_pending *pending)
 			/* No answer: the relay may have lost the other half, and says nothing. */
 			if (pending->pending.attempts > STALE_ATTEMPTS)
 				request(node, relay);
+			if (pending->pending.attempts > DEAF_ATTEMPTS)
+				confirm(node, relay);
 		} else if (relay) {
 			relay->state = RELAY_REQUESTED;
 			request(node, relay);

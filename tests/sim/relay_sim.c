@@ -204,7 +204,8 @@ Test(relay_sim, an_address_becomes_known)
 
 /*
  * A handshake beside a relayed tunnel goes through the entry that is there, and nobody is asked for
- * it before some attempts are without an answer.
+ * it before some attempts are without an answer; after some more the relay is told that we are
+ * there.
  */
 static void a_handshake_beside(struct sim *sim)
 {
@@ -226,8 +227,13 @@ static void a_handshake_beside(struct sim *sim)
 	node_rehandshake(net.a->node, before, "test");
 	sim_run(sim, 250 * SIM_MS);
 	cr_assert_eq(relay_words(sim, net.a, net.relay[0]), 0, "asked for too early");
-	sim_run(sim, 2 * SIM_S);
+	net.relay[0]->watched = "handleCreateRelayResponse";
+	sim_run(sim, 500 * SIM_MS);
 	cr_assert_neq(relay_words(sim, net.a, net.relay[0]), 0);
+	cr_assert_eq(net.relay[0]->watched_lines, 0, "told too early");
+	sim_run(sim, 1500 * SIM_MS);
+	cr_assert_neq(net.relay[0]->watched_lines, 0);
+	cr_assert_eq(net.relay[0]->drops[DROP_RELAY_INVALID], 0);
 }
 
 Test(relay_sim, a_handshake_beside_a_relayed_tunnel)

@@ -16,6 +16,16 @@ static bool addr_read(const char *text, struct addr *addr, char error[ERROR_LINE
 	return false;
 }
 
+/* Where an order about this host itself makes no sense. */
+static bool is_other_host(const struct admin_world *world, const struct addr *addr,
+			  const char *text, char error[ERROR_LINE_MAX])
+{
+	if (!node_query_is_own(world->control->node, addr))
+		return true;
+	snprintf(error, ERROR_LINE_MAX, "%.60s is this host", text);
+	return false;
+}
+
 static json_t *no_tunnel(const char *text, char error[ERROR_LINE_MAX])
 {
 	snprintf(error, ERROR_LINE_MAX, "Could not find tunnel for vpn addr: %.60s", text);
@@ -143,7 +153,8 @@ json_t *admin_run_query(struct admin_world *world, const struct admin_arguments 
 {
 	struct addr addr;
 
-	if (!addr_read(arguments->positional[0], &addr, error))
+	if (!addr_read(arguments->positional[0], &addr, error) ||
+	    !is_other_host(world, &addr, arguments->positional[0], error))
 		return NULL;
 	if (node_order_query(world->control->node, &addr) == 0)
 		return admin_addrmap(world->control->node, &addr);
@@ -273,12 +284,9 @@ json_t *admin_run_create(struct admin_world *world, const struct admin_arguments
 	const char *none;
 
 	if (!addr_read(arguments->positional[0], &addr, error) ||
-	    (arguments->address && !remote_read(world, arguments, &remote, error)))
+	    (arguments->address && !remote_read(world, arguments, &remote, error)) ||
+	    !is_other_host(world, &addr, arguments->positional[0], error))
 		return NULL;
-	if (node_query_is_own(world->control->node, &addr)) {
-		snprintf(error, ERROR_LINE_MAX, "%.60s is this host", arguments->positional[0]);
-		return NULL;
-	}
 	if (!in_own_networks(world, &addr)) {
 		snprintf(error, ERROR_LINE_MAX, "%.60s is in none of this host's networks",
 			 arguments->positional[0]);

@@ -222,8 +222,8 @@ json_t *admin_run_queues(struct admin_world *world, const struct admin_arguments
 static void refusal(const struct reload_outcome *last, char error[ERROR_LINE_MAX])
 {
 	char place[FINDING_PLACE_MAX];
-	int used = snprintf(error, ERROR_LINE_MAX, "not reloaded, nothing has changed; %u errors",
-			    last->error_count);
+	int used = snprintf(error, ERROR_LINE_MAX, "not reloaded, nothing has changed; %u error%s",
+			    last->error_count, last->error_count == 1 ? "" : "s");
 
 	for (uint32_t i = 0; i < last->findings.count && used < ERROR_LINE_MAX; i++) {
 		const struct finding *finding = &last->findings.list[i];

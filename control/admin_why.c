@@ -162,18 +162,29 @@ static bool check_route(struct page *page)
 	return true;
 }
 
+const char *why_life(const struct page *page, const struct cert *cert, char text[WHY_LIFE_MAX])
+{
+	int64_t days = admin_days_left(cert, why_wall_s(page));
+
+	if (days == 0)
+		return "valid for less than a day";
+	snprintf(text, WHY_LIFE_MAX, "valid for %" PRId64 " more day%s", days,
+		 days == 1 ? "" : "s");
+	return text;
+}
+
 static void check_own_cert(struct page *page)
 {
 	const struct cert *own = pki_own_cert(page->world->pki);
-	int64_t days = admin_days_left(own, why_wall_s(page));
+	char life[WHY_LIFE_MAX];
 	enum cert_error error = ca_pool_reverify(page->world->pki->ca, own, why_wall_s(page), NULL);
 
 	if (error != CERT_OK)
 		why_line(page, "no", "own certificate", "%.80s: %s", own->name,
 			 cert_error_text(error));
 	else
-		why_line(page, "ok", "own certificate", "%.80s, valid for %" PRId64 " more days",
-			 own->name, days);
+		why_line(page, "ok", "own certificate", "%.80s, %s", own->name,
+			 why_life(page, own, life));
 }
 
 /* --- firewall ----------------------------------------------------------------------------------

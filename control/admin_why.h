@@ -5,6 +5,7 @@
 #include "admin_commands.h"
 
 #define LINE_MAX_BYTES 600
+#define WHY_LIFE_MAX   48
 
 struct page {
 	struct admin_world *world;
@@ -28,6 +29,8 @@ void why_line(struct page *page, const char *verdict, const char *check, const c
 
 /* Now, in unix seconds. */
 int64_t why_wall_s(const struct page *page);
+/* "valid for 3 more days", of a certificate that has not ended; may be a constant. */
+const char *why_life(const struct page *page, const struct cert *cert, char text[WHY_LIFE_MAX]);
 
 /*
  * The lines about the host at page->hop. True: it has a tunnel that carries traffic, which *view

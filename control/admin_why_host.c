@@ -324,15 +324,16 @@ static void check_peer_cert(struct page *page, const struct cert *cert)
 {
 	enum cert_error error = ca_pool_reverify(page->world->pki->ca, cert, why_wall_s(page),
 						 page->world->pki->blocklist);
+	char life[WHY_LIFE_MAX];
 	bool ends = error == CERT_BLOCKED || page->world->config->pki.disconnect_invalid;
 
 	if (error != CERT_OK)
 		why_line(page, ends ? "no" : "-", "peer certificate", "%.80s: %s", cert->name,
 			 cert_error_text(error));
 	else
-		why_line(page, "ok", "peer certificate",
-			 "%.80s, %u groups, valid for %" PRId64 " more days", cert->name,
-			 cert->group_count, admin_days_left(cert, why_wall_s(page)));
+		why_line(page, "ok", "peer certificate", "%.80s, %u group%s, %s", cert->name,
+			 cert->group_count, cert->group_count == 1 ? "" : "s",
+			 why_life(page, cert, life));
 }
 
 bool why_check_host(struct page *page, struct node_tunnel_view *view)

@@ -23,6 +23,7 @@ load lib
 	says '^10.42.0.2: \{.*192.0.2.2:4242' list-lighthouse-addrmap
 	says 192.0.2.2:4242 query-lighthouse 10.42.0.2
 	refuses 1 'no tunnel' query-lighthouse 10.42.0.7
+	refuses 1 'is this host' query-lighthouse 10.42.0.1
 	says 'cidr: \[10.42.0.1/16\]' device-info
 	says "$("$M57" -version 2>/dev/null | sed -n 's/^Version: //p')" version
 	says '^why +ADDRESS' help

@@ -16,6 +16,8 @@ load lib
 	says '^reachable: yes' why 10.42.0.2 icmp
 	says '^reachable: no: destination in none of our networks' why 10.9.9.9
 	says "host's own" why 10.42.0.1
+	says '^ok +own certificate +a, valid for less than a day$' why 10.42.0.2
+	says '^ok +peer certificate +b, 1 group, valid for less than a day$' why 10.42.0.2
 	refuses 1 usage why 10.42.0.2 tcp
 	says '^no +known addresses +no underlay address' why 10.42.0.7
 	says Created create-tunnel -address 192.0.2.2:4242 10.42.0.7
@@ -215,7 +217,7 @@ deaf() {
 	config_write b
 	node_start b
 	tunnel_wait a
-	says '^ok +peer certificate +b, 1 groups, valid for' why 10.42.0.2
+	says '^ok +peer certificate +b, 1 group, valid for' why 10.42.0.2
 	wait_for 10 says '^- +peer certificate +b: ' why 10.42.0.2
 	says '^ok +tunnel +live' why 10.42.0.2
 }

@@ -135,7 +135,7 @@ Test(admin_commands, reload)
 	says(bench, "{\"command\": \"reload\"}", "\"error\":\"the node is starting or ending\"");
 	bench->control.state = CONTROL_RUNNING;
 	says(bench, "{\"command\": \"reload\"}",
-	     "nothing has changed; 1 errors\\n/nowhere/config.yml: ");
+	     "nothing has changed; 1 error\\n/nowhere/config.yml: ");
 	bench->now_ns += 3000000000;
 	says(bench, "{\"command\": \"status\"}", "\"result\":\"refused\",\"agoSeconds\":3.0");
 	reload_release(&reload);

@@ -141,7 +141,7 @@ $(B)/tests/unit-control: $(UNIT_CONTROL_OBJ) $(UNIT_MAIN_OBJ) $(CONTROL_OBJ) $(f
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) $(UNIT_CONTROL_WRAP) -o $@ $^ $(PKG_LIBS) -lcriterion
 # sim_bound.c stands between control and these
-SIM_WRAP := $(addprefix -Xlinker --wrap=,tunnel_allocate tunnel_free hostmap_defer)
+SIM_WRAP := $(addprefix -Xlinker --wrap=,tunnel_allocate tunnel_free hostmap_defer hostmap_relay_publish)
 $(B)/tests/sim: $(SIM_OBJ) $(UNIT_MAIN_OBJ) $(CONTROL_OBJ) $(IDENTITY_OBJ) $(DATAPLANE_OBJ)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(LINK) $(SIM_WRAP) -o $@ $^ $(PKG_LIBS) -lcriterion

@@ -195,7 +195,18 @@ static bool same_entry(const struct relay_entry *a, const struct relay_entry *b)
 	       a->out_index == b->out_index;
 }
 
-/* Without memory the index goes: what workers would see of the entry is not true any more. */
+/* An index that went for want of memory; false: there is none now either, or another has it. */
+static bool regain_index(struct node *node, struct relay *relay)
+{
+	if (hostmap_index_reserve(node->tunnels.map, relay->local_index) != 0)
+		return false;
+	relay->lost = false;
+	relay->entry = (struct relay_entry){0};
+	return true;
+}
+
+/* Without memory the index goes: what workers would see of the entry is not true any more. Whoever
+ * needs the entry asks for it again, and so it is tried again. */
 static void publish(struct node *node, struct relay *relay)
 {
 	const struct relay *mate = mate_of(node, relay);
@@ -206,7 +217,9 @@ static void publish(struct node *node, struct relay *relay)
 		.out_index = mate ? mate->remote_index : 0,
 	};
 
-	if (relay->lost || (relay->entry.in && same_entry(&entry, &relay->entry)))
+	if (relay->lost && !regain_index(node, relay))
+		return;
+	if (relay->entry.in && same_entry(&entry, &relay->entry))
 		return;
 	relay->entry = entry;
 	if (hostmap_relay_publish(node->tunnels.map, relay->local_index, &entry) == 0)

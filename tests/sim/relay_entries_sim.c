@@ -594,3 +594,26 @@ Test(relay_entries, the_form_goes_along)
 {
 	sim_seeds(2, the_form_goes_along);
 }
+
+/*
+ * Once there is no memory to show workers an entry, at the relay or at an end: what cannot be shown
+ * as it is has no index any more. Who needs the entry asks for it again, and then it is there.
+ */
+static void no_memory_to_show_an_entry(struct sim *sim)
+{
+	struct net net = relay_net(sim, 1);
+
+	sim->publish_fails = 1 + (uint32_t)sim->seed % 8;
+	talk(sim, &net, 10 * SIM_S);
+	talk_until_heard(sim, &net, 20 * SIM_S);
+	cr_assert(is_relayed(net.a, net.b) && is_relayed(net.b, net.a));
+	cr_assert_not(relays_find(tunnel_with(net.relay[0], net.a), &net.b->addr)->lost);
+	cr_assert_not(relays_find(tunnel_with(net.relay[0], net.b), &net.a->addr)->lost);
+	talk(sim, &net, 2 * SIM_S);
+	talk_until_heard(sim, &net, 200 * SIM_MS);
+}
+
+Test(relay_entries, no_memory_to_show_an_entry)
+{
+	sim_seeds(24, no_memory_to_show_an_entry);
+}

@@ -165,6 +165,7 @@ struct sim {
 	uint32_t check_every, unchecked; /* events between looks at all tunnels; 0: after each */
 	uint32_t tunnels_max;            /* of each node; 0: TUNNELS_MAX */
 	bool frees_at_once;              /* nodes have no memory to put it off */
+	uint32_t publish_fails;          /* no memory to show this relay entry, from 1 */
 	bool late_answers;               /* look-ups that were cancelled are answered, too */
 	uint32_t name_count;
 	struct sim_name names[SIM_NAMES];

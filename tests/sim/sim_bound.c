@@ -1,10 +1,12 @@
 /*
- * sim_bound.c - a simulated node that has less than a real one: fewer tunnels than TUNNELS_MAX, or
- * no memory to put off the freeing of what has gone.
+ * sim_bound.c - a simulated node that has less than a real one: fewer tunnels than TUNNELS_MAX, no
+ * memory to put off the freeing of what has gone, or none to show workers a relay entry.
  *
  * The program is linked so that control's calls of these functions pass through here (Makefile:
  * --wrap); the product knows nothing of it.
  */
+#include <errno.h>
+
 #include "sim.h"
 
 static struct sim *running;
@@ -13,6 +15,8 @@ struct tunnel *__real_tunnel_allocate(struct hostmap *map);
 void __real_tunnel_free(struct hostmap *map, struct tunnel *tunnel);
 void __real_hostmap_defer(struct hostmap *map, void (*release)(struct hostmap *map, void *object),
 			  void *object);
+int __real_hostmap_relay_publish(struct hostmap *map, uint32_t index,
+				 const struct relay_entry *relay);
 
 void sim_bound_begin(struct sim *sim)
 {
@@ -56,4 +60,12 @@ void __wrap_hostmap_defer(struct hostmap *map, void (*release)(struct hostmap *m
 		release(map, object);
 	else
 		__real_hostmap_defer(map, release, object);
+}
+
+int __wrap_hostmap_relay_publish(struct hostmap *map, uint32_t index,
+				 const struct relay_entry *relay)
+{
+	if (running->publish_fails && --running->publish_fails == 0)
+		return -ENOMEM;
+	return __real_hostmap_relay_publish(map, index, relay);
 }

@@ -98,6 +98,16 @@ FOR_TIERS(a_busy_poll_ends_when_something_comes)
 	end(&e);
 }
 
+static void expect_nothing(struct engine *e)
+{
+	struct io_event event;
+
+	for (int i = 0; i < 3; i++) {
+		io_turn(e->io, false);
+		cr_expect_not(io_next(e->io, &event));
+	}
+}
+
 FOR_TIERS(all_buffers_taken_and_given_back)
 {
 	enum { MORE = 20 };
@@ -113,12 +123,11 @@ FOR_TIERS(all_buffers_taken_and_given_back)
 	for (uint32_t i = 0; i < UDP_SLOTS; i++)
 		held[i] = next(&e, IO_UDP_TRAIN);
 	/* without a buffer nothing is armed, and nothing spins */
-	struct io_event event;
-	for (int i = 0; i < 3; i++) {
-		io_turn(e.io, false);
-		cr_expect_not(io_next(e.io, &event));
-	}
+	expect_nothing(&e);
+	uint64_t rearmed = stat_of(&e, STAT_REARM_UDP);
+	expect_nothing(&e);
 	cr_expect_not(e.io->udp_armed);
+	cr_expect_eq(stat_of(&e, STAT_REARM_UDP), rearmed);
 	for (uint32_t i = 0; i < UDP_SLOTS; i++) {
 		snprintf(text, sizeof(text), "%03u", i);
 		cr_expect_arr_eq(held[i].packet, text, 3);
@@ -148,6 +157,11 @@ FOR_TIERS(tun_buffers_taken_and_given_back)
 		snprintf(text, sizeof(text), "%03u", i);
 		cr_expect_arr_eq(held[i].packet + 28, text, 3);
 	}
+	expect_nothing(&e);
+	uint64_t rearmed = stat_of(&e, STAT_REARM_TUN);
+	expect_nothing(&e);
+	cr_expect_eq(e.io->tun_reads, 0);
+	cr_expect_eq(stat_of(&e, STAT_REARM_TUN), rearmed);
 	for (uint32_t i = 0; i < TUN_SLOTS; i++)
 		io_release(e.io, &held[i]);
 	for (uint32_t i = TUN_SLOTS; i < TUN_SLOTS + 20; i++) {

@@ -4,10 +4,11 @@
  * What a message says, and what it does not. A route is known to the kernel by table, prefix, type
  * of service and metric. IPv6 has one route of a key, with all its next hops, and tells it whole
  * whenever it changes; only the loss of a single next hop is told as that hop alone. IPv4 may have
- * several of a key (`ip route append`), of which the first is used; which one a message is about
- * cannot be told. Wherever our copy could go wrong (a new route of a known key that replaces
- * nothing, a removal that does not name the gateways we hold, a removal where there were several)
- * we are "unsure", and the owner dumps the table anew.
+ * several of a key (`ip route append`), of which the first is used, and IPv6 beside one of ours
+ * some that are not, a blackhole for one; which one a message is about cannot be told. Wherever
+ * our copy could go wrong (a new route of a known key that replaces nothing, a removal that does
+ * not name the gateways we hold, a removal where there were several) we are "unsure", and the
+ * owner dumps the table anew.
  */
 #include "system/system_routes.h"
 
@@ -220,7 +221,7 @@ static bool decode(const struct system_routes *routes, const struct nlmsghdr *he
 	    header->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
 		return false;
 	if ((info->rtm_family != AF_INET && info->rtm_family != AF_INET6) ||
-	    info->rtm_type != RTN_UNICAST || (info->rtm_flags & RTM_F_CLONED) || info->rtm_src_len)
+	    (info->rtm_flags & RTM_F_CLONED) || info->rtm_src_len)
 		return false;
 	attributes.table = info->rtm_table;
 	/* mnl_attr_parse() would read to the aligned end, which a broken message may not have */
@@ -236,6 +237,8 @@ static bool decode(const struct system_routes *routes, const struct nlmsghdr *he
 	told->key.tos = info->rtm_tos;
 	if (!destination_decode(info, attributes.destination, &told->key.to))
 		return false;
+	if (info->rtm_type != RTN_UNICAST)
+		return true; /* none of ours, but it may take the place of one: a blackhole */
 	if (attributes.hops)
 		hops_decode(routes, attributes.hops, told);
 	else if (!(info->rtm_flags & RTNH_F_DEAD))
@@ -327,7 +330,7 @@ static void take_new(struct system_routes *routes, const struct told *told, uint
 {
 	struct entry *entry = find(routes, &told->key);
 
-	if (entry && told->v4 && !(flags & NLM_F_REPLACE)) {
+	if (entry && (told->v4 || told->gateway_count == 0) && !(flags & NLM_F_REPLACE)) {
 		routes->unsure = true; /* beside the one we know: before it, or behind */
 		return;
 	}

@@ -536,6 +536,47 @@ Test(system_routes, kernel_is_followed)
 	watch_end();
 }
 
+/* A route that refuses takes the place of ours, and goes without it: nothing of ours is left. */
+Test(system_routes, refusing_routes_replace_ours)
+{
+	static const char *const types[] = {"blackhole", "unreachable", "prohibit", "throw"};
+
+	watch_make();
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		char command[256];
+
+		run("ip route replace 10.1.0.0/16 via 10.42.0.2 dev m57w; "
+		    "ip -6 route replace fd99::/48 via fd42::2 dev m57w metric 5");
+		FOLLOWED(2, "fd99::/48 fd42::2*1; 10.1.0.0/16 10.42.0.2*1");
+		/* what stands behind ours does not count */
+		snprintf(command, sizeof(command), "ip -6 route append %s fd99::/48 metric 5",
+			 types[i]);
+		run(command);
+		FOLLOWED(2, "fd99::/48 fd42::2*1; 10.1.0.0/16 10.42.0.2*1");
+		snprintf(command, sizeof(command), "ip route append %s 10.1.0.0/16", types[i]);
+		run(command);
+		FOLLOWED(2, "fd99::/48 fd42::2*1; 10.1.0.0/16 10.42.0.2*1");
+		snprintf(command, sizeof(command),
+			 "ip route del %s 10.1.0.0/16; ip -6 route flush fd99::/48; "
+			 "ip -6 route add fd99::/48 via fd42::2 dev m57w metric 5",
+			 types[i]);
+		run(command);
+		FOLLOWED(2, "fd99::/48 fd42::2*1; 10.1.0.0/16 10.42.0.2*1");
+		snprintf(command, sizeof(command),
+			 "ip route replace %s 10.1.0.0/16; "
+			 "ip -6 route replace %s fd99::/48 metric 5",
+			 types[i], types[i]);
+		run(command);
+		FOLLOWED(0, "");
+		snprintf(command, sizeof(command),
+			 "ip route del %s 10.1.0.0/16; ip -6 route del %s fd99::/48 metric 5",
+			 types[i], types[i]);
+		run(command);
+		FOLLOWED(0, "");
+	}
+	watch_end();
+}
+
 /* Routes that name a nexthop object, as FRR makes them, go or change with it without a word. */
 Test(system_routes, nexthop_objects_are_followed)
 {

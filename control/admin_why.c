@@ -1,12 +1,12 @@
 /*
  * admin_why.c - one page that says why a host is reachable from here, or is not.
  *
- * The page is a list of checks in the order in which a packet to the host meets them: route, our
- * certificate, what is known of where the host is, tunnel, what the kernel refused to send for it,
- * its certificate, the last failed handshake, firewall of both directions. Each has a verdict:
- * "ok", "no" (this alone keeps packets from passing), "?" (cannot be told now), or "-" (for
- * information). The first "no" is the answer; without any, "?" makes it unknown. What the peer's
- * own firewall says cannot be seen from here.
+ * The page is a list of checks in the order in which a packet to the host meets them: route, tun
+ * device, our certificate, what is known of where the host is, tunnel, what the kernel refused to
+ * send for it, its certificate, the last failed handshake, firewall of both directions. Each has a
+ * verdict: "ok", "no" (this alone keeps packets from passing), "?" (cannot be told now), or "-"
+ * (for information). The first "no" is the answer; without any, "?" makes it unknown. What the
+ * peer's own firewall says cannot be seen from here.
  */
 #include "admin_why.h"
 
@@ -171,6 +171,17 @@ const char *why_life(const struct page *page, const struct cert *cert, char text
 	snprintf(text, WHY_LIFE_MAX, "valid for %" PRId64 " more day%s", days,
 		 days == 1 ? "" : "s");
 	return text;
+}
+
+static void check_device(struct page *page)
+{
+	const struct routes *routes = page->world->control->routes;
+	const char *device = page->world->device;
+
+	if (routes && routes_device(routes) == LINK_DOWN)
+		why_line(page, "no", "device", "%s is down: ip link set %s up", device, device);
+	else if (routes && routes_device(routes) == LINK_GONE)
+		why_line(page, "?", "device", "%s has left this network namespace", device);
 }
 
 static void check_own_cert(struct page *page)
@@ -357,6 +368,7 @@ json_t *admin_why(struct admin_world *world, const struct admin_arguments *argum
 	page.lines = json_array();
 	if (!check_route(&page))
 		return page_answer(&page, !page.first_no[0]);
+	check_device(&page);
 	check_own_cert(&page);
 	tunnel = why_check_host(&page, &view);
 	check_firewall(&page, &view, tunnel);

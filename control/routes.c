@@ -161,11 +161,30 @@ static int restore(struct routes *routes, const struct cert *own, char *error)
 	return result;
 }
 
+enum link_state routes_device(const struct routes *routes)
+{
+	return routes->link.state;
+}
+
+static void device_log(const struct routes *routes)
+{
+	if (routes->link.state == LINK_DOWN)
+		log_warning("The tun device is down: no packet passes until it is up again",
+			    LOG_STR("interface", routes->name));
+	else if (routes->link.state == LINK_GONE)
+		log_warning("The tun device has left this network namespace",
+			    LOG_STR("interface", routes->name));
+}
+
 void routes_link_turn(struct routes *routes, const struct cert *own)
 {
 	char error[ERROR_LINE_MAX] = "";
+	enum link_state before = routes->link.state;
+	bool came_up = link_watch_turn(&routes->link);
 
-	if (!link_watch_turn(&routes->link))
+	if (routes->link.state != before)
+		device_log(routes);
+	if (!came_up)
 		return;
 	routes->doubtful = restore(routes, own, error) != 0;
 	if (routes->doubtful)

@@ -29,6 +29,7 @@
 #include "identity/cert.h"
 #include "limits.h"
 #include "route.h"
+#include "system/link_watch.h"
 
 struct routes;
 
@@ -66,6 +67,8 @@ int routes_link_fd(const struct routes *routes);
  * removed.
  */
 void routes_link_turn(struct routes *routes, const struct cert *own);
+/* What somebody has done to the device, as the kernel has told. */
+enum link_state routes_device(const struct routes *routes);
 
 /* --- the kernel's table, followed: for the control loop ----------------------------------------
  */

@@ -87,6 +87,9 @@ static bool take_message(struct link_watch *watch, const struct nlmsghdr *header
 	    (unsigned)info->ifi_index != watch->index)
 		return came_up;
 	watch->up = header->nlmsg_type == RTM_NEWLINK && (info->ifi_flags & IFF_UP);
+	watch->state = header->nlmsg_type == RTM_DELLINK ? LINK_GONE
+		       : watch->up                       ? LINK_UP
+							 : LINK_DOWN;
 	return watch->up && (came_up || !was_up);
 }
 

@@ -8,10 +8,14 @@
 
 #include <stdbool.h>
 
+/* GONE: deleted, or moved to another network namespace, where it may be up. */
+enum link_state { LINK_UP, LINK_DOWN, LINK_GONE };
+
 struct link_watch {
 	int fd; /* readable when there is something for link_watch_turn() */
 	unsigned index;
-	bool up; /* as last told; false also when messages were lost since */
+	bool up;               /* as last told; false also when messages were lost since */
+	enum link_state state; /* as last told */
 };
 
 /* Watches the device of that index, which is up now. 0 or -errno. */

@@ -47,6 +47,21 @@ load lib
 	says "^reachable: no: leaving: destination that the peer's certificate does not cover" why 172.16.3.4
 }
 
+@test "why: a tun device that somebody has set down, until it is up again; one that has been moved" {
+	nodes_make "$M57" "$M57"
+	ip -n "${NS[a]}" link set tun-a down
+	wait_for 5 says '^reachable: no: tun-a is down' why 10.42.0.2
+	says '^no +device +tun-a is down' why 10.42.0.2 icmp
+	[ "$(grep -c 'level=warning msg="The tun device is down.*interface=tun-a' "$PAIR_DIR/a.log")" = 1 ]
+	ip -n "${NS[a]}" link set tun-a up
+	wait_for 5 answered
+	lacks device why 10.42.0.2
+	# moved, it may well be used from there
+	ip -n "${NS[a]}" link set tun-a netns "${NS[b]}"
+	wait_for 5 says '^reachable: unknown: device: tun-a has left' why 10.42.0.2
+	grep -q 'level=warning msg="The tun device has left.*interface=tun-a' "$PAIR_DIR/a.log"
+}
+
 @test "what the kernel refuses to send is counted and told" {
 	nodes_make "$M57" "$M57"
 	says Closed close-tunnel -local-only 10.42.0.2

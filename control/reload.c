@@ -35,6 +35,7 @@ struct step {
 	struct node_options options;
 	struct routes_change *routes;
 	bool new_rules;
+	bool alone; /* a client that is to become a lighthouse, and has no other one until then */
 };
 
 /* --- what is said ------------------------------------------------------------------------------
@@ -197,6 +198,9 @@ static int build(struct reload *reload, struct step *step)
 	const struct snapshot *was = dataplane_snapshot(reload->control->dataplane);
 	uint16_t version = was->rules_version;
 
+	step->alone = next->config->lighthouse.am_lighthouse &&
+		      !step->old->config->lighthouse.am_lighthouse &&
+		      next->config->lighthouse.host_count == 0;
 	keep_fixed(next->config, step->old->config);
 	next->rules_version = version;
 	step->snapshot = snapshot_build(next->config, pki_own_cert(&next->pki), version);
@@ -318,6 +322,13 @@ static void restart_keys_log(struct reload *reload, const struct step *step)
 			    LOG_STR("keys", keys), LOG_STR("config", where_text(where, place)));
 	snprintf(text, sizeof(text), "only at the next start: %.400s", keys);
 	note(&reload->last, text);
+	if (!step->alone)
+		return;
+	if (news)
+		log_warning("Until the next start this host is no lighthouse, and it has none: "
+			    "lighthouse.hosts is empty");
+	note(&reload->last,
+	     "until then lighthouse.hosts is empty for a host that is no lighthouse");
 }
 
 static void world_apply(struct reload *reload, const struct step *step)

@@ -81,6 +81,22 @@ Test(reload_keys, dns_goes_on_while_am_lighthouse_waits)
 	world_end();
 }
 
+/* A client is to become a lighthouse, with its list of others gone: it has none until the start. */
+Test(reload_keys, a_client_without_lighthouses_is_told)
+{
+	const char *said = world.reload.last.text;
+
+	world_make_with("lighthouse: {hosts: [10.42.0.9]}\n"
+			"static_host_map: {10.42.0.9: ['192.0.2.9:1']}\n");
+	reload_with(LH(""));
+	cr_expect_str_eq(said, "only at the next start: lighthouse.am_lighthouse; until then "
+			       "lighthouse.hosts is empty for a host that is no lighthouse");
+	reload_with("lighthouse: {am_lighthouse: true, hosts: [10.42.0.9]}\n"
+		    "static_host_map: {10.42.0.9: ['192.0.2.9:1']}\n");
+	cr_expect_str_eq(said, "only at the next start: lighthouse.am_lighthouse");
+	world_end();
+}
+
 /* The configuration in force has the mark of the sockets, so the next reload sees a difference. */
 Test(reload_keys, a_mark_that_was_refused_is_set_by_the_next_reload)
 {

@@ -228,7 +228,8 @@ static void dataplane_make(struct generation *generation)
 					 RULES_VERSION_FIRST));
 }
 
-static void world_make(void)
+/* Starts with text, and the sections that it does not have. */
+static void world_make_with(const char *text)
 {
 	struct control *control = &world.control;
 	char error[ERROR_LINE_MAX] = "";
@@ -242,7 +243,7 @@ static void world_make(void)
 	files_make();
 	world.port = free_port();
 	world.dns_port = free_port();
-	config_write("");
+	config_write(text);
 	generation = generation_load(world.path, false, VECTOR_NOW, NULL);
 	cr_assert(generation && generation->config, "%s",
 		  generation ? generation->findings.list[0].text : "");
@@ -266,6 +267,11 @@ static void world_make(void)
 				       .world = &world.admin,
 				       .started = generation->config,
 				       .now = generation};
+}
+
+static void world_make(void)
+{
+	world_make_with("");
 }
 
 static void world_end(void)

@@ -28,7 +28,7 @@ struct arena {
  */
 bool arena_try(struct arena *arena, void (*work)(void *context), void *context);
 
-/* Zeroed memory; never NULL. Without memory it leaves arena_try(), or the program outside of one. */
+/* Zeroed memory; never NULL. Without memory it leaves arena_try(), or ends the program. */
 void *arena_alloc(struct arena *arena, size_t bytes);
 char *arena_text(struct arena *arena, const char *text, size_t len);
 void arena_free(struct arena *arena);

@@ -59,6 +59,12 @@ FOR_TIERS(a_train_says_where_its_datagrams_end)
 	from_peer(&e, datagrams, 99);
 	event = next(&e, IO_UDP_TRAIN);
 	cr_expect_eq(event.segment_bytes, 99, "one alone");
+	io_release(e.io, &event);
+	setsockopt(e.peer, IPPROTO_UDP, 103 /* UDP_SEGMENT */, &(int){1}, sizeof(int));
+	from_peer(&e, datagrams, 5);
+	event = next(&e, IO_UDP_TRAIN);
+	cr_expect_eq(event.length, 5, "punches");
+	cr_expect_eq(event.segment_bytes, 1);
 	cr_expect_eq(stat_of(&e, STAT_REARM_UDP), 0, "one request serves for many");
 	io_release(e.io, &event);
 	end(&e);

@@ -20,11 +20,13 @@ static void *copy(const void *bytes, uint32_t length)
 
 int io_enable(struct io *io)
 {
+	io->in_loop = true;
 	return 0;
 }
 
 void io_turn(struct io *io, bool sleep)
 {
+	cr_assert_not(urcu_qsbr_read_ongoing(), "grace periods would wait for the system call");
 	io->slept += sleep;
 	io->taken = 0;
 	io->held_over |= io->free_write_count != WRITE_SLOTS;
@@ -112,8 +114,15 @@ bool io_send_blocked(const struct io *io)
 	return io->send_blocked;
 }
 
+/* What the worker reads while it works may go otherwise. */
+static void expect_reading(const struct io *io)
+{
+	cr_assert(!io->in_loop || urcu_qsbr_read_ongoing());
+}
+
 void io_send(struct io *io, struct send_slot *slot)
 {
+	expect_reading(io);
 	cr_assert_lt(io->sent_count, RIG_KEPT_MAX);
 	cr_assert_gt(slot->count, 0);
 	cr_assert_leq(slot->count, GSO_SEGMENTS_MAX);
@@ -155,6 +164,7 @@ uint32_t io_write_slots_free(const struct io *io)
 void io_write(struct io *io, struct write_slot *slot, uint8_t *packet, uint32_t length,
 	      const struct virtio_net_hdr *vnet)
 {
+	expect_reading(io);
 	cr_assert_lt(io->written_count, RIG_KEPT_MAX);
 	cr_assert(slot->held);
 	cr_assert(packet >= slot->bytes + WRITE_HEADROOM);
@@ -197,6 +207,7 @@ bool io_stopped(const struct io *io)
 
 void io_let_go(struct io *io)
 {
+	io->in_loop = false;
 }
 
 /* ---- the rig --------------------------------------------------------------------------------- */

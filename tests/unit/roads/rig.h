@@ -63,6 +63,7 @@ struct io {
 	uint32_t slept, gathered, polled, released;
 	bool ends;      /* each turn has an empty datagram */
 	bool held_over; /* a turn has ended with a write slot still held */
+	bool in_loop;   /* worker_main() runs: a reader, but for its turns of the ring */
 };
 
 /* The worker, its tables, and one tunnel (tunnel) to 10.0.0.1 at 192.0.2.1:4242; we are 10.0.0.2.

@@ -27,6 +27,7 @@ int io_enable(struct io *io)
 void io_turn(struct io *io, bool sleep)
 {
 	cr_assert_not(urcu_qsbr_read_ongoing(), "grace periods would wait for the system call");
+	cr_assert_eq(io->sends_begun, 0, "a train waits for more");
 	io->slept += sleep;
 	io->taken = 0;
 	io->held_over |= io->free_write_count != WRITE_SLOTS;
@@ -77,6 +78,7 @@ struct send_slot *io_send_slot(struct io *io)
 	if (io->free_send_count == 0)
 		return NULL;
 	struct send_slot *slot = io->free_sends[--io->free_send_count];
+	io->sends_begun++;
 	slot->bytes = malloc(GSO_BYTES_MAX);
 	slot->length = slot->count = slot->segment_bytes = 0;
 	slot->singles = slot->borrowed = false;
@@ -89,6 +91,7 @@ void io_send_slot_back(struct io *io, struct send_slot *slot)
 		free(slot->bytes);
 	slot->bytes = NULL;
 	io->free_sends[io->free_send_count++] = slot;
+	io->sends_begun--;
 }
 
 void io_send_borrow(struct io *io, struct send_slot *slot, uint16_t buffer, uint8_t *bytes)
@@ -123,6 +126,7 @@ static void expect_reading(const struct io *io)
 void io_send(struct io *io, struct send_slot *slot)
 {
 	expect_reading(io);
+	io->sends_begun--;
 	cr_assert_lt(io->sent_count, RIG_KEPT_MAX);
 	cr_assert_gt(slot->count, 0);
 	cr_assert_leq(slot->count, GSO_SEGMENTS_MAX);

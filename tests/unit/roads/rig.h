@@ -41,6 +41,7 @@ struct io {
 	struct send_slot send_slots[SEND_SLOTS];
 	struct send_slot *free_sends[SEND_SLOTS];
 	uint32_t free_send_count;
+	uint32_t sends_begun; /* slots taken that are not sent */
 	bool send_blocked;
 	bool keep_sends; /* sent slots do not come back */
 	bool sending;    /* what io_sending() says */

@@ -514,3 +514,24 @@ Test(inbound_road, a_dead_descriptor_is_always_told)
 	cr_expect_eq(rig->io.punts[0]->value, ENODEV);
 	rig_destroy(rig);
 }
+
+/* What is handed over may be longer than what GRO makes: no more than RUN_MAX are judged together.
+ */
+Test(inbound_road, a_train_longer_than_a_run_becomes_several)
+{
+	static const uint32_t counts[] = {RUN_MAX, RUN_MAX + 1, 2 * RUN_MAX, 2 * RUN_MAX + 1};
+
+	for (int i = 0; i < 4; i++) {
+		struct rig *rig = rig_create(true);
+		uint32_t count = counts[i];
+
+		for (uint32_t k = 0; k < count; k++)
+			rig_add_tcp(rig, 5000, k, 100);
+		rig_receive(rig);
+		chains_flush(&rig->w);
+		cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), count);
+		cr_expect_eq(rig_all_drops(rig), 0, "%u datagrams", count);
+		cr_expect_eq(rig->tunnel->replay.current, COUNTER_FIRST + count - 1);
+		rig_destroy(rig);
+	}
+}

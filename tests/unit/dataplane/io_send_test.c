@@ -385,6 +385,21 @@ Test(io_send, the_end_gives_up_what_a_full_socket_has, .timeout = 10)
 	expect_numbers(&e, 0, 2, UINT32_MAX, 100);
 }
 
+/* As the last words to each peer, of more than one chain. */
+Test(io_send, what_is_queued_leaves_before_the_end, .timeout = 10)
+{
+	struct engine e;
+	uint32_t number = 0;
+
+	begin(&e, IO_TIER_6_1);
+	train(&e, &e.peer_name, &number, 3, 100);
+	io_turn(e.io, false);
+	train(&e, &e.peer_name, &number, 4, 100);
+	end(&e);
+	cr_expect_eq(drops(&e, DROP_SEND_ERROR), 0);
+	expect_numbers(&e, 0, 7, UINT32_MAX, 100);
+}
+
 /* A send of count of the datagrams of 4 bytes that the event brought. */
 static void borrow(struct engine *e, const struct io_event *event, uint32_t first, uint32_t count)
 {

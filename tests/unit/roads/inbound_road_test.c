@@ -529,6 +529,8 @@ Test(inbound_road, a_train_longer_than_a_run_becomes_several)
 			rig_add_tcp(rig, 5000, k, 100);
 		rig_receive(rig);
 		chains_flush(&rig->w);
+		cr_expect_eq(rig_stat(rig, STAT_UDP_RECEIVES), 1);
+		cr_expect_eq(rig_stat(rig, STAT_UDP_RECEIVED), count);
 		cr_expect_eq(rig_stat(rig, STAT_TUN_WRITTEN), count);
 		cr_expect_eq(rig_all_drops(rig), 0, "%u datagrams", count);
 		cr_expect_eq(rig->tunnel->replay.current, COUNTER_FIRST + count - 1);

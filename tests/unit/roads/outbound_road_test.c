@@ -545,10 +545,13 @@ Test(outbound_road, a_worker_from_start_to_end)
 	events[2] = (struct io_event){.type = IO_NOTE, .note = NOTE_TSO_OFF};
 	events[3] = (struct io_event){.type = IO_ORDER, .order = stop};
 	rig->io.event_count = 4;
+	rig->w.now_ns = rig->w.now_s = 0;
 	worker_main(&rig->w);
 	cr_expect_eq(rig->io.sent_count, 1);
 	cr_expect_eq(rig->io.released, 1);
 	cr_expect_eq(rig->io.slept, 0, "told to stop, it does not sleep once more");
+	cr_expect_eq(rig->w.now_s, rig->w.now_ns / 1000000000u);
+	cr_expect_gt(rig->w.now_ns, 0);
 	cr_expect_eq(rig->tunnel->remote->gso_segment_max, 1399);
 	cr_expect_not(rig->w.tso);
 	cr_expect(rig->w.uso);

@@ -672,6 +672,26 @@ Test(relay_road, frames_wait_for_send_slots)
 	}
 }
 
+/* They are looked at again when a send has completed, not round and round. */
+Test(relay_road, a_worker_whose_frames_wait_for_a_full_socket_sleeps)
+{
+	struct rig *rig = rig_create(true);
+	struct order *stop = rig_order(ORDER_STOP, NULL, 0);
+	uint8_t inner[100] = {0};
+
+	entry(rig, 0, rig->tunnel, true, second_tunnel(rig));
+	add_frame(rig, 0, inner, sizeof(inner));
+	rig_train_then_stop(rig, stop);
+	rig->io.per_turn = 1;
+	rig->io.free_send_count = SEND_SLOTS / 2 - 1;
+	rig->io.send_blocked = true;
+	worker_main(&rig->w);
+	cr_expect_eq(rig->io.slept, 1);
+	cr_expect_eq(rig->io.sent_count, 0);
+	free(stop);
+	rig_destroy(rig);
+}
+
 Test(relay_road, messages_wait_for_no_send_slots)
 {
 	struct rig *rig = rig_create(true);

@@ -265,6 +265,12 @@ static void roaming_denied(struct sim *sim)
 	cr_assert(sim_got_number(B, 2, 2), "the packet itself is good");
 	cr_assert(endpoint_equal(&sim_primary(B, 2)->remote->to, &home));
 	cr_assert_gt(B->drops[DROP_REMOTE_DENIED], 0);
+
+	A->endpoint = sim_endpoint(78, 5000);
+	sim_send(A, 0, 3, 3);
+	sim_run(sim, 10 * SIM_MS);
+	cr_assert(endpoint_equal(&sim_primary(B, 2)->remote->to, &A->endpoint),
+		  "where it may be, it is followed to");
 }
 
 Test(sim_lighthouse, roaming_denied)

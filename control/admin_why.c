@@ -173,6 +173,22 @@ const char *why_life(const struct page *page, const struct cert *cert, char text
 	return text;
 }
 
+/* Rules of the system may know more of a packet than its destination: so none of it is a "no". */
+static void check_system_route(struct page *page, const struct routes *routes)
+{
+	char other[IFNAMSIZ], text[ADDR_TEXT_MAX];
+	int error = routes_elsewhere(routes, &page->target, other);
+
+	addr_format(&page->target, text);
+	if (error)
+		why_line(page, "?", "system route", "the system sends no packets to %s: %s", text,
+			 strerror(-error));
+	else if (other[0])
+		why_line(page, "?", "system route",
+			 "the system sends packets to %s by %s, not by %s: ip route get %s", text,
+			 other, page->world->device, text);
+}
+
 static void check_device(struct page *page)
 {
 	const struct routes *routes = page->world->control->routes;
@@ -182,6 +198,8 @@ static void check_device(struct page *page)
 		why_line(page, "no", "device", "%s is down: ip link set %s up", device, device);
 	else if (routes && routes_device(routes) == LINK_GONE)
 		why_line(page, "?", "device", "%s has left this network namespace", device);
+	else if (routes)
+		check_system_route(page, routes);
 }
 
 static void check_own_cert(struct page *page)

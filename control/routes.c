@@ -166,6 +166,22 @@ enum link_state routes_device(const struct routes *routes)
 	return routes->link.state;
 }
 
+int routes_elsewhere(const struct routes *routes, const struct addr *to, char other[IFNAMSIZ])
+{
+	struct netlink *netlink = routes->index ? netlink_open() : NULL;
+	unsigned index = 0;
+	int result;
+
+	other[0] = '\0';
+	if (!netlink)
+		return 0;
+	result = netlink_route_get(netlink, to, &index);
+	netlink_close(netlink);
+	if (result == 0 && index != routes->index && !if_indextoname(index, other))
+		snprintf(other, IFNAMSIZ, "none");
+	return result;
+}
+
 static void device_log(const struct routes *routes)
 {
 	if (routes->link.state == LINK_DOWN)

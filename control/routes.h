@@ -25,6 +25,8 @@
 #ifndef M57_ROUTES_H
 #define M57_ROUTES_H
 
+#include <net/if.h>
+
 #include "config/config.h"
 #include "identity/cert.h"
 #include "limits.h"
@@ -69,6 +71,11 @@ int routes_link_fd(const struct routes *routes);
 void routes_link_turn(struct routes *routes, const struct cert *own);
 /* What somebody has done to the device, as the kernel has told. */
 enum link_state routes_device(const struct routes *routes);
+/*
+ * Asks the kernel where it sends packets of this host to that address. 0 with other empty: by our
+ * device, or there is none. 0 with the name of another device, or -errno as a program would hear.
+ */
+int routes_elsewhere(const struct routes *routes, const struct addr *to, char other[IFNAMSIZ]);
 
 /* --- the kernel's table, followed: for the control loop ----------------------------------------
  */

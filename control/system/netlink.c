@@ -282,6 +282,33 @@ int netlink_link_dropped(struct netlink *netlink, unsigned index, uint64_t *drop
 	return request_ask(netlink, dropped_read, dropped);
 }
 
+static int device_read(const struct nlmsghdr *header, void *context)
+{
+	const struct nlattr *attribute;
+	unsigned *index = context;
+
+	mnl_attr_for_each(attribute, header, sizeof(struct rtmsg))
+	{
+		if (mnl_attr_get_type(attribute) == RTA_OIF &&
+		    mnl_attr_get_payload_len(attribute) >= sizeof(*index))
+			*index = mnl_attr_get_u32(attribute);
+	}
+	return MNL_CB_OK;
+}
+
+int netlink_route_get(struct netlink *netlink, const struct addr *to, unsigned *index)
+{
+	struct nlmsghdr *header = request_begin(netlink->request, RTM_GETROUTE, 0);
+	struct rtmsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+	const struct prefix host = {.addr = *to, .bits = 128};
+
+	info->rtm_family = family_of(to);
+	info->rtm_dst_len = family_bits(&host);
+	put_addr(header, RTA_DST, to);
+	*index = 0;
+	return request_ask(netlink, device_read, index);
+}
+
 int netlink_address_add(struct netlink *netlink, unsigned index, const struct prefix *address)
 {
 	netlink_build_address(netlink->request, index, address);

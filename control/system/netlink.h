@@ -50,6 +50,8 @@ int netlink_link_up(struct netlink *netlink, unsigned index);
 int netlink_link_remove(struct netlink *netlink, unsigned index);
 /* Packets that the device's queue did not take, since it was made: IFLA_STATS64's tx_dropped. */
 int netlink_link_dropped(struct netlink *netlink, unsigned index, uint64_t *dropped);
+/* The device by which the kernel sends packets of this host to that address; 0: by none. */
+int netlink_route_get(struct netlink *netlink, const struct addr *to, unsigned *index);
 /* Adds address with its broadcast address and without the kernel's own route for the network. */
 int netlink_address_add(struct netlink *netlink, unsigned index, const struct prefix *address);
 /* Scope link, main table, no gateway; replaces a route of the same key. */

@@ -62,6 +62,17 @@ load lib
 	grep -q 'level=warning msg="The tun device has left.*interface=tun-a' "$PAIR_DIR/a.log"
 }
 
+@test "why: a system that sends packets elsewhere than to the tun device" {
+	nodes_make "$M57" "$M57"
+	ip -n "${NS[a]}" route add 10.42.0.0/24 dev veth0
+	says '^\? +system route +the system sends packets to 10.42.0.2 by veth0, not by tun-a' why 10.42.0.2
+	says '^reachable: unknown: system route: ' why 10.42.0.2 icmp
+	ip -n "${NS[a]}" route del 10.42.0.0/24 dev veth0
+	lacks 'system route' why 10.42.0.2
+	ip -n "${NS[a]}" addr flush dev tun-a
+	says '^\? +system route +the system sends no packets to 10.42.0.2: Network is unreachable' why 10.42.0.2
+}
+
 @test "what the kernel refuses to send is counted and told" {
 	nodes_make "$M57" "$M57"
 	says Closed close-tunnel -local-only 10.42.0.2

@@ -51,20 +51,23 @@ Test(link_watch, tells_that_the_device_came_up_again)
 	static const struct {
 		const char *command;
 		bool told;
+		enum link_state state;
 	} rows[] = {
-		{"true", false},
-		{"ip link set m57l mtu 1400", false},
-		{"ip addr add 10.42.0.1/16 dev m57l", false},
-		{"ip link set m57l up", false},
-		{"ip link set m57l down", false},
-		{"ip link set m57l mtu 1300", false},
-		{"ip link set m57l up", true},
-		{"ip link set m57l mtu 1400", false},
-		{"ip link set m57l down; ip link set m57l up", true},
-		{"ip link set m57l down; ip link set m57l up; ip link set m57l mtu 1300", true},
-		{"ip link set m57l down; ip link set m57l up; ip link set m57l down", false},
-		{"ip link set m57l up", true},
-		{"ip link set m57l down; ip link del m57l", false},
+		{"true", false, LINK_UP},
+		{"ip link set m57l mtu 1400", false, LINK_UP},
+		{"ip addr add 10.42.0.1/16 dev m57l", false, LINK_UP},
+		{"ip link set m57l up", false, LINK_UP},
+		{"ip link set m57l down", false, LINK_DOWN},
+		{"ip link set m57l mtu 1300", false, LINK_DOWN},
+		{"ip link set m57l up", true, LINK_UP},
+		{"ip link set m57l mtu 1400", false, LINK_UP},
+		{"ip link set m57l down; ip link set m57l up", true, LINK_UP},
+		{"ip link set m57l down; ip link set m57l up; ip link set m57l mtu 1300", true,
+		 LINK_UP},
+		{"ip link set m57l down; ip link set m57l up; ip link set m57l down", false,
+		 LINK_DOWN},
+		{"ip link set m57l up", true, LINK_UP},
+		{"ip link set m57l down; ip link del m57l", false, LINK_GONE},
 	};
 
 	watch_make();
@@ -73,6 +76,7 @@ Test(link_watch, tells_that_the_device_came_up_again)
 		cr_expect_eq(link_watch_turn(&watch), rows[i].told, "row %zu: %s", i,
 			     rows[i].command);
 		cr_expect_not(link_watch_turn(&watch), "row %zu: once", i);
+		cr_expect_eq(watch.state, rows[i].state, "row %zu: %s", i, rows[i].command);
 	}
 	watch_end();
 }

@@ -188,6 +188,35 @@ Test(netlink, an_answer_that_was_left_is_passed_over)
 	netlink_close(netlink);
 }
 
+Test(netlink, where_the_kernel_sends_packets)
+{
+	static const struct {
+		const char *to;
+		int result;
+		unsigned index;
+	} rows[] = {{"127.0.0.1", 0, 1},
+		    {"::1", 0, 1},
+		    {"192.0.2.1", -ENETUNREACH, 0},
+		    {"2001:db8::1", -ENETUNREACH, 0}};
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNET) != 0)
+		cr_skip("needs root and network namespaces");
+	struct netlink *netlink = netlink_open();
+
+	cr_assert_not_null(netlink);
+	cr_assert_eq(netlink_link_up(netlink, 1), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct addr to;
+		unsigned index = 77;
+
+		cr_assert_eq(addr_parse(rows[i].to, &to), 0);
+		cr_expect_eq(netlink_route_get(netlink, &to, &index), rows[i].result, "%s",
+			     rows[i].to);
+		cr_expect_eq(index, rows[i].index, "%s", rows[i].to);
+	}
+	netlink_close(netlink);
+}
+
 Test(netlink, whole_interface)
 {
 	if (geteuid() != 0 || access("/dev/net/tun", R_OK | W_OK) != 0 ||

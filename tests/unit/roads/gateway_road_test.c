@@ -269,3 +269,19 @@ Test(gateway_road, events_of_a_tunnel_find_the_pool_full)
 	cr_expect_eq(rig->io.punts[1]->type, PUNT_ROAM);
 	rig_destroy(rig);
 }
+
+/* A punt that has carried a run before says nothing of it. */
+Test(gateway_road, each_waiting_run_has_its_own_gateways)
+{
+	struct gateways g = setup_gateways();
+
+	gateway_gone(&g, 0);
+	for (uint32_t i = 0; i <= POOL_WAITING_SMALL; i++) {
+		cr_assert_eq(taken(&g, 0), -1);
+		const struct punt *punt = g.rig->io.punts[g.rig->io.punt_count - 1];
+		cr_assert_eq(punt->type, PUNT_WAITING);
+		cr_assert_eq(punt->gateway_count, 2, "run %u", i);
+		rig_forget(g.rig);
+	}
+	finish(&g);
+}

@@ -65,35 +65,21 @@ static void request(struct node *node, struct relay *relay)
 }
 
 /*
- * Tells the relay of an entry once more that we are there, for it to pass on. Nebula (1.6.1) gives
- * no answer to the first request for a relay whose other half it has, and the end that has asked
- * goes on without the relay's index: what it sends by that relay is lost, until it begins a
- * handshake itself.
+ * That an entry of ours is there: a relay grants its neighbour's request. An end tells its relay
+ * once more, for it to pass on: Nebula (1.6.1) gives no answer to the first request for a relay
+ * whose other half it has, and the end that has asked goes on without the relay's index. What it
+ * sends by that relay is lost, until it begins a handshake itself.
  */
-static void confirm(struct node *node, const struct relay *relay)
+static void respond(struct node *node, const struct relay *relay)
 {
+	bool forwarding = relay->type == RELAY_FORWARDING;
 	struct relay_message message = {
 		.type = RELAY_RESPONSE,
 		.form = relay->form,
 		.initiator_index = relay->remote_index,
 		.responder_index = relay->local_index,
-		.from = relay->peer,
-		.to = *own_addr(node),
-	};
-
-	say(node, relay->record, &message);
-}
-
-/* Tells the neighbour of a forwarding entry that its request is granted. */
-static void grant(struct node *node, const struct relay *relay)
-{
-	struct relay_message message = {
-		.type = RELAY_RESPONSE,
-		.form = relay->form,
-		.initiator_index = relay->remote_index,
-		.responder_index = relay->local_index,
-		.from = relay->record->tunnel->addrs[0],
-		.to = relay->peer,
+		.from = forwarding ? relay->record->tunnel->addrs[0] : relay->peer,
+		.to = forwarding ? relay->peer : *own_addr(node),
 	};
 
 	say(node, relay->record, &message);
@@ -263,7 +249,7 @@ void relays_drive(struct node *node, struct host_pending *pending)
 			if (pending->pending.attempts > STALE_ATTEMPTS)
 				request(node, relay);
 			if (pending->pending.attempts > DEAF_ATTEMPTS)
-				confirm(node, relay);
+				respond(node, relay);
 		} else if (relay) {
 			relay->state = RELAY_REQUESTED;
 			request(node, relay);
@@ -414,7 +400,7 @@ static void on_request_for_other(struct node *node, struct tunnel_record *record
 		near->state = RELAY_PEER_REQUESTED;
 	relays_publish_pair(node, near);
 	if (near->state == RELAY_ESTABLISHED)
-		grant(node, near);
+		respond(node, near);
 }
 
 static void on_request(struct node *node, struct tunnel_record *record,
@@ -447,7 +433,7 @@ static void grant_all(struct node *node, struct relay *beyond)
 				continue;
 			relays_begin(node, near);
 			near->waits = false;
-			grant(node, near);
+			respond(node, near);
 		}
 	}
 }

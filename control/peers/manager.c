@@ -479,7 +479,7 @@ void manager_asked(struct node *node, struct tunnel_record *record)
 	if (record->live.unheard_ns || record->state != RECORD_LIVE || !is_primary(record) ||
 	    now < record->created_ns + ASKED_NS || out_ns(record) + SILENCE_NS < now)
 		return;
-	record->live.unheard_ns = record->live.insist_ns = now;
+	record->live.unheard_ns = now;
 	insist(node, record, now);
 }
 

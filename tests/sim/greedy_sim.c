@@ -49,6 +49,33 @@ Test(sim_greedy, test_requests)
 	sim_seeds(2, test_requests);
 }
 
+/* One that asks and answers by turns is not asked back each time whether it hears us. */
+static void asks_and_answers(struct sim *sim)
+{
+	static const uint8_t payload[8];
+	struct net net = relay_net(sim, 1);
+	struct sim_node *relay = net.relay[0];
+	size_t before;
+
+	sim_run(sim, 3 * SIM_S);
+	sim_send(relay, 0, net.a->id, 1);
+	sim_run(sim, 10 * SIM_MS);
+	sim->recording = true;
+	before = sim_count(sim, &relay->endpoint, &net.a->endpoint, WIRE_TEST_REQUEST, 0);
+	for (unsigned i = 0; i < 50; i++) {
+		sim_opened(relay, net.a, WIRE_TEST_REQUEST, payload, sizeof(payload));
+		sim_opened(relay, net.a, WIRE_TEST_REPLY, payload, 1);
+		sim_run(sim, SIM_MS);
+	}
+	before = sim_count(sim, &relay->endpoint, &net.a->endpoint, WIRE_TEST_REQUEST, 0) - before;
+	cr_expect(before >= 1 && before <= 2, "%zu", before);
+}
+
+Test(sim_greedy, asks_and_answers)
+{
+	sim_seeds(2, asks_and_answers);
+}
+
 /* Every datagram from another port: each is a move, but not each a line of the log. */
 static void ports(struct sim *sim)
 {

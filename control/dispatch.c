@@ -105,7 +105,7 @@ void dispatch_punt(struct control *control, struct punt *punt)
 		node_on_roam(node, punt->tunnel, &punt->source);
 		break;
 	case PUNT_CONFIRMED:
-		node_on_confirmed(node, punt->tunnel, &punt->source, (uint32_t)punt->value);
+		node_on_confirmed(node, punt->tunnel, &punt->source, punt->via);
 		break;
 	case PUNT_COUNTER:
 		node_on_counter(node, punt->tunnel, punt->value);

@@ -37,9 +37,9 @@ static void tunnel_is_alive(struct worker *w, struct tunnel *tunnel, const struc
 		atomic_store_explicit(&tunnel->last_in_ns, w->now_ns, memory_order_relaxed);
 	if (atomic_load_explicit(&tunnel->state, memory_order_relaxed) == TUNNEL_UNCONFIRMED)
 		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_CONFIRMED, PUNT_CONFIRMED,
-				  moves ? source : NULL, via);
+				  moves ? source : NULL, via, 0);
 	if (moves && (!remote || !endpoint_equal(&remote->to, source)))
-		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, source, 0);
+		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, source, 0, 0);
 }
 
 void inbound_alive(struct worker *w, struct tunnel *tunnel, const struct endpoint *source)

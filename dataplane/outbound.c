@@ -24,12 +24,12 @@ bool outbound_reserve(struct worker *w, struct tunnel *tunnel, uint32_t count, u
 {
 	skew_show(w, tunnel);
 	if (!seal_reserve(tunnel, count, first)) {
-		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_COUNTER, PUNT_COUNTER, NULL,
+		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_COUNTER, PUNT_COUNTER, NULL, 0,
 				  COUNTER_REFUSE_AT);
 		return false;
 	}
 	if (*first < COUNTER_REHANDSHAKE_AT && *first + count >= COUNTER_REHANDSHAKE_AT)
-		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_COUNTER, PUNT_COUNTER, NULL,
+		punt_tunnel_event(w, tunnel, TUNNEL_EVENT_COUNTER, PUNT_COUNTER, NULL, 0,
 				  COUNTER_REHANDSHAKE_AT);
 	return true;
 }

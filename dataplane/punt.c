@@ -93,7 +93,8 @@ void punt_send(struct worker *w, struct punt *punt)
 }
 
 void punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_event_bit bit,
-		       enum punt_type type, const struct endpoint *source, uint64_t value)
+		       enum punt_type type, const struct endpoint *source, uint32_t via,
+		       uint64_t value)
 {
 	if (atomic_fetch_or(&tunnel->event_in_flight, bit) & bit)
 		return;
@@ -104,6 +105,7 @@ void punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_even
 	}
 	punt->tunnel = tunnel->id;
 	punt->source = source ? *source : (struct endpoint){0};
+	punt->via = via;
 	punt->value = value;
 	punt_send(w, punt);
 }

@@ -232,9 +232,10 @@ struct punt *punt_take(struct worker *w, enum pool_class class, enum punt_type t
 void punt_send(struct worker *w, struct punt *punt);
 /* Traffic leaves on a tunnel that nobody watches: says so once. */
 void punt_active(struct worker *w, struct tunnel *tunnel);
-/* A small event about a tunnel; at most one of the kind is in flight (bit). */
+/* A small event about a tunnel; at most one of the kind is in flight (bit). source NULL: none. */
 void punt_tunnel_event(struct worker *w, struct tunnel *tunnel, enum tunnel_event_bit bit,
-		       enum punt_type type, const struct endpoint *source, uint64_t value);
+		       enum punt_type type, const struct endpoint *source, uint32_t via,
+		       uint64_t value);
 /* Traffic would go to a gateway that has no tunnel: says so once a second. */
 void punt_wanted(struct worker *w, struct route_gateway *gateway);
 /* A tun run that has no tunnel yet goes to control by copy, with the other gateways of its route.

@@ -72,11 +72,11 @@ struct punt {
 	struct endpoint source; /* underlay; zero when it came through a relay */
 	uint32_t via;           /* our index of that relay; 0: it came directly */
 	struct tunnel_id tunnel;
-	struct addr addr;    /* PUNT_WAITING, PUNT_WANTED: overlay next hop */
-	enum wire_type wire; /* PUNT_OPENED */
-	enum note note;      /* PUNT_NOTE */
-	int result;          /* PUNT_ORDER_DONE: 0 or -errno */
-	uint64_t value; /* PUNT_COUNTER: COUNTER_*_AT; PUNT_NOTE: errno; PUNT_CONFIRMED: like via */
+	struct addr addr;             /* PUNT_WAITING, PUNT_WANTED: overlay next hop */
+	enum wire_type wire;          /* PUNT_OPENED */
+	enum note note;               /* PUNT_NOTE */
+	int result;                   /* PUNT_ORDER_DONE: 0 or -errno */
+	uint64_t value;               /* PUNT_COUNTER: COUNTER_*_AT; PUNT_NOTE: errno */
 	struct order *order;          /* PUNT_ORDER_DONE, PUNT_RESUME_AGAIN */
 	struct source_shares *shares; /* where it is counted, as one of bucket; NULL: nowhere */
 	uint32_t bucket;

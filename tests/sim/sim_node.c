@@ -472,7 +472,7 @@ void sim_node_punt(struct sim_node *node, struct punt *punt)
 		break;
 	case PUNT_CONFIRMED:
 		node_on_confirmed(node->node, punt->tunnel, &punt->source,
-				  node->stock ? 0 : (uint32_t)punt->value);
+				  node->stock ? 0 : punt->via);
 		break;
 	case PUNT_COUNTER:
 		node_on_counter(node->node, punt->tunnel, punt->value);

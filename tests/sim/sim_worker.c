@@ -150,7 +150,7 @@ void sim_node_order(struct sim_node *node, struct order *order)
 
 static void event_punt(struct sim_node *node, struct tunnel *tunnel, uint32_t queue,
 		       enum punt_type type, uint32_t bit, const struct endpoint *source,
-		       uint64_t value)
+		       uint32_t via)
 {
 	if (atomic_fetch_or(&tunnel->event_in_flight, bit) & bit)
 		return;
@@ -159,7 +159,7 @@ static void event_punt(struct sim_node *node, struct tunnel *tunnel, uint32_t qu
 				 .queue = queue,
 				 .tunnel = tunnel->id,
 				 .source = *source,
-				 .value = value},
+				 .via = via},
 		  NULL, 0);
 }
 

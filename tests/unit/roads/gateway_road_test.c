@@ -255,13 +255,13 @@ Test(gateway_road, events_of_a_tunnel_find_the_pool_full)
 	for (int i = 0; i < POOL_EVENTS; i++)
 		kept[i] = punt_take(&rig->w, POOL_CLASS_EVENT, PUNT_ACTIVE);
 	outbound_used(&rig->w, rig->tunnel);
-	punt_tunnel_event(&rig->w, rig->tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, &elsewhere, 0);
+	punt_tunnel_event(&rig->w, rig->tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, &elsewhere, 0, 0);
 	cr_expect_eq(rig->io.punt_count, 0);
 	for (int i = 0; i < POOL_EVENTS; i++)
 		punt_release(kept[i]);
 	for (int i = 0; i < 2; i++) {
 		outbound_used(&rig->w, rig->tunnel);
-		punt_tunnel_event(&rig->w, rig->tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, &elsewhere,
+		punt_tunnel_event(&rig->w, rig->tunnel, TUNNEL_EVENT_ROAM, PUNT_ROAM, &elsewhere, 0,
 				  0);
 	}
 	cr_assert_eq(rig->io.punt_count, 2, "each once");

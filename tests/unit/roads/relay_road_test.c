@@ -332,7 +332,7 @@ Test(relay_road, a_tunnel_is_confirmed_through_a_relay)
 	cr_assert_eq(rig->io.punt_count, 2, "that, and where the relay is");
 	cr_expect_eq(rig->io.punts[1]->type, PUNT_CONFIRMED);
 	cr_expect_eq(rig->io.punts[1]->tunnel.slot, 0);
-	cr_expect_eq(rig->io.punts[1]->value, RELAY_INDEX);
+	cr_expect_eq(rig->io.punts[1]->via, RELAY_INDEX);
 	cr_expect_eq(rig->io.punts[1]->source.port, 0);
 	rig_destroy(rig);
 }
